@@ -1,0 +1,231 @@
+#include "core/cache.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <random>
+
+#include "core/epoch.h"
+#include "core/page_pool.h"
+#include "core/shard.h"
+#include "core/size_classes.h"
+
+namespace larder::core {
+namespace {
+
+// One shard for each 64 MiB, so that half-used pages (classes x shards) stay a small share; not
+// more than two a worker, which is enough for writers not to wait for each other. A power of two.
+uint32_t choose_shards(const CacheConfig& config) {
+  uint64_t shards = config.shards;
+  if (shards == 0) {
+    shards = std::clamp<uint64_t>(config.memory_bytes / 64_MiB, 1, uint64_t{2} * config.workers);
+  }
+  uint32_t power = 1;
+  while (power * 2 <= std::min<uint64_t>(shards, kMaxShards)) power *= 2;
+  return power;
+}
+
+// Every class in use has a page that is half empty. In a small cache fewer classes waste less than
+// exact ones: at least four pages a class.
+double choose_factor(const CacheConfig& config) {
+  const double pages = static_cast<double>(config.memory_bytes) / kPageBytes;
+  const double most_classes = std::max(pages / 4, 8.0);
+  const double range = static_cast<double>(SizeClasses::kMaxChunkBytes) / 48;
+  return std::max(config.growth_factor, std::exp(std::log(range) / most_classes));
+}
+
+uint64_t random_seed() {
+  std::random_device device;
+  return uint64_t{device()} << 32 | device();
+}
+
+// Room for the limit to grow: address space costs nothing.
+size_t reserve_for(size_t limit_bytes) {
+  constexpr size_t kMostBytes = 1_GiB * 1024 / 2;  // half of what a Ref can name
+  return std::max(limit_bytes, std::min(std::max(limit_bytes * 4, 8_GiB), kMostBytes));
+}
+
+}  // namespace
+
+Cache::Cache(const CacheConfig& config) : config_(config) {
+  hash_seed_ = config.hash_seed != 0 ? config.hash_seed : random_seed();
+  sizes_ = std::make_unique<SizeClasses>(choose_factor(config), config.min_chunk_bytes);
+  epoch_ = std::make_unique<Epoch>(config.workers);
+  pool_ = std::make_unique<PagePool>(config.memory_bytes, reserve_for(config.memory_bytes),
+                                     config.huge_pages);
+  const uint32_t count = choose_shards(config);
+  while (1u << (8 - shard_shift_) < count) --shard_shift_;
+  for (uint32_t i = 0; i < count; ++i) {
+    shards_.push_back(std::make_unique<Shard>(config_, *sizes_, *pool_, *epoch_, hash_seed_,
+                                              static_cast<uint16_t>(i), count));
+  }
+}
+
+Cache::~Cache() = default;
+
+Shard& Cache::shard_of(KeyHash hash) const noexcept {
+  return *shards_[hash.shard_bits() >> shard_shift_];
+}
+
+Shard& Cache::shard_of(const Item& item) const noexcept {
+  return *shards_[pool_->info(PagePool::page_of(pool_->ref_of(&item))).shard];
+}
+
+void Cache::begin_turn(uint32_t worker) noexcept { epoch_->enter(epoch_->reader(worker)); }
+void Cache::end_turn(uint32_t worker) noexcept { epoch_->leave(epoch_->reader(worker)); }
+void Cache::refresh_turn(uint32_t worker) noexcept { epoch_->refresh(epoch_->reader(worker)); }
+
+void Cache::prefetch(KeyHash hash) const noexcept { shard_of(hash).table().prefetch(hash); }
+
+void Cache::lookup(uint32_t, std::span<const Probe> probes, std::span<Found> found,
+                   Seconds now) noexcept {
+  // Three passes, so that the cache misses of a batch overlap: buckets were prefetched as the
+  // commands were parsed; match tags and prefetch the items; compare keys.
+  const Item* candidates[kBatchKeys];
+  const size_t count = std::min(probes.size(), kBatchKeys);
+  for (size_t i = 0; i < count; ++i) {
+    const HashTable& table = shard_of(probes[i].hash).table();
+    const HashTable::Slot* bucket = table.home_bucket(probes[i].hash);
+    candidates[i] = bucket == nullptr ? nullptr : table.candidate(bucket, probes[i].hash);
+    if (candidates[i] != nullptr) {
+      __builtin_prefetch(candidates[i]);
+      __builtin_prefetch(reinterpret_cast<const char*>(candidates[i]) + kCacheLineBytes);
+    }
+  }
+  for (size_t i = 0; i < count; ++i) {
+    const Probe& probe = probes[i];
+    const Shard& shard = shard_of(probe.hash);
+    const Item* item = candidates[i];
+    if (item == nullptr || item->key() != probe.key) [[unlikely]] {
+      item = shard.table().find(probe.key, probe.hash);
+    }
+    Found& result = found[i];
+    if (item == nullptr) {
+      result = {nullptr, 0, MissReason::Absent};
+      continue;
+    }
+    const MissReason gone = shard.gone(*item, now);
+    if (gone != MissReason::None) [[unlikely]] {
+      result = {nullptr, 0, gone};
+      continue;
+    }
+    const uint32_t heat = item->heat();
+    if (probe.bump) note_hit(*item, heat, now);
+    result = {item, heat, MissReason::None};
+  }
+}
+
+uint64_t Cache::cas_of(const Item& item) const noexcept { return shard_of(item).cas_of(item); }
+
+void Cache::value_parts(const Item& item, std::vector<std::string_view>& out) const {
+  shards_[0]->value_parts(item, out);
+}
+
+uint32_t Cache::class_of(const Item& item) const noexcept {
+  return sizes_->class_for(item.stored_bytes());
+}
+
+uint32_t Cache::chunk_bytes_of(const Item& item) const noexcept {
+  return sizes_->chunk_bytes(class_of(item));
+}
+
+AllocateStatus Cache::allocate(uint32_t, const KeyRef& key, const ItemShape& shape, Seconds now,
+                               ItemDraft& draft) {
+  return shard_of(key.hash).allocate(key, shape, now, draft);
+}
+
+StoreResult Cache::store(uint32_t, ItemDraft&& draft, const StoreRule& rule, Seconds now) {
+  return shard_of(draft.hash()).store(std::move(draft), rule, now);
+}
+
+StoreResult Cache::concat(uint32_t, ItemDraft& draft, const ConcatRule& rule, Seconds now) {
+  return shard_of(draft.hash()).concat(draft, rule, now);
+}
+
+RemoveResult Cache::remove(uint32_t, const KeyRef& key, const RemoveRule& rule, Seconds now) {
+  return shard_of(key.hash).remove(key, rule, now);
+}
+
+ArithResult Cache::arith(uint32_t, const KeyRef& key, const ArithRule& rule, Seconds now) {
+  return shard_of(key.hash).arith(key, rule, now);
+}
+
+TouchResult Cache::touch(uint32_t, const KeyRef& key, Seconds expiry, Seconds now) {
+  return shard_of(key.hash).touch(key, expiry, now);
+}
+
+bool Cache::claim_win(uint32_t, const KeyRef& key, const Item* item) {
+  return shard_of(key.hash).claim_win(key, item);
+}
+
+void Cache::hold(const Item* item) { shard_of(*item).hold(item); }
+void Cache::release(const Item* item) { shard_of(*item).release(item); }
+
+void Cache::flush(Seconds) {
+  for (const auto& shard : shards_) shard->flush();
+}
+
+bool Cache::set_memory_limit(size_t bytes) { return pool_->set_limit(bytes); }
+size_t Cache::memory_limit() const noexcept { return pool_->limit_bytes(); }
+size_t Cache::max_memory_limit() const noexcept { return pool_->reserve_bytes(); }
+
+bool Cache::tend(uint32_t worker, Seconds now, uint32_t budget_us) {
+  using Clock = std::chrono::steady_clock;
+  const auto end = Clock::now() + std::chrono::microseconds(budget_us);
+  bool more = false;
+  for (size_t i = worker; i < shards_.size(); i += config_.workers) {
+    bool more_here = shards_[i]->tend_slice(now);
+    while (more_here && Clock::now() < end) more_here = shards_[i]->tend_slice(now);
+    more |= more_here;
+  }
+  // 16 pages a call: about 100 microseconds of system calls.
+  if (worker == 0) more |= pool_->trim(16);
+  return more;
+}
+
+uint32_t Cache::class_count() const noexcept { return sizes_->count(); }
+
+CacheTotals Cache::totals() const {
+  CacheTotals totals;
+  for (const auto& shard : shards_) shard->add_totals(totals);
+  totals.pages_total = pool_->pages_limit();
+  totals.pages_free = pool_->pages_left();
+  totals.memory_bytes = pool_->limit_bytes();
+  return totals;
+}
+
+ClassTotals Cache::class_totals(uint32_t size_class, Seconds now) const {
+  ClassTotals totals;
+  totals.chunk_bytes = sizes_->chunk_bytes(size_class);
+  totals.chunks_per_page = sizes_->chunks_per_page(size_class);
+  for (const auto& shard : shards_) shard->add_class_totals(size_class, totals, now);
+  return totals;
+}
+
+void Cache::reset_totals() {
+  for (const auto& shard : shards_) shard->reset_totals();
+}
+
+void Cache::size_histogram(std::vector<std::pair<uint32_t, uint64_t>>& out) {
+  std::vector<uint64_t> by_32_bytes;
+  for (const auto& shard : shards_) {
+    size_t page = 0;
+    do {
+      page = shard->size_histogram(page, by_32_bytes);
+    } while (page != 0);
+  }
+  out.clear();
+  for (size_t i = 0; i < by_32_bytes.size(); ++i) {
+    if (by_32_bytes[i] != 0) out.emplace_back(static_cast<uint32_t>(i * 32), by_32_bytes[i]);
+  }
+}
+
+uint64_t Cache::draft_bytes() const noexcept {
+  return pool_->draft_bytes().load(std::memory_order_relaxed);
+}
+
+void Cache::check_invariants() {
+  for (const auto& shard : shards_) shard->check_invariants();
+}
+
+}  // namespace larder::core

@@ -1,0 +1,173 @@
+// Cache: all shards, as a library. No socket, no protocol word, no wall clock.
+//
+// Every call names the worker that makes it (0 .. CacheConfig::workers - 1), one thread each, and
+// is made inside a turn: between begin_turn and end_turn. Pointers that calls return are good until
+// that turn ends or is refreshed.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "core/draft.h"
+#include "core/hash.h"
+#include "core/item.h"
+#include "core/result.h"
+#include "core/units.h"
+
+namespace larder::core {
+
+class Shard;
+class PagePool;
+class Epoch;
+class SizeClasses;
+
+struct CacheConfig {
+  size_t memory_bytes = 64_MiB;    // -m: items, table and bookkeeping
+  uint32_t item_size_max = 1_MiB;  // -I
+  uint32_t workers = 4;            // threads that call
+  uint32_t shards = 0;             // 0: chosen from memory and workers
+  double growth_factor = 1.08;     // of the size classes
+  uint32_t min_chunk_bytes = 24;   // smallest chunk
+  bool evict = true;               // -M turns it off
+  bool cas = true;                 // -C turns it off: every CAS reads as 0
+  bool huge_pages = true;
+  uint64_t hash_seed = 0;  // 0: random
+};
+
+// Figures of the whole cache, summed at the time of the call; any thread.
+struct CacheTotals {
+  uint64_t items = 0;
+  uint64_t item_bytes = 0;   // header, key and value of what is live
+  uint64_t total_items = 0;  // ever stored
+  uint64_t evictions = 0;
+  uint64_t evicted_unfetched = 0;
+  uint64_t evicted_active = 0;  // fetched within the last minute
+  uint64_t expired_unfetched = 0;
+  uint64_t reclaimed = 0;  // expired or flushed items freed
+  uint64_t table_bytes = 0;
+  uint64_t table_buckets = 0;
+  bool table_growing = false;
+  uint64_t pages_total = 0;  // limit
+  uint64_t pages_free = 0;
+  uint64_t pages_moved = 0;  // from one class to another
+  uint64_t lock_waits = 0;
+  uint64_t memory_bytes = 0;  // limit in force
+  uint64_t retired = 0;       // chunks waiting for turns to end
+  uint64_t held_items = 0;
+};
+
+struct ClassTotals {
+  uint32_t chunk_bytes = 0;
+  uint32_t chunks_per_page = 0;
+  uint64_t pages = 0;
+  uint64_t items = 0;
+  uint64_t used_chunks = 0;
+  uint64_t free_chunks = 0;
+  uint64_t item_bytes = 0;
+  uint64_t evicted = 0;
+  uint64_t evicted_nonzero = 0;  // had an expiry
+  uint64_t evicted_unfetched = 0;
+  uint64_t evicted_active = 0;
+  uint64_t expired_unfetched = 0;
+  uint64_t reclaimed = 0;
+  uint64_t out_of_memory = 0;
+  uint32_t evicted_age_seconds = 0;  // since last access, of the latest eviction
+  uint32_t oldest_age_seconds = 0;   // since last access, of what the clock hand points at
+};
+
+constexpr uint32_t kMaxClasses = 160;
+
+class Cache {
+ public:
+  // Throws std::runtime_error if the address space cannot be reserved.
+  explicit Cache(const CacheConfig& config);
+  ~Cache();
+  Cache(const Cache&) = delete;
+  Cache& operator=(const Cache&) = delete;
+
+  // -- Turns.
+  void begin_turn(uint32_t worker) noexcept;
+  void end_turn(uint32_t worker) noexcept;
+  // Ends a turn and begins the next without leaving the event loop: the worker holds no pointer
+  // into the cache. Nearly free unless somebody waits for memory.
+  void refresh_turn(uint32_t worker) noexcept;
+
+  // -- Reads: no lock, cannot fail.
+  KeyHash hash(std::string_view key) const noexcept { return hash_key(key, hash_seed_); }
+  void prefetch(KeyHash hash) const noexcept;
+  // Finds live items for up to kBatchKeys probes, in passes so that cache misses overlap. found[i]
+  // belongs to probes[i].
+  void lookup(uint32_t worker, std::span<const Probe> probes, std::span<Found> found,
+              Seconds now) noexcept;
+  uint64_t cas_of(const Item& item) const noexcept;
+  // The value's pieces in order; one piece unless item.is_large().
+  void value_parts(const Item& item, std::vector<std::string_view>& out) const;
+  uint32_t class_of(const Item& item) const noexcept;  // index into class totals
+  uint32_t chunk_bytes_of(const Item& item) const noexcept;
+
+  // -- Writes: take a shard's lock for a moment.
+  // An empty draft comes with the reason. `now` ages what may have to go.
+  AllocateStatus allocate(uint32_t worker, const KeyRef& key, const ItemShape& shape, Seconds now,
+                          ItemDraft& draft);
+  // The draft is complete. Consumed in any case; on failure the cache is as it was.
+  StoreResult store(uint32_t worker, ItemDraft&& draft, const StoreRule& rule, Seconds now);
+  // Appends or prepends the draft's value to the item under its key; flags and expiry of the old
+  // item stay. NotStored on a miss. The draft is left intact unless Stored.
+  StoreResult concat(uint32_t worker, ItemDraft& draft, const ConcatRule& rule, Seconds now);
+  RemoveResult remove(uint32_t worker, const KeyRef& key, const RemoveRule& rule, Seconds now);
+  ArithResult arith(uint32_t worker, const KeyRef& key, const ArithRule& rule, Seconds now);
+  TouchResult touch(uint32_t worker, const KeyRef& key, Seconds expiry, Seconds now);
+  // Hands out the win token of an item found in this turn: true for exactly one caller.
+  bool claim_win(uint32_t worker, const KeyRef& key, const Item* item);
+
+  // Keeps an item's bytes readable beyond the turn in which it was found, until release(). Counted;
+  // the item may meanwhile be replaced, evicted or expire. Any worker.
+  void hold(const Item* item);
+  void release(const Item* item);
+
+  // -- Whole cache.
+  // Everything stored before this call is a miss from now on. O(shards).
+  void flush(Seconds now);
+  // Changes the limit; up to CacheConfig-time reserve. False if out of bounds.
+  bool set_memory_limit(size_t bytes);
+  size_t memory_limit() const noexcept;
+  size_t max_memory_limit() const noexcept;
+
+  // Upkeep of the shards that `worker` owns, about `budget_us` microseconds at most; true if there
+  // is more to do. Called at the end of a turn and from a timer when idle, outside a turn.
+  bool tend(uint32_t worker, Seconds now, uint32_t budget_us);
+
+  // -- Figures.
+  const CacheConfig& config() const noexcept { return config_; }
+  uint32_t shard_count() const noexcept { return static_cast<uint32_t>(shards_.size()); }
+  uint32_t class_count() const noexcept;
+  CacheTotals totals() const;
+  ClassTotals class_totals(uint32_t size_class, Seconds now = 0) const;
+  void reset_totals();
+  // Live items by size, for `stats sizes`: counts by stored bytes rounded up to 32. Walks the whole
+  // cache a page at a time under the shard's lock.
+  void size_histogram(std::vector<std::pair<uint32_t, uint64_t>>& out);
+  // Bytes in parts of large values that are being received.
+  uint64_t draft_bytes() const noexcept;
+
+  // Aborts with a sentence if a structure contradicts itself. Takes all locks; tests only.
+  void check_invariants();
+
+ private:
+  Shard& shard_of(KeyHash hash) const noexcept;
+  Shard& shard_of(const Item& item) const noexcept;
+
+  CacheConfig config_;
+  uint64_t hash_seed_ = 0;
+  uint32_t shard_shift_ = 8;  // KeyHash::shard_bits() >> this is the shard
+  std::unique_ptr<SizeClasses> sizes_;
+  std::unique_ptr<Epoch> epoch_;
+  std::unique_ptr<PagePool> pool_;
+  std::vector<std::unique_ptr<Shard>> shards_;
+};
+
+}  // namespace larder::core

@@ -1,0 +1,426 @@
+#include "core/hash_table.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+namespace larder::core {
+
+HashTable::HashTable(PagePool& pool, Epoch& epoch, uint16_t shard)
+    : pool_(pool), epoch_(epoch), shard_(shard) {}
+
+HashTable::~HashTable() = default;  // segments are the pool's
+
+bool HashTable::start(bool overdraft) {
+  const uint32_t segment = take_segment(overdraft);
+  if (segment == kNoSegment) return false;
+  current_ = std::make_unique<View>();
+  current_->segments = 1;
+  current_->entries = Entries(new std::atomic<uint64_t>[1] {});
+  current_->entries[0].store(uint64_t{segment} + 1, std::memory_order_relaxed);
+  view_.store(current_.get(), std::memory_order_seq_cst);
+  return true;
+}
+
+const Item* HashTable::match(const Slot* bucket, std::string_view key,
+                             uint64_t want) const noexcept {
+  for (uint32_t i = 0; i < kSlotsPerBucket; ++i) {
+    const uint64_t slot = bucket[i].load(std::memory_order_seq_cst);
+    if ((slot & kTagMask) != want || is_free(slot)) continue;
+    const Item* item = item_at(slot);
+    if (item->key() == key) return item;
+  }
+  return nullptr;
+}
+
+const Item* HashTable::find(std::string_view key, KeyHash hash) const noexcept {
+  const uint64_t want = tag_bits(hash.position());
+  for (;;) {
+    const View* view = view_.load(std::memory_order_seq_cst);
+    if (view == nullptr) return nullptr;
+    const Place place = resolve(*view, hash.position());
+    const Slot* home = bucket_at(place, place.home);
+    if (const Item* item = match(home, key, want); item != nullptr) return item;
+    // After the scan: the count is raised before an item leaves (invariant 2).
+    if (away_count(home) != 0) {
+      const uint32_t second = place.home ^ alternate(hash.position() & kTagValueMask);
+      const Item* item = match(bucket_at(place, second), key, want);
+      if (item != nullptr) return item;
+    }
+    // Invariant 3. A segment built meanwhile does not matter: what was stored before it was
+    // published is in the old one too (invariant 4).
+    if (place.entry_word->load(std::memory_order_seq_cst) == place.entry) return nullptr;
+  }
+}
+
+HashTable::Place HashTable::writer_place(KeyHash hash) const noexcept {
+  return resolve(*current_, hash.position());
+}
+
+HashTable::Slot* HashTable::find_slot(std::string_view key, KeyHash hash) noexcept {
+  if (current_ == nullptr) return nullptr;
+  const Place place = writer_place(hash);
+  const uint64_t want = tag_bits(hash.position());
+  const uint32_t second = place.home ^ alternate(hash.position() & kTagValueMask);
+  for (const uint32_t b : {place.home, second}) {
+    Slot* bucket = bucket_at(place, b);
+    for (uint32_t i = 0; i < kSlotsPerBucket; ++i) {
+      const uint64_t slot = bucket[i].load(std::memory_order_relaxed);
+      if ((slot & kTagMask) == want && !is_free(slot) && item_at(slot)->key() == key) {
+        return &bucket[i];
+      }
+    }
+    if (b == place.home && away_count(bucket) == 0) return nullptr;
+  }
+  return nullptr;
+}
+
+HashTable::Slot* HashTable::find_ref(Ref ref, KeyHash hash) noexcept {
+  if (current_ == nullptr) return nullptr;
+  const Place place = writer_place(hash);
+  const uint32_t second = place.home ^ alternate(hash.position() & kTagValueMask);
+  for (const uint32_t b : {place.home, second}) {
+    Slot* bucket = bucket_at(place, b);
+    for (uint32_t i = 0; i < kSlotsPerBucket; ++i) {
+      if (ref_in(bucket[i]) == ref) return &bucket[i];
+    }
+  }
+  return nullptr;
+}
+
+void HashTable::set_away_count(Slot* bucket, uint32_t count) noexcept {
+  for (uint32_t i = 0; i < 2; ++i) {
+    const uint64_t slot = bucket[i].load(std::memory_order_relaxed);
+    const uint64_t bits = uint64_t{(count >> (2 * i)) & 3} << kBucketShift;
+    bucket[i].store((slot & ~kBucketField) | bits, std::memory_order_seq_cst);
+  }
+}
+
+void HashTable::raise_away(Slot* bucket) noexcept {
+  const uint32_t count = away_count(bucket);
+  if (count == kManyAway) return;
+  // 3 -> 4 and the like change both slots: pass through "many", so that a reader that sees one of
+  // the two stores never reads 0.
+  if ((count & 3) == 3) set_away_count(bucket, kManyAway);
+  set_away_count(bucket, count + 1);
+}
+
+void HashTable::lower_away(Slot* bucket) noexcept {
+  const uint32_t count = away_count(bucket);
+  if (count == kManyAway || count == 0) return;
+  if ((count & 3) == 0) set_away_count(bucket, kManyAway - 1);
+  set_away_count(bucket, count - 1);
+}
+
+HashTable::Slot* HashTable::free_slot(Slot* bucket) noexcept {
+  for (uint32_t i = 0; i < kSlotsPerBucket; ++i) {
+    if (is_free(bucket[i].load(std::memory_order_relaxed))) return &bucket[i];
+  }
+  return nullptr;
+}
+
+HashTable::Slot* HashTable::make_room(Slot* segment, uint32_t home, uint32_t second,
+                                      std::atomic<uint64_t>* word) noexcept {
+  // Breadth first over buckets: node i was reached by moving slot `slot` of its parent's bucket.
+  struct Node {
+    uint32_t bucket;
+    int32_t parent;
+    uint32_t slot;
+  };
+  constexpr uint32_t kMaxNodes = 160;  // two full levels: 2 + 16 + 128, some more
+  Node nodes[kMaxNodes];
+  uint32_t count = 0;
+  nodes[count++] = {home, -1, 0};
+  nodes[count++] = {second, -1, 0};
+  for (uint32_t n = 0; n < count; ++n) {
+    Slot* bucket = segment + size_t{nodes[n].bucket} * kSlotsPerBucket;
+    Slot* target = n < 2 ? nullptr : free_slot(bucket);
+    if (target == nullptr) {
+      for (uint32_t i = 0; i < kSlotsPerBucket && count < kMaxNodes; ++i) {
+        const uint64_t slot = bucket[i].load(std::memory_order_relaxed);
+        nodes[count++] = {nodes[n].bucket ^ alternate(tag_of(slot)), static_cast<int32_t>(n), i};
+      }
+      continue;
+    }
+    // Move back along the path: each item into the slot freed after it.
+    for (uint32_t at = n;;) {
+      const Node& node = nodes[at];
+      const auto parent = static_cast<uint32_t>(node.parent);
+      Slot* from_bucket = segment + size_t{nodes[parent].bucket} * kSlotsPerBucket;
+      Slot* to_bucket = segment + size_t{node.bucket} * kSlotsPerBucket;
+      Slot& from = from_bucket[node.slot];
+      const uint64_t content = from.load(std::memory_order_relaxed);
+      const bool coming_home = (content & kAway) != 0;
+      if (!coming_home) raise_away(from_bucket);
+      put(*target, content ^ kAway);
+      if (coming_home && word != nullptr) {
+        word->store(word->load(std::memory_order_relaxed) + kVersionStep,
+                    std::memory_order_seq_cst);
+      }
+      put(from, 0);
+      if (coming_home) lower_away(to_bucket);
+      target = &from;
+      if (nodes[parent].parent < 0) return target;
+      at = parent;
+    }
+  }
+  return nullptr;
+}
+
+HashTable::Slot* HashTable::place_in_segment(Slot* segment, uint32_t home, uint32_t tag, Ref ref,
+                                             std::atomic<uint64_t>* word) noexcept {
+  const uint32_t second = home ^ alternate(tag);
+  Slot* home_slots = segment + size_t{home} * kSlotsPerBucket;
+  Slot* second_slots = segment + size_t{second} * kSlotsPerBucket;
+  Slot* slot = free_slot(home_slots);
+  if (slot == nullptr) slot = free_slot(second_slots);
+  if (slot == nullptr) slot = make_room(segment, home, second, word);
+  if (slot == nullptr) return nullptr;
+  const bool away = slot >= second_slots && slot < second_slots + kSlotsPerBucket;
+  if (away) raise_away(home_slots);
+  put(*slot, ref | uint64_t{tag} << kRefBits | (away ? kAway : 0));
+  return slot;
+}
+
+void HashTable::replace(Slot& slot, KeyHash hash, Ref ref) noexcept {
+  const uint64_t content = slot.load(std::memory_order_relaxed);
+  if ((content & kAway) != 0) {
+    const Place place = writer_place(hash);
+    Slot* home = bucket_at(place, place.home);
+    if (Slot* free = free_slot(home); free != nullptr) {
+      put(*free, ref | tag_bits(hash.position()));
+      place.entry_word->store(place.entry + kVersionStep, std::memory_order_seq_cst);
+      put(slot, 0);
+      lower_away(home);
+      return;
+    }
+  }
+  put(slot, (content & ~kRefMask) | ref);
+}
+
+void HashTable::remove(Slot& slot, KeyHash hash) noexcept {
+  const bool away = (slot.load(std::memory_order_relaxed) & kAway) != 0;
+  put(slot, 0);
+  if (away) {
+    const Place place = writer_place(hash);
+    lower_away(bucket_at(place, place.home));
+  }
+  items_.store(items_.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
+}
+
+bool HashTable::insert(KeyHash hash, Ref ref, bool overdraft) {
+  const uint32_t tag = hash.position() & kTagValueMask;
+  for (int attempt = 0; attempt < 3; ++attempt) {
+    const Place place = writer_place(hash);
+    if (place_in_segment(segment_at(segment_number(place.entry)), place.home, tag, ref,
+                         place.entry_word) != nullptr) {
+      const uint64_t items = items_.load(std::memory_order_relaxed) + 1;
+      items_.store(items, std::memory_order_relaxed);
+      // A segment is built every 64 inserts, and one holds 4,096 slots: growth by 1/8 from a load
+      // of 0.88 is through before the load reaches 0.90. Upkeep usually comes first.
+      if (growing()
+              ? items % 64 == 0
+              : static_cast<double>(items) > kGrowAtLoad * kSlotsPerSegment * current_->segments) {
+        grow_step(overdraft);
+      }
+      return true;
+    }
+    // Overfull: the next table's segment for this position has more room. Build it now.
+    if (!growing()) begin_growth();
+    const uint32_t index =
+        static_cast<uint32_t>(uint64_t{hash.position()} * current_->segments >> 32);
+    if (current_->entries[index].load(std::memory_order_relaxed) != 0 ||
+        !build_segment(index, overdraft)) {
+      return false;
+    }
+  }
+  return false;
+}
+
+bool HashTable::grow_step(bool overdraft) {
+  if (current_ == nullptr) return false;
+  if (!growing()) {
+    const double slots = static_cast<double>(kSlotsPerSegment) * current_->segments;
+    if (static_cast<double>(items()) <= kGrowAtLoad * slots) return false;
+    begin_growth();
+  }
+  while (next_build_ < current_->segments &&
+         current_->entries[next_build_].load(std::memory_order_relaxed) != 0) {
+    ++next_build_;
+  }
+  if (next_build_ < current_->segments) return build_segment(next_build_, overdraft) && growing();
+  return false;
+}
+
+void HashTable::publish(std::unique_ptr<View> view) {
+  view_.store(view.get(), std::memory_order_seq_cst);
+  retired_views_.push_back({epoch_.now(), std::move(current_)});
+  current_ = std::move(view);
+}
+
+void HashTable::begin_growth() {
+  const uint32_t old_segments = current_->segments;
+  auto next = std::make_unique<View>();
+  next->segments = old_segments + std::max(1u, old_segments / 8);
+  next->old_segments = old_segments;
+  next->entries = Entries(new std::atomic<uint64_t>[next->segments] {});
+  next->old_entries = current_->entries;
+  next_build_ = 0;
+  built_ = 0;
+  growing_.store(true, std::memory_order_relaxed);
+  publish(std::move(next));
+}
+
+bool HashTable::build_segment(uint32_t index, bool overdraft) {
+  const uint32_t number = take_segment(overdraft);
+  if (number == kNoSegment) return false;
+  Slot* target = segment_at(number);
+  const uint32_t segments = current_->segments;
+  const uint32_t old_segments = current_->old_segments;
+  const uint64_t first = first_position(uint64_t{index} << kBucketBits, segments);
+  const uint64_t end = index + 1 == segments
+                           ? uint64_t{1} << 32
+                           : first_position(uint64_t{index + 1} << kBucketBits, segments);
+  const uint32_t old_first = static_cast<uint32_t>(first * old_segments >> 32);
+  const uint32_t old_last = static_cast<uint32_t>((end - 1) * old_segments >> 32);
+  for (uint32_t o = old_first; o <= old_last; ++o) {
+    const uint64_t entry = current_->old_entries[o].load(std::memory_order_relaxed);
+    const Slot* slots = segment_at(segment_number(entry));
+    for (uint32_t bucket = 0; bucket < kBucketsPerSegment; ++bucket) {
+      const uint64_t number_here = (uint64_t{o} << kBucketBits) + bucket;
+      const uint32_t first_here = first_position(number_here, old_segments);
+      for (uint32_t i = 0; i < kSlotsPerBucket; ++i) {
+        const uint64_t slot =
+            slots[size_t{bucket} * kSlotsPerBucket + i].load(std::memory_order_relaxed);
+        if (is_free(slot)) continue;
+        const uint32_t tag = tag_of(slot);
+        const uint32_t position =
+            (slot & kAway) == 0
+                ? first_here + ((tag - first_here) & kTagValueMask)
+                : position_from(tag, (uint64_t{o} << kBucketBits) + (bucket ^ alternate(tag)),
+                                old_segments);
+        if (position < first || position >= end) continue;
+        const uint32_t home =
+            static_cast<uint32_t>(uint64_t{position} * segments) >> (32 - kBucketBits);
+        if (place_in_segment(target, home, tag, slot & kRefMask, nullptr) == nullptr) {
+          // Cannot be at a load of 0.8; if it is, this table stays as it is.
+          free_segment(number);
+          return false;
+        }
+      }
+    }
+  }
+  current_->entries[index].store(uint64_t{number} + 1, std::memory_order_seq_cst);
+  ++built_;
+  for (uint32_t o = old_first; o <= old_last; ++o) retire_old_if_done(o);
+  if (built_ == segments) finish_growth();
+  return true;
+}
+
+void HashTable::retire_old_if_done(uint32_t old_index) {
+  const uint32_t segments = current_->segments;
+  const uint32_t old_segments = current_->old_segments;
+  const uint64_t first = first_position(uint64_t{old_index} << kBucketBits, old_segments);
+  const uint64_t end = old_index + 1 == old_segments
+                           ? uint64_t{1} << 32
+                           : first_position(uint64_t{old_index + 1} << kBucketBits, old_segments);
+  const uint32_t new_first = static_cast<uint32_t>(first * segments >> 32);
+  const uint32_t new_last = static_cast<uint32_t>((end - 1) * segments >> 32);
+  for (uint32_t n = new_first; n <= new_last; ++n) {
+    if (current_->entries[n].load(std::memory_order_relaxed) == 0) return;
+  }
+  // The entry stays: a reader that holds the view and saw no new entry may still come here.
+  const uint64_t entry = current_->old_entries[old_index].load(std::memory_order_relaxed);
+  retired_segments_.push_back({epoch_.now(), segment_number(entry)});
+}
+
+void HashTable::finish_growth() {
+  auto settled = std::make_unique<View>();
+  settled->segments = current_->segments;
+  settled->entries = current_->entries;
+  publish(std::move(settled));
+  growing_.store(false, std::memory_order_relaxed);
+}
+
+void HashTable::reclaim(Epoch::Stamp horizon) {
+  const auto segments_end =
+      std::partition_point(retired_segments_.begin(), retired_segments_.end(),
+                           [&](const auto& retired) { return retired.stamp < horizon; });
+  for (auto it = retired_segments_.begin(); it != segments_end; ++it) free_segment(it->what);
+  retired_segments_.erase(retired_segments_.begin(), segments_end);
+  const auto views_end =
+      std::partition_point(retired_views_.begin(), retired_views_.end(),
+                           [&](const auto& retired) { return retired.stamp < horizon; });
+  retired_views_.erase(retired_views_.begin(), views_end);
+}
+
+uint32_t HashTable::take_segment(bool overdraft) {
+  if (free_segments_.empty()) {
+    const PageNumber page = pool_.take(overdraft);
+    if (page == kNoPage) return kNoSegment;
+    PageInfo& info = pool_.info(page);
+    info = PageInfo{};
+    info.kind = PageInfo::Kind::Table;
+    info.shard = shard_;
+    free_segments_.push_back(page * 2 + 1);
+    free_segments_.push_back(page * 2);
+  }
+  const uint32_t number = free_segments_.back();
+  free_segments_.pop_back();
+  pool_.info(number / 2).used++;
+  segments_in_use_.store(segments_in_use_.load(std::memory_order_relaxed) + 1,
+                         std::memory_order_relaxed);
+  Slot* slots = segment_at(number);
+  for (uint32_t i = 0; i < kSlotsPerSegment; ++i) slots[i].store(0, std::memory_order_relaxed);
+  return number;
+}
+
+void HashTable::free_segment(uint32_t number) {
+  segments_in_use_.store(segments_in_use_.load(std::memory_order_relaxed) - 1,
+                         std::memory_order_relaxed);
+  PageInfo& info = pool_.info(number / 2);
+  if (--info.used > 0) {
+    free_segments_.push_back(number);
+    return;
+  }
+  std::erase(free_segments_, number ^ 1u);
+  pool_.give_back(number / 2);
+}
+
+void HashTable::check_invariants() const {
+  const auto require = [](bool holds, const char* what) {
+    if (holds) return;
+    std::fprintf(stderr, "hash table invariant broken: %s\n", what);
+    std::abort();
+  };
+  if (current_ == nullptr) {
+    require(items() == 0, "an empty table has items");
+    return;
+  }
+  uint64_t seen = 0;
+  for_each([&](uint32_t, Ref) { ++seen; });
+  require(seen == items(), "slots in use differ from the item count");
+  // Away counts cover what is away.
+  const auto check_segment = [&](uint64_t entry) {
+    Slot* slots = segment_at(segment_number(entry));
+    std::vector<uint32_t> away(kBucketsPerSegment);
+    for (uint32_t i = 0; i < kSlotsPerSegment; ++i) {
+      const uint64_t slot = slots[i].load(std::memory_order_relaxed);
+      if (!is_free(slot) && (slot & kAway) != 0) {
+        ++away[(i / kSlotsPerBucket) ^ alternate(tag_of(slot))];
+      }
+    }
+    for (uint32_t b = 0; b < kBucketsPerSegment; ++b) {
+      const uint32_t count = away_count(slots + size_t{b} * kSlotsPerBucket);
+      require(count == kManyAway || count >= away[b], "more items are away than counted");
+    }
+  };
+  for (uint32_t s = 0; s < current_->segments; ++s) {
+    const uint64_t entry = current_->entries[s].load(std::memory_order_relaxed);
+    if (entry != 0) check_segment(entry);
+  }
+}
+
+}  // namespace larder::core

@@ -1,0 +1,104 @@
+#include "core/page_pool.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <stdexcept>
+#include <string>
+
+#include "core/poison.h"
+
+namespace larder::core {
+namespace {
+
+constexpr size_t kHugePageBytes = 2_MiB;
+
+char* reserve(size_t bytes) {
+  void* p = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  return p == MAP_FAILED ? nullptr : static_cast<char*>(p);
+}
+
+}  // namespace
+
+PagePool::PagePool(size_t limit_bytes, size_t reserve_bytes, bool huge_pages) {
+  reserve_bytes = std::max(reserve_bytes, limit_bytes);
+  reserve_pages_ = reserve_bytes / kBytesPerPage + 1;
+  const size_t pages = reserve_pages_ + kOverdraftPages + 1;
+  mapped_bytes_ = pages * kPageBytes + kHugePageBytes;
+  mapping_ = reserve(mapped_bytes_);
+  infos_bytes_ = pages * sizeof(PageInfo);
+  char* infos = mapping_ != nullptr ? reserve(infos_bytes_) : nullptr;
+  if (infos == nullptr) {
+    if (mapping_ != nullptr) munmap(mapping_, mapped_bytes_);
+    throw std::runtime_error("cannot reserve " + std::to_string(mapped_bytes_ >> 20) +
+                             " MiB of address space for the cache");
+  }
+  infos_ = reinterpret_cast<PageInfo*>(infos);
+  const auto start = reinterpret_cast<uintptr_t>(mapping_);
+  base_ = mapping_ + ((start + kHugePageBytes - 1) / kHugePageBytes * kHugePageBytes - start);
+  // Advice only: a kernel without huge pages serves small ones.
+  if (huge_pages) madvise(base_, pages * kPageBytes, MADV_HUGEPAGE);
+  set_limit(limit_bytes);
+}
+
+PagePool::~PagePool() {
+  munmap(mapping_, mapped_bytes_);
+  munmap(infos_, infos_bytes_);
+}
+
+bool PagePool::set_limit(size_t limit_bytes) noexcept {
+  const size_t pages = limit_bytes / kBytesPerPage;
+  if (pages > reserve_pages_) return false;
+  limit_bytes_.store(limit_bytes, std::memory_order_relaxed);
+  limit_.store(pages, std::memory_order_relaxed);
+  return true;
+}
+
+PageNumber PagePool::take(bool overdraft) {
+  MutexLock lock(mutex_);
+  const size_t used = used_.load(std::memory_order_relaxed);
+  const size_t limit = limit_.load(std::memory_order_relaxed);
+  if (used >= limit + (overdraft ? kOverdraftPages : 0)) return kNoPage;
+  PageNumber page = kNoPage;
+  if (!free_.empty()) {
+    page = free_.back();
+    free_.pop_back();
+  } else if (!released_.empty()) {
+    page = released_.back();
+    released_.pop_back();
+  } else if (next_fresh_ <= reserve_pages_ + kOverdraftPages) {
+    page = next_fresh_++;
+  } else {
+    return kNoPage;
+  }
+  used_.store(used + 1, std::memory_order_relaxed);
+  unpoison(address(page), kPageBytes);
+  return page;
+}
+
+void PagePool::give_back(PageNumber page) {
+  infos_[page].kind = PageInfo::Kind::Free;
+  MutexLock lock(mutex_);
+  free_.push_back(page);
+  used_.store(used_.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
+}
+
+bool PagePool::trim(size_t pages) {
+  for (; pages > 0; --pages) {
+    PageNumber page = kNoPage;
+    {
+      MutexLock lock(mutex_);
+      const size_t resident = used_.load(std::memory_order_relaxed) + free_.size();
+      if (free_.empty() || resident <= limit_.load(std::memory_order_relaxed)) return false;
+      page = free_.back();
+      free_.pop_back();
+    }
+    madvise(address(page), kPageBytes, MADV_DONTNEED);
+    MutexLock lock(mutex_);
+    released_.push_back(page);
+  }
+  return true;
+}
+
+}  // namespace larder::core

@@ -1,0 +1,126 @@
+// PagePool: the cache's memory. Reserves address space once, hands out pages of 64 KiB, knows who
+// has each.
+//
+// Why 64 KiB: classes x shards x half a page is what stands empty. With about 90 classes that is
+// 2.9 MiB, under 5 % of -m 64 with the one shard that it gets; at 16 KiB large values are cut into
+// too many parts, at 1 MiB (memcached) half of -m 64 would be stranded.
+//
+// The reservation is larger than the limit, so that the limit can be raised, and so that a writer
+// which must wait for readers to leave a page can borrow another (overdraft) instead of failing;
+// shards give borrowed pages back as soon as they can. Pages that were never used cost nothing:
+// neither they nor their PageInfo are touched.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "core/item.h"
+#include "core/mutex.h"
+#include "core/units.h"
+
+namespace larder::core {
+
+using PageNumber = uint32_t;
+constexpr PageNumber kNoPage = UINT32_MAX;
+constexpr size_t kPageBytes = 64_KiB;
+constexpr unsigned kPageShift = 16 - kRefShift;  // Ref >> kPageShift is its page
+
+// What is known of a page, beside the arena so that walking pages does not touch them. Guarded by
+// the lock of the shard that owns the page; a free page belongs to the pool.
+struct PageInfo {
+  enum class Kind : uint8_t { Free, Chunks, Large, Table };
+
+  Kind kind;
+  uint8_t size_class;
+  uint16_t shard;
+  uint16_t chunks;     // how many fit
+  uint16_t carved;     // the first `carved` have been handed out at least once
+  uint16_t used;       // live, draft, dead but not reclaimed; Table: halves in use
+  uint16_t drafts;     // of them: being filled
+  uint16_t parts;      // of them: parts of large values
+  uint16_t free_head;  // index of the first free chunk below `carved`
+  bool draining;       // being emptied: gives out no chunk
+  uint32_t chunk_bytes;
+  uint32_t index;       // position in the shard's page list
+  PageNumber previous;  // in its class's list of pages that have room
+  PageNumber next;
+  Seconds min_expiry;  // no item of the page expires earlier; kNever if none expires
+};
+constexpr uint16_t kNoChunk = UINT16_MAX;
+
+class PagePool {
+ public:
+  // limit_bytes    what may be in use, side table included
+  // reserve_bytes  address space, at least limit_bytes
+  // Throws std::runtime_error if the address space cannot be had.
+  PagePool(size_t limit_bytes, size_t reserve_bytes, bool huge_pages);
+  ~PagePool();
+  PagePool(const PagePool&) = delete;
+  PagePool& operator=(const PagePool&) = delete;
+
+  // A page within the limit, or kNoPage. With `overdraft` up to kOverdraftPages beyond it.
+  PageNumber take(bool overdraft) EXCLUDES(mutex_);
+  void give_back(PageNumber page) EXCLUDES(mutex_);
+
+  // Pages that are in use beyond the limit: somebody should give some back.
+  size_t pages_over_limit() const noexcept {
+    const size_t used = used_.load(std::memory_order_relaxed);
+    const size_t limit = limit_.load(std::memory_order_relaxed);
+    return used > limit ? used - limit : 0;
+  }
+  size_t pages_left() const noexcept {
+    const size_t used = used_.load(std::memory_order_relaxed);
+    const size_t limit = limit_.load(std::memory_order_relaxed);
+    return used < limit ? limit - used : 0;
+  }
+  size_t pages_used() const noexcept { return used_.load(std::memory_order_relaxed); }
+  size_t pages_limit() const noexcept { return limit_.load(std::memory_order_relaxed); }
+
+  bool set_limit(size_t limit_bytes) noexcept;  // false if beyond the reservation
+  size_t limit_bytes() const noexcept { return limit_bytes_.load(std::memory_order_relaxed); }
+  size_t reserve_bytes() const noexcept { return reserve_pages_ * kBytesPerPage; }
+
+  // Gives the memory of up to `pages` free pages back to the kernel, as far as more is resident
+  // than the limit allows. A system call: hold no lock. True if there is more to do.
+  bool trim(size_t pages) EXCLUDES(mutex_);
+
+  PageInfo& info(PageNumber page) noexcept { return infos_[page]; }
+  const PageInfo& info(PageNumber page) const noexcept { return infos_[page]; }
+  char* address(PageNumber page) const noexcept { return base_ + size_t{page} * kPageBytes; }
+
+  char* base() const noexcept { return base_; }
+  char* at(Ref ref) const noexcept { return base_ + (ref << kRefShift); }
+  Ref ref_of(const void* p) const noexcept {
+    return static_cast<Ref>(static_cast<const char*>(p) - base_) >> kRefShift;
+  }
+  static PageNumber page_of(Ref ref) noexcept { return static_cast<PageNumber>(ref >> kPageShift); }
+
+  // Bytes in drafts that are being filled, all shards.
+  std::atomic<uint64_t>& draft_bytes() noexcept { return draft_bytes_; }
+  const std::atomic<uint64_t>& draft_bytes() const noexcept { return draft_bytes_; }
+
+  static constexpr size_t kBytesPerPage = kPageBytes + sizeof(PageInfo);
+  static constexpr size_t kOverdraftPages = 64;  // 4 MiB: what several workers' turns may retire
+
+ private:
+  char* base_ = nullptr;
+  size_t reserve_pages_ = 0;
+  size_t mapped_bytes_ = 0;
+  char* mapping_ = nullptr;
+  PageInfo* infos_ = nullptr;
+  size_t infos_bytes_ = 0;
+
+  Mutex mutex_;
+  std::vector<PageNumber> free_ GUARDED_BY(mutex_);      // resident
+  std::vector<PageNumber> released_ GUARDED_BY(mutex_);  // given back to the kernel
+  PageNumber next_fresh_ GUARDED_BY(mutex_) = 1;         // never used from here on; page 0 is
+                                                         // left out: Ref 0 means none
+  std::atomic<size_t> used_{0};
+  std::atomic<size_t> limit_{0};
+  std::atomic<size_t> limit_bytes_{0};
+  std::atomic<uint64_t> draft_bytes_{0};
+};
+
+}  // namespace larder::core

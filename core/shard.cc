@@ -1,0 +1,929 @@
+#include "core/shard.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+
+#include "core/decimal.h"
+
+namespace larder::core {
+namespace {
+
+// Pages a full shard keeps empty, so that a class that runs dry need not wait for readers.
+constexpr size_t kReservePages = 2;
+// What a shard may have evicted ahead without owing it.
+constexpr int64_t kMostCreditBytes = 64 << 10;
+// Payload of the two kinds of part: a whole page, or the largest chunk.
+constexpr uint32_t kPagePartBytes = kPageBytes - Item::kHeaderBytes;
+constexpr uint32_t kChunkPartBytes = SizeClasses::kMaxChunkBytes - Item::kHeaderBytes;
+// In a retire entry: the item was moved, its parts live on under the copy.
+constexpr Ref kMoved = Ref{1} << 63;
+// Bounds of one hold of the lock.
+constexpr uint32_t kReclaimAtOnce = 256;
+// Retired chunks that are worth a look at the readers.
+constexpr size_t kReclaimFrom = 64;
+constexpr uint32_t kUnlinkAtOnce = 128;
+constexpr uint32_t kSweepPagesAtOnce = 256;
+// Pages whose items the sweep may walk in one second: 2 % of a core at 5 us each.
+constexpr uint32_t kSweepWalksPerSecond = 4096;
+
+// memcached's own measure of an item, which -I is compared with: its 48-byte header, CAS, key and
+// NUL, value and CRLF (items.c, protocol.txt "object too large").
+uint64_t upstream_item_bytes(size_t key_bytes, const ItemShape& shape, bool cas) {
+  return 48 + (cas ? 8 : 0) + key_bytes + 1 + (shape.client_flags != 0 ? 4 : 0) +
+         uint64_t{shape.value_bytes} + 2;
+}
+
+}  // namespace
+
+void RetireQueue::grow() {
+  std::vector<Entry> larger(ring_.size() * 2);
+  const size_t n = size();
+  for (size_t i = 0; i < n; ++i) larger[i] = ring_[(head_ + i) & (ring_.size() - 1)];
+  ring_ = std::move(larger);
+  head_ = 0;
+  tail_ = n;
+}
+
+Shard::Shard(const CacheConfig& config, const SizeClasses& sizes, PagePool& pool, Epoch& epoch,
+             uint64_t hash_seed, uint16_t number, uint32_t shard_count)
+    : config_(config),
+      sizes_(sizes),
+      pool_(pool),
+      epoch_(epoch),
+      hash_seed_(hash_seed),
+      number_(number),
+      shard_count_(shard_count),
+      table_(pool, epoch, number),
+      slab_(pool, sizes, number),
+      eviction_(pool, slab_),
+      counters_(sizes.count()) {
+  reserve_.reserve(kReservePages);
+}
+
+uint64_t Shard::cas_of(const Item& item) const noexcept {
+  if (!config_.cas) return 0;
+  if (item.has_wide_cas()) return item.wide_cas();
+  return widen(item.seq()) * shard_count_ + number_;
+}
+
+void Shard::value_parts(const Item& item, std::vector<std::string_view>& out) const {
+  const std::string_view first = item.first_part();
+  if (!item.is_large()) {
+    out.push_back(first);
+    return;
+  }
+  if (!first.empty()) out.push_back(first);
+  for (Ref part = item.next_part(); part != 0;) {
+    const char* at = pool_.at(part);
+    out.push_back(ItemWriter::part_payload(at));
+    part = ItemWriter::next_of_part(at);
+  }
+}
+
+// -- Memory.
+
+Ref Shard::take_chunk(uint32_t size_class, Seconds now) {
+  Ref ref = slab_.take(size_class);
+  if (ref == 0) {
+    reclaim();
+    ref = slab_.take(size_class);
+  }
+  if (ref == 0) {
+    const PageNumber page = take_page();
+    if (page == kNoPage) return 0;
+    slab_.add_page(page, size_class);
+    ref = slab_.take(size_class);
+  }
+  keep_room(sizes_.chunk_bytes(size_class), now);
+  return ref;
+}
+
+PageNumber Shard::take_page() {
+  PageNumber page = pool_.take(false);
+  if (page != kNoPage) return page;
+  if (!reserve_.empty()) {
+    page = reserve_.back();
+    reserve_.pop_back();
+    return page;
+  }
+  return config_.evict ? pool_.take(true) : kNoPage;
+}
+
+void Shard::give_page(PageNumber page) {
+  if (config_.evict && pool_.pages_left() == 0 && pool_.pages_over_limit() == 0 &&
+      reserve_.size() < kReservePages) {
+    reserve_.push_back(page);
+  } else {
+    pool_.give_back(page);
+  }
+}
+
+void Shard::put_chunk(Ref ref) {
+  const PageNumber page = slab_.put(ref);
+  if (page == kNoPage) return;
+  if (pool_.info(page).draining) {
+    if (page == draining_) {
+      draining_ = kNoPage;
+    } else {
+      --drained_waiting_;
+    }
+    ++pages_moved_;
+  }
+  give_page(page);
+}
+
+void Shard::free_item(Ref ref) {
+  const bool moved = (ref & kMoved) != 0;
+  ref &= ~kMoved;
+  if (!holds_.empty()) {
+    if (const auto held = holds_.find(ref); held != holds_.end()) {
+      held->second.orphan = true;
+      stop_drain(PagePool::page_of(ref));
+      return;
+    }
+  }
+  const Item& item = *item_at(ref);
+  if (item.is_large() && !moved) {
+    for (Ref part = item.next_part(); part != 0;) {
+      const Ref next = ItemWriter::next_of_part(pool_.at(part));
+      slab_.unmark_part(part);
+      put_chunk(part);
+      part = next;
+    }
+  }
+  put_chunk(ref);
+}
+
+void Shard::reclaim() {
+  if (retired_.empty() && !table_.has_retired()) return;
+  if (!retired_.empty() && retired_.front().stamp >= epoch_.now()) epoch_.advance();
+  const Epoch::Stamp horizon = epoch_.horizon();
+  for (uint32_t i = 0; i < kReclaimAtOnce && !retired_.empty(); ++i) {
+    const RetireQueue::Entry entry = retired_.front();
+    if (entry.stamp >= horizon) break;
+    retired_.pop();
+    free_item(entry.ref);
+  }
+  if (table_.has_retired()) {
+    table_.reclaim(horizon);
+    // What is left waits for an epoch that nobody may start otherwise.
+    if (table_.has_retired() && retired_.empty()) epoch_.advance();
+  }
+}
+
+void Shard::note_live(const Item& item, int sign) {
+  ClassCounters& c = counters_[class_of(item)];
+  const int64_t bytes =
+      int64_t{item.stored_bytes()} + item.value_bytes() - item.first_part().size();
+  c.item_bytes += static_cast<uint64_t>(sign * bytes);
+  c.items += static_cast<uint64_t>(int64_t{sign});
+}
+
+void Shard::retire(Item& item, Why why, Seconds now) {
+  const uint32_t size_class = class_of(item);
+  ClassCounters& c = counters_[size_class];
+  const uint32_t heat = item.heat();
+  if (why == Why::Evicted) {
+    ++c.evicted;
+    if (item.expiry() != kNever) ++c.evicted_nonzero;
+    if (!Item::fetched(heat)) ++c.evicted_unfetched;
+    const Seconds age = now - Item::last_access(heat);
+    if (Item::fetched(heat) && age <= 60) ++c.evicted_active;
+    c.evicted_age = age;
+  } else if (why == Why::Expired) {
+    ++c.reclaimed;
+    if (!Item::fetched(heat)) ++c.expired_unfetched;
+  }
+  note_live(item, -1);
+  debt_bytes_ = std::max(-kMostCreditBytes, debt_bytes_ - int64_t{sizes_.chunk_bytes(size_class)} -
+                                                int64_t{item.value_bytes()} +
+                                                static_cast<int64_t>(item.first_part().size()));
+  const uint8_t state = item.state();
+  ItemWriter::set_state(item, static_cast<uint8_t>((state & ~Item::kStateMask) | Item::kDead));
+  retired_.push({ref_of(item), epoch_.now()});
+}
+
+void Shard::unlink(Item& item, KeyHash hash, Why why, Seconds now) {
+  HashTable::Slot* slot = table_.find_ref(ref_of(item), hash);
+  assert(slot != nullptr);
+  table_.remove(*slot, hash);
+  retire(item, why, now);
+}
+
+HashTable::Slot* Shard::find_live(const KeyRef& key, Seconds now) {
+  HashTable::Slot* slot = table_.find_slot(key.key, key.hash);
+  if (slot == nullptr) return nullptr;
+  Item* item = item_in(slot);
+  if (gone(*item, now) == MissReason::None) return slot;
+  table_.remove(*slot, key.hash);
+  retire(*item, Why::Expired, now);
+  return nullptr;
+}
+
+// -- Drafts.
+
+AllocateStatus Shard::allocate(const KeyRef& key, const ItemShape& shape, Seconds now,
+                               ItemDraft& draft) {
+  draft.drop();
+  if (upstream_item_bytes(key.key.size(), shape, config_.cas) > config_.item_size_max) {
+    return AllocateStatus::TooLarge;
+  }
+  ItemLayout layout = ItemWriter::layout(key.key.size(), shape, false);
+  uint32_t first_bytes = shape.value_bytes;
+  const bool large = uint64_t{layout.head_bytes} + shape.value_bytes > SizeClasses::kMaxChunkBytes;
+  if (large) {
+    // What does not fill parts goes to the head.
+    layout = ItemWriter::layout(key.key.size(), shape, true);
+    first_bytes = std::min(shape.value_bytes % kPagePartBytes % kChunkPartBytes,
+                           SizeClasses::kMaxChunkBytes - layout.head_bytes);
+  }
+  const uint32_t size_class = sizes_.class_for(layout.head_bytes + first_bytes);
+  Ref ref;
+  {
+    MutexLock lock(mutex_);
+    ref = table_.started() || table_.start(true) ? take_chunk(size_class, now) : 0;
+    if (ref == 0) {
+      if (config_.evict || !retired_.empty()) return AllocateStatus::Busy;
+      ++counters_[size_class].out_of_memory;
+      return AllocateStatus::OutOfMemory;
+    }
+  }
+  char* chunk = pool_.at(ref);
+  ItemWriter::begin(chunk, layout, key.key, shape, first_bytes, now);
+  draft.shard_ = this;
+  draft.hash_ = key.hash;
+  draft.head_ = ref;
+  draft.part_ = ref;
+  draft.part_data_ = chunk + layout.head_bytes;
+  draft.part_bytes_ = first_bytes;
+  draft.part_filled_ = 0;
+  draft.parts_bytes_ = 0;
+  draft.total_bytes_ = shape.value_bytes;
+  draft.filled_bytes_ = 0;
+  draft.now_ = now;
+  draft.failed_ = false;
+  return AllocateStatus::Ok;
+}
+
+bool Shard::next_part(ItemDraft& draft) {
+  const uint32_t rest = draft.remaining();
+  uint32_t payload = rest;
+  if (rest >= kPagePartBytes) {
+    payload = kPagePartBytes;
+  } else if (rest > kChunkPartBytes) {
+    payload = kChunkPartBytes;
+  }
+  // All drafts together: half of the memory, so that the largest item always fits alone and slow
+  // senders cannot push the cache out.
+  std::atomic<uint64_t>& all_drafts = pool_.draft_bytes();
+  if (all_drafts.load(std::memory_order_relaxed) + payload > pool_.limit_bytes() / 2) {
+    draft.failed_ = true;
+    return false;
+  }
+  Ref ref = 0;
+  {
+    MutexLock lock(mutex_);
+    if (payload == kPagePartBytes) {
+      reclaim();
+      const PageNumber page = take_page();
+      if (page != kNoPage) {
+        slab_.add_large_page(page);
+        ref = Ref{page} << kPageShift;
+      }
+      keep_room(kPageBytes, draft.now_);
+    } else {
+      ref = take_chunk(sizes_.class_for(payload + Item::kHeaderBytes), draft.now_);
+      if (ref != 0) slab_.mark_part(ref);
+    }
+  }
+  if (ref == 0) {
+    draft.failed_ = !config_.evict;
+    return false;
+  }
+  all_drafts.fetch_add(payload, std::memory_order_relaxed);
+  draft.parts_bytes_ += payload;
+  if (draft.part_ == draft.head_) {
+    ItemWriter::link_first_part(*item_at(draft.head_), ref);
+  } else {
+    ItemWriter::link_part(pool_.at(draft.part_), ref);
+  }
+  draft.part_ = ref;
+  draft.part_data_ = ItemWriter::begin_part(pool_.at(ref), payload);
+  draft.part_bytes_ = payload;
+  draft.part_filled_ = 0;
+  return true;
+}
+
+void Shard::drop_draft(ItemDraft& draft) noexcept {
+  pool_.draft_bytes().fetch_sub(draft.parts_bytes_, std::memory_order_relaxed);
+  MutexLock lock(mutex_);
+  const Item& item = *item_at(draft.head_);
+  int64_t bytes = sizes_.chunk_bytes(class_of(item));
+  slab_.mark_published(draft.head_);
+  if (item.is_large()) {
+    bytes += draft.parts_bytes_;
+    for (Ref part = item.next_part(); part != 0;) {
+      const Ref next = ItemWriter::next_of_part(pool_.at(part));
+      slab_.unmark_part(part);
+      put_chunk(part);
+      part = next;
+    }
+  }
+  put_chunk(draft.head_);
+  debt_bytes_ = std::max(-kMostCreditBytes, debt_bytes_ - bytes);
+  draft.shard_ = nullptr;
+  draft.head_ = 0;
+}
+
+StoreResult Shard::publish(ItemDraft& draft, HashTable::Slot* slot, uint8_t marks, Seconds now,
+                           bool keep_sequence) {
+  Item& item = *item_at(draft.head_);
+  const Item* old = item_in(slot);
+  const uint64_t sequence = sequence_.load(std::memory_order_relaxed) + (keep_sequence ? 0 : 1);
+  sequence_.store(sequence, std::memory_order_relaxed);
+  ItemWriter::set_seq(item, keep_sequence ? old->seq() : static_cast<uint32_t>(sequence));
+  ItemWriter::set_state(item, static_cast<uint8_t>(item.state() | Item::kLive | marks));
+  slab_.mark_published(draft.head_);
+  slab_.note_expiry(draft.head_, item.expiry());
+  if (slot != nullptr) {
+    table_.replace(*slot, draft.hash_, draft.head_);
+    retire(*const_cast<Item*>(old), Why::Replaced, now);
+  } else if (!table_.insert(draft.hash_, draft.head_, config_.evict)) {
+    ItemWriter::set_state(item, static_cast<uint8_t>(item.state() & ~Item::kStateMask));
+    slab_.unmark_published(draft.head_);
+    ++counters_[class_of(item)].out_of_memory;
+    return {StoreStatus::OutOfMemory, nullptr, nullptr, 0};
+  }
+  note_live(item, +1);
+  if (!keep_sequence) ++total_items_;
+  pool_.draft_bytes().fetch_sub(draft.parts_bytes_, std::memory_order_relaxed);
+  draft.shard_ = nullptr;
+  draft.head_ = 0;
+  return {StoreStatus::Stored, &item, old, cas_of(item)};
+}
+
+// -- Commands.
+
+StoreResult Shard::store(ItemDraft&& draft, const StoreRule& rule, Seconds now) {
+  assert(draft.complete());
+  StoreResult result;
+  {
+    MutexLock lock(mutex_);
+    HashTable::Slot* slot = find_live({item_at(draft.head_)->key(), draft.hash_}, now);
+    Item* old = item_in(slot);
+    uint8_t marks = rule.win_sent ? Item::kWinSent : 0;
+    result.old_item = old;
+    if (old == nullptr) {
+      if (rule.compare_cas) {
+        result.status = StoreStatus::NotFound;
+      } else if (rule.policy == StorePolicy::Replace) {
+        result.status = StoreStatus::NotStored;
+      } else {
+        result = publish(draft, nullptr, marks, now, false);
+      }
+    } else if (rule.policy == StorePolicy::Add) {
+      // memcached bumps the item that is in the way.
+      note_hit(*old, old->heat(), now);
+      result.status = StoreStatus::NotStored;
+    } else if (rule.compare_cas && cas_of(*old) != rule.cas) {
+      if (rule.invalidate && rule.cas < cas_of(*old)) {
+        marks |= Item::kStale;
+        result = publish(draft, slot, marks, now, false);
+      } else {
+        result.status = StoreStatus::Exists;
+      }
+    } else {
+      result = publish(draft, slot, marks, now, false);
+    }
+  }
+  draft.drop();
+  return result;
+}
+
+bool Shard::copy_value(const Item& from, ItemDraft& to) {
+  if (!from.is_large()) return to.append(from.first_part());
+  std::vector<std::string_view> parts;
+  value_parts(from, parts);
+  return std::all_of(parts.begin(), parts.end(),
+                     [&](std::string_view part) { return to.append(part); });
+}
+
+bool Shard::swap(ItemDraft& draft, const Item* expected, uint8_t marks, Seconds now,
+                 bool keep_sequence) {
+  MutexLock lock(mutex_);
+  HashTable::Slot* slot = table_.find_ref(ref_of(*expected), draft.hash_);
+  if (slot == nullptr) return false;
+  return publish(draft, slot, marks, now, keep_sequence).status == StoreStatus::Stored;
+}
+
+const Item* Shard::find_now(const KeyRef& key, Seconds now) const noexcept {
+  const Item* item = table_.find(key.key, key.hash);
+  return item == nullptr || gone(*item, now) != MissReason::None ? nullptr : item;
+}
+
+ItemShape Shard::shape_of(const Item& item) const noexcept {
+  ItemShape shape;
+  shape.value_bytes = item.value_bytes();
+  shape.client_flags = item.client_flags();
+  shape.expiry = item.expiry();
+  shape.base64_key = item.base64_key();
+  return shape;
+}
+
+StoreResult Shard::concat(ItemDraft& draft, const ConcatRule& rule, Seconds now) {
+  const Item& piece = *item_at(draft.head_);
+  const KeyRef key{piece.key(), draft.hash_};
+  for (;;) {
+    StoreResult result;
+    const Item* old = find_now(key, now);
+    result.old_item = old;
+    if (old == nullptr) return result;
+    if (rule.compare_cas && cas_of(*old) != rule.cas) {
+      result.status = StoreStatus::Exists;
+      return result;
+    }
+    ItemShape shape = shape_of(*old);
+    shape.has_explicit_cas = rule.has_explicit_cas;
+    shape.explicit_cas = rule.explicit_cas;
+    if (uint64_t{shape.value_bytes} + draft.value_bytes() > config_.item_size_max) {
+      result.status = StoreStatus::TooLarge;
+      return result;
+    }
+    shape.value_bytes += draft.value_bytes();
+    ItemDraft joined;
+    const AllocateStatus status = allocate(key, shape, now, joined);
+    if (status != AllocateStatus::Ok) {
+      result.status =
+          status == AllocateStatus::TooLarge ? StoreStatus::TooLarge : StoreStatus::OutOfMemory;
+      return result;
+    }
+    const Item& first = rule.prepend ? piece : *old;
+    const Item& then = rule.prepend ? *old : piece;
+    if (!copy_value(first, joined) || !copy_value(then, joined)) {
+      result.status = StoreStatus::OutOfMemory;
+      return result;
+    }
+    const Item* item = item_at(joined.head_);
+    ItemWriter::set_heat(*item, old->heat());
+    if (swap(joined, old, 0, now, false)) {
+      return {StoreStatus::Stored, item, old, cas_of(*item)};
+    }
+  }
+}
+
+RemoveResult Shard::remove(const KeyRef& key, const RemoveRule& rule, Seconds now) {
+  for (;;) {
+    const Item* old = nullptr;
+    {
+      MutexLock lock(mutex_);
+      HashTable::Slot* slot = find_live(key, now);
+      if (slot == nullptr) return {RemoveStatus::NotFound, nullptr};
+      Item* item = item_in(slot);
+      if (rule.compare_cas && cas_of(*item) != rule.cas) return {RemoveStatus::Exists, item};
+      if (!rule.invalidate && !rule.drop_value) {
+        table_.remove(*slot, key.hash);
+        retire(*item, Why::Removed, now);
+        return {RemoveStatus::Removed, item};
+      }
+      old = item;
+    }
+    ItemShape shape = shape_of(*old);
+    if (rule.drop_value) {
+      shape.value_bytes = 0;
+      shape.client_flags = 0;
+    }
+    if (rule.set_expiry) shape.expiry = rule.expiry;
+    shape.has_explicit_cas = rule.has_explicit_cas;
+    shape.explicit_cas = rule.explicit_cas;
+    ItemDraft kept;
+    if (allocate(key, shape, now, kept) != AllocateStatus::Ok ||
+        (!rule.drop_value && !copy_value(*old, kept))) {
+      return {RemoveStatus::OutOfMemory, nullptr};
+    }
+    uint8_t marks = old->state() & (Item::kStale | Item::kWinSent);
+    if (rule.invalidate) marks = Item::kStale;
+    const Item* item = item_at(kept.head_);
+    ItemWriter::set_heat(*item, old->heat());
+    if (swap(kept, old, marks, now, false)) return {RemoveStatus::Removed, item};
+  }
+}
+
+ArithResult Shard::arith(const KeyRef& key, const ArithRule& rule, Seconds now) {
+  for (;;) {
+    ArithResult result;
+    const Item* old = find_now(key, now);
+    if (old == nullptr) return result;
+    result.old_item = old;
+    // The number is looked at before the CAS is, as in memcached.
+    uint64_t number = 0;
+    if (old->is_large() || !parse_number(old->first_part(), number)) {
+      result.status = ArithStatus::NonNumeric;
+      return result;
+    }
+    if (rule.compare_cas && cas_of(*old) != rule.cas) {
+      result.status = ArithStatus::Exists;
+      return result;
+    }
+    if (rule.decrement) {
+      number = number > rule.delta ? number - rule.delta : 0;
+    } else {
+      number += rule.delta;
+    }
+    char digits[20];
+    const uint32_t digit_count = write_decimal(number, digits);
+    ItemShape shape = shape_of(*old);
+    // A shorter number keeps the value's length, padded with blanks (protocol.txt, "decr").
+    shape.value_bytes = std::max(digit_count, shape.value_bytes);
+    if (rule.set_expiry) shape.expiry = rule.expiry;
+    shape.has_explicit_cas = rule.has_explicit_cas;
+    shape.explicit_cas = rule.explicit_cas;
+    ItemDraft next;
+    if (allocate(key, shape, now, next) != AllocateStatus::Ok) {
+      result.status = ArithStatus::OutOfMemory;
+      return result;
+    }
+    const std::span<char> window = next.window();
+    std::memset(window.data(), ' ', window.size());
+    std::memcpy(window.data(), digits, digit_count);
+    next.advance(window.size());
+    const Item* item = item_at(next.head_);
+    ItemWriter::set_heat(*item, old->heat());
+    const uint8_t marks = old->state() & (Item::kStale | Item::kWinSent);
+    if (swap(next, old, marks, now, false)) {
+      return {ArithStatus::Done, number, cas_of(*item), item, old};
+    }
+  }
+}
+
+TouchResult Shard::touch(const KeyRef& key, Seconds expiry, Seconds now) {
+  for (;;) {
+    TouchResult result;
+    {
+      MutexLock lock(mutex_);
+      HashTable::Slot* slot = table_.find_slot(key.key, key.hash);
+      if (slot == nullptr) {
+        result.miss = MissReason::Absent;
+        return result;
+      }
+      Item* item = item_in(slot);
+      result.miss = gone(*item, now);
+      if (result.miss != MissReason::None) {
+        table_.remove(*slot, key.hash);
+        retire(*item, Why::Expired, now);
+        return result;
+      }
+      result.item = item;
+      result.heat = item->heat();
+      const bool has_word = (item->state() & Item::kHasExpiry) != 0;
+      if (has_word || expiry == kNever) {
+        if (has_word) ItemWriter::set_expiry(*item, expiry);
+        slab_.note_expiry(ref_of(*item), expiry);
+        note_hit(*item, result.heat, now);
+        return result;
+      }
+    }
+    // No room for an expiry: the same item again with one; its CAS stays.
+    const Item* old = result.item;
+    ItemShape shape = shape_of(*old);
+    shape.expiry = expiry;
+    shape.has_explicit_cas = old->has_wide_cas();
+    if (shape.has_explicit_cas) shape.explicit_cas = old->wide_cas();
+    ItemDraft copy;
+    if (allocate(key, shape, now, copy) != AllocateStatus::Ok || !copy_value(*old, copy)) {
+      result.item = nullptr;
+      result.out_of_memory = true;
+      return result;
+    }
+    const Item* item = item_at(copy.head_);
+    ItemWriter::set_heat(*item, old->heat());
+    const uint8_t marks = old->state() & (Item::kStale | Item::kWinSent);
+    if (swap(copy, old, marks, now, true)) {
+      note_hit(*item, item->heat(), now);
+      result.item = item;
+      return result;
+    }
+  }
+}
+
+bool Shard::claim_win(const KeyRef& key, const Item* found) {
+  MutexLock lock(mutex_);
+  HashTable::Slot* slot = table_.find_slot(key.key, key.hash);
+  Item* item = item_in(slot);
+  // A moved copy has the same sequence number; a replacement has not.
+  if (item == nullptr || item->seq() != found->seq() || item->win_sent()) return false;
+  ItemWriter::set_state(*item, static_cast<uint8_t>(item->state() | Item::kWinSent));
+  return true;
+}
+
+void Shard::hold(const Item* item) {
+  MutexLock lock(mutex_);
+  ++holds_[ref_of(*item)].count;
+}
+
+void Shard::release(const Item* item) {
+  MutexLock lock(mutex_);
+  const auto held = holds_.find(ref_of(*item));
+  assert(held != holds_.end());
+  if (--held->second.count > 0) return;
+  const bool orphan = held->second.orphan;
+  const Ref ref = held->first;
+  holds_.erase(held);
+  if (orphan) free_item(ref);
+}
+
+void Shard::flush() {
+  MutexLock lock(mutex_);
+  flush_mark_.store(sequence_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  flush_pages_ = slab_.pages().size();
+}
+
+// -- Upkeep.
+
+bool Shard::evict_one(uint32_t& steps, Seconds now) {
+  Item* item =
+      eviction_.victim(steps, [&](const Item& i) { return gone(i, now) != MissReason::None; });
+  if (item == nullptr) return false;
+  unlink(*item, hash_of(*item), gone(*item, now) == MissReason::None ? Why::Evicted : Why::Expired,
+         now);
+  return true;
+}
+
+size_t Shard::pages_wanted() const {
+  if (!config_.evict || pool_.pages_left() > 0) return 0;
+  const size_t wanted = kReservePages + pool_.pages_over_limit();
+  const size_t coming = reserve_.size() + drained_waiting_ + (draining_ != kNoPage ? 1 : 0);
+  return wanted > coming ? wanted - coming : 0;
+}
+
+void Shard::keep_room(size_t bytes, Seconds now) {
+  if (!config_.evict || pool_.pages_left() > 0) {
+    debt_bytes_ = 0;
+    return;
+  }
+  if (retired_.size() >= kReclaimFrom) reclaim();
+  debt_bytes_ += static_cast<int64_t>(bytes);
+  // Where the reserve is short, more goes than comes.
+  if (reserve_.size() < kReservePages) debt_bytes_ += static_cast<int64_t>(bytes / 4);
+  uint32_t steps = 64 + static_cast<uint32_t>(bytes / 64);
+  while (debt_bytes_ > 0 && evict_one(steps, now)) {
+  }
+  if (pages_wanted() > 0 || draining_ != kNoPage) drain_step(now, 16);
+}
+
+bool Shard::drain_step(Seconds now, uint32_t items) {
+  if (draining_ == kNoPage) {
+    if (pages_wanted() == 0) return false;
+    const uint32_t size_class = slab_.class_with_spare_page();
+    if (size_class == Slab::kNoClass) {
+      // Nobody can give a page yet: let go of a little more, in order.
+      uint32_t steps = 4 * items;
+      for (uint32_t i = 0; i < items / 4 && evict_one(steps, now); ++i) {
+      }
+      return true;
+    }
+    draining_ = slab_.sparsest_page(size_class);
+    slab_.start_draining(draining_);
+    drain_next_ = 0;
+  }
+  const PageNumber page = draining_;
+  const PageInfo& info = pool_.info(page);
+  for (; items > 0 && drain_next_ < info.carved; ++drain_next_) {
+    const Ref ref = slab_.chunk(page, drain_next_);
+    Item& item = *item_at(ref);
+    if ((item.state() & Item::kStateMask) != Item::kLive) continue;
+    --items;
+    const KeyHash hash = hash_of(item);
+    if (gone(item, now) != MissReason::None) {
+      unlink(item, hash, Why::Expired, now);
+      continue;
+    }
+    if (!holds_.empty() && holds_.contains(ref)) {
+      stop_drain(page);
+      return true;
+    }
+    const Ref to = slab_.take(info.size_class);
+    if (to == 0) {
+      unlink(item, hash, Why::Evicted, now);
+      continue;
+    }
+    Item& copy = *ItemWriter::copy(pool_.at(to), item);
+    ItemWriter::set_state(copy, static_cast<uint8_t>(copy.state() | Item::kLive));
+    slab_.mark_published(to);
+    slab_.note_expiry(to, copy.expiry());
+    HashTable::Slot* slot = table_.find_ref(ref, hash);
+    assert(slot != nullptr);
+    table_.replace(*slot, hash, to);
+    ItemWriter::set_state(item,
+                          static_cast<uint8_t>((item.state() & ~Item::kStateMask) | Item::kDead));
+    retired_.push({ref | kMoved, epoch_.now()});
+  }
+  if (drain_next_ == info.carved) {
+    draining_ = kNoPage;
+    ++drained_waiting_;
+  }
+  return true;
+}
+
+void Shard::stop_drain(PageNumber page) {
+  if (!pool_.info(page).draining) return;
+  if (page == draining_) {
+    draining_ = kNoPage;
+  } else {
+    --drained_waiting_;
+  }
+  slab_.stop_draining(page);
+}
+
+bool Shard::sweep_page(PageNumber page, Seconds now, uint32_t& unlinks) {
+  PageInfo& info = pool_.info(page);
+  Seconds earliest = kNever;
+  for (uint32_t c = 0; c < info.carved; ++c) {
+    Item& item = *item_at(slab_.chunk(page, c));
+    if ((item.state() & Item::kStateMask) != Item::kLive) continue;
+    if (gone(item, now) != MissReason::None) {
+      if (unlinks == 0) return false;  // the page stays due
+      --unlinks;
+      unlink(item, hash_of(item), Why::Expired, now);
+      continue;
+    }
+    const Seconds expiry = item.expiry();
+    if (expiry != kNever && (earliest == kNever || expiry < earliest)) earliest = expiry;
+  }
+  info.min_expiry = earliest;
+  return true;
+}
+
+bool Shard::sweep_slice(Seconds now) {
+  // From the last page to the first: when a page leaves, the last takes its place, and that has
+  // been seen already.
+  uint32_t unlinks = kUnlinkAtOnce;
+  if (flush_pages_ > 0) {
+    flush_pages_ = std::min(flush_pages_, slab_.pages().size());
+    uint32_t walks = 4;
+    for (; flush_pages_ > 0 && walks > 0; --walks) {
+      if (!sweep_page(slab_.pages()[flush_pages_ - 1], now, unlinks)) return true;
+      --flush_pages_;
+    }
+    if (flush_pages_ > 0) return true;
+    // Nothing that old is left.
+    flush_mark_.store(0, std::memory_order_relaxed);
+  }
+  if (sweep_second_ != now) {
+    sweep_second_ = now;
+    sweep_walks_ = 0;
+    if (sweep_pages_ == 0) sweep_pages_ = slab_.pages().size();
+  }
+  sweep_pages_ = std::min(sweep_pages_, slab_.pages().size());
+  uint32_t walks = 4;
+  for (uint32_t i = 0; i < kSweepPagesAtOnce && sweep_pages_ > 0; ++i) {
+    const PageNumber page = slab_.pages()[sweep_pages_ - 1];
+    const Seconds due = pool_.info(page).min_expiry;
+    if (due != kNever && due <= now) {
+      if (sweep_walks_ >= kSweepWalksPerSecond) return false;
+      if (walks-- == 0) return true;
+      ++sweep_walks_;
+      if (!sweep_page(page, now, unlinks)) return true;
+    }
+    --sweep_pages_;
+  }
+  return sweep_pages_ > 0;
+}
+
+bool Shard::tend_slice(Seconds now) {
+  MutexLock lock(mutex_);
+  if (!table_.started()) return false;
+  const size_t retired = retired_.size();
+  reclaim();
+  bool more = retired_.size() < retired && !retired_.empty();
+  more |= table_.grow_step(config_.evict);
+  if (pages_wanted() > 0 || draining_ != kNoPage) {
+    uint32_t steps = 256;
+    while (debt_bytes_ > 0 && evict_one(steps, now)) {
+    }
+    // Emptied pages come back when turns have ended: no use in spinning until then.
+    if (drained_waiting_ < kReservePages + 8) more |= drain_step(now, 64);
+  }
+  more |= sweep_slice(now);
+  return more;
+}
+
+// -- Figures.
+
+void Shard::add_totals(CacheTotals& totals) {
+  MutexLock lock(mutex_);
+  for (const ClassCounters& c : counters_) {
+    totals.items += c.items;
+    totals.item_bytes += c.item_bytes;
+    totals.evictions += c.evicted;
+    totals.evicted_unfetched += c.evicted_unfetched;
+    totals.evicted_active += c.evicted_active;
+    totals.expired_unfetched += c.expired_unfetched;
+    totals.reclaimed += c.reclaimed;
+  }
+  totals.total_items += total_items_;
+  totals.table_bytes += table_.bytes();
+  totals.table_buckets += table_.buckets();
+  totals.table_growing = totals.table_growing || table_.growing();
+  totals.pages_moved += pages_moved_;
+  totals.lock_waits += mutex_.waits();
+  totals.retired += retired_.size();
+  totals.held_items += holds_.size();
+}
+
+void Shard::add_class_totals(uint32_t size_class, ClassTotals& totals, Seconds now) {
+  MutexLock lock(mutex_);
+  const Slab::Class& slab = slab_.of(size_class);
+  const ClassCounters& c = counters_[size_class];
+  totals.pages += slab.pages;
+  totals.used_chunks += slab.used;
+  totals.free_chunks += slab.free();
+  totals.items += c.items;
+  totals.item_bytes += c.item_bytes;
+  totals.evicted += c.evicted;
+  totals.evicted_nonzero += c.evicted_nonzero;
+  totals.evicted_unfetched += c.evicted_unfetched;
+  totals.evicted_active += c.evicted_active;
+  totals.expired_unfetched += c.expired_unfetched;
+  totals.reclaimed += c.reclaimed;
+  totals.out_of_memory += c.out_of_memory;
+  totals.evicted_age_seconds = std::max(totals.evicted_age_seconds, c.evicted_age);
+  if (const Item* item = eviction_.at_hand(); item != nullptr) {
+    totals.oldest_age_seconds =
+        std::max(totals.oldest_age_seconds,
+                 now > Item::last_access(item->heat()) ? now - Item::last_access(item->heat()) : 0);
+  }
+}
+
+void Shard::reset_totals() {
+  MutexLock lock(mutex_);
+  total_items_ = 0;
+  for (ClassCounters& c : counters_) {
+    const ClassCounters kept = c;
+    c = ClassCounters{};
+    c.items = kept.items;
+    c.item_bytes = kept.item_bytes;
+  }
+}
+
+size_t Shard::size_histogram(size_t from_page, std::vector<uint64_t>& by_32_bytes) {
+  constexpr size_t kPagesAtOnce = 16;
+  MutexLock lock(mutex_);
+  size_t p = from_page;
+  for (; p < slab_.pages().size() && p < from_page + kPagesAtOnce; ++p) {
+    const PageNumber page = slab_.pages()[p];
+    for (uint32_t c = 0; c < pool_.info(page).carved; ++c) {
+      const Item& item = *item_at(slab_.chunk(page, c));
+      if ((item.state() & Item::kStateMask) != Item::kLive) continue;
+      const size_t bytes = item.stored_bytes() + item.value_bytes() - item.first_part().size();
+      const size_t bucket = (bytes + 31) / 32;
+      if (by_32_bytes.size() <= bucket) by_32_bytes.resize(bucket + 1);
+      ++by_32_bytes[bucket];
+    }
+  }
+  return p < slab_.pages().size() ? p : 0;
+}
+
+void Shard::check_invariants() {
+  MutexLock lock(mutex_);
+  const auto require = [](bool holds, const char* what) {
+    if (holds) return;
+    std::fprintf(stderr, "shard invariant broken: %s\n", what);
+    std::abort();
+  };
+  slab_.check_invariants();
+  table_.check_invariants();
+  uint64_t items = 0;
+  table_.for_each([&](uint32_t position, Ref ref) {
+    ++items;
+    const Item& item = *item_at(ref);
+    require((item.state() & Item::kStateMask) == Item::kLive, "the table holds what is not live");
+    require(hash_of(item).position() == position, "an item lies where its hash does not lead");
+    require(table_.find(item.key(), hash_of(item)) == &item, "an item is not found by its key");
+    require(widen(item.seq()) <= sequence_.load(std::memory_order_relaxed), "a future sequence");
+  });
+  uint64_t counted = 0;
+  uint64_t bytes = 0;
+  for (const ClassCounters& c : counters_) {
+    counted += c.items;
+    bytes += c.item_bytes;
+  }
+  require(items == counted, "the item count differs from the table");
+  uint64_t live = 0;
+  uint64_t live_bytes = 0;
+  for (const PageNumber page : slab_.pages()) {
+    for (uint32_t c = 0; c < pool_.info(page).carved; ++c) {
+      const Item& item = *item_at(slab_.chunk(page, c));
+      if ((item.state() & Item::kStateMask) != Item::kLive) continue;
+      ++live;
+      live_bytes += item.stored_bytes() + item.value_bytes() - item.first_part().size();
+    }
+  }
+  require(live == items, "a live item is not in the table");
+  require(live_bytes == bytes, "the byte count differs from the items");
+}
+
+}  // namespace larder::core

@@ -1,0 +1,212 @@
+// Shard: a slice of the key space with its own table, chunks, order of eviction and expiry.
+//
+// Readable by every worker without a lock; written under its lock; looked after by the worker that
+// owns it (tend). The lock is held for some hundred nanoseconds: no system call, no copy of a
+// value, no unbounded loop inside. Upkeep takes it in slices.
+//
+// Memory for a chunk is looked for in this order: a free chunk of the class; a retired one whose
+// readers have left; a page of the pool; a page of the shard's reserve; with eviction on, a page
+// borrowed beyond the limit, which upkeep pays back. Every allocation in a full cache evicts as
+// much as it takes, in the order of eviction, whatever the class; when that leaves a class with a
+// page's worth of free chunks, its sparsest page is emptied by moving what is live in it, and
+// refills the reserve. So memory flows to the sizes that are asked for.
+//
+// Retired chunks: unlink, stamp, wait until every turn that could see them has ended
+// (core/epoch.h).
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "core/cache.h"
+#include "core/epoch.h"
+#include "core/eviction.h"
+#include "core/hash_table.h"
+#include "core/item_writer.h"
+#include "core/mutex.h"
+#include "core/page_pool.h"
+#include "core/result.h"
+#include "core/size_classes.h"
+#include "core/slab.h"
+
+namespace larder::core {
+
+// First in, first out, of what was unlinked. Grows by doubling, never shrinks.
+class RetireQueue {
+ public:
+  struct Entry {
+    Ref ref;
+    Epoch::Stamp stamp;
+  };
+  bool empty() const noexcept { return head_ == tail_; }
+  size_t size() const noexcept { return tail_ - head_; }
+  const Entry& front() const noexcept { return ring_[head_ & (ring_.size() - 1)]; }
+  void pop() noexcept { ++head_; }
+  void push(Entry entry) {
+    if (tail_ - head_ == ring_.size()) grow();
+    ring_[tail_++ & (ring_.size() - 1)] = entry;
+  }
+
+ private:
+  void grow();
+
+  std::vector<Entry> ring_ = std::vector<Entry>(1024);
+  size_t head_ = 0;
+  size_t tail_ = 0;
+};
+
+class Shard {
+ public:
+  Shard(const CacheConfig& config, const SizeClasses& sizes, PagePool& pool, Epoch& epoch,
+        uint64_t hash_seed, uint16_t number, uint32_t shard_count);
+  Shard(const Shard&) = delete;
+  Shard& operator=(const Shard&) = delete;
+
+  // -- Readers: no lock, inside a turn.
+  const HashTable& table() const noexcept { return table_; }
+  MissReason gone(const Item& item, Seconds now) const noexcept {
+    const Seconds expiry = item.expiry();
+    if (expiry != kNever && expiry <= now) return MissReason::Expired;
+    if (is_flushed(item)) return MissReason::Flushed;
+    return MissReason::None;
+  }
+  uint64_t cas_of(const Item& item) const noexcept;
+  void value_parts(const Item& item, std::vector<std::string_view>& out) const;
+
+  // -- Writers: take the lock themselves. See Cache.
+  AllocateStatus allocate(const KeyRef& key, const ItemShape& shape, Seconds now, ItemDraft& draft);
+  StoreResult store(ItemDraft&& draft, const StoreRule& rule, Seconds now);
+  StoreResult concat(ItemDraft& draft, const ConcatRule& rule, Seconds now);
+  RemoveResult remove(const KeyRef& key, const RemoveRule& rule, Seconds now);
+  ArithResult arith(const KeyRef& key, const ArithRule& rule, Seconds now);
+  TouchResult touch(const KeyRef& key, Seconds expiry, Seconds now);
+  bool claim_win(const KeyRef& key, const Item* item);
+  void hold(const Item* item);
+  void release(const Item* item);
+  void flush() EXCLUDES(mutex_);
+
+  // Drafts: the next part of a large value; false if there is no memory at the moment.
+  bool next_part(ItemDraft& draft);
+  void drop_draft(ItemDraft& draft) noexcept;
+  std::string_view draft_key(Ref head) const noexcept { return item_at(head)->key(); }
+
+  // -- Upkeep by the owner, outside a turn: one slice of at most some 50 microseconds of lock.
+  // True if there is more to do.
+  bool tend_slice(Seconds now);
+
+  void add_totals(CacheTotals& totals);
+  void add_class_totals(uint32_t size_class, ClassTotals& totals, Seconds now);
+  void reset_totals();
+  // Adds live items of some pages to the histogram; returns the next page to ask for, 0 at the end.
+  size_t size_histogram(size_t from_page, std::vector<uint64_t>& by_32_bytes);
+  void check_invariants();
+
+ private:
+  struct ClassCounters {
+    uint64_t item_bytes = 0;
+    uint64_t items = 0;
+    uint64_t evicted = 0;
+    uint64_t evicted_nonzero = 0;
+    uint64_t evicted_unfetched = 0;
+    uint64_t evicted_active = 0;
+    uint64_t expired_unfetched = 0;
+    uint64_t reclaimed = 0;
+    uint64_t out_of_memory = 0;
+    uint32_t evicted_age = 0;
+  };
+  enum class Why { Replaced, Removed, Evicted, Expired };
+  struct Hold {
+    uint32_t count = 0;
+    bool orphan = false;  // retired meanwhile: the last release frees it
+  };
+
+  bool is_flushed(const Item& item) const noexcept {
+    const uint64_t mark = flush_mark_.load(std::memory_order_relaxed);
+    return mark != 0 && widen(item.seq()) < mark;
+  }
+  // The shard's full sequence number of an item.
+  uint64_t widen(uint32_t seq) const noexcept {
+    const uint64_t n = sequence_.load(std::memory_order_relaxed);
+    return n - (static_cast<uint32_t>(n) - seq);
+  }
+  uint32_t class_of(const Item& item) const noexcept {
+    return sizes_.class_for(item.stored_bytes());
+  }
+  Item* item_at(Ref ref) const noexcept { return reinterpret_cast<Item*>(pool_.at(ref)); }
+  Ref ref_of(const Item& item) const noexcept { return pool_.ref_of(&item); }
+  KeyHash hash_of(const Item& item) const noexcept { return hash_key(item.key(), hash_seed_); }
+
+  // The live, unexpired item under the key and its slot; what is there but gone is unlinked.
+  HashTable::Slot* find_live(const KeyRef& key, Seconds now) REQUIRES(mutex_);
+  Item* item_in(const HashTable::Slot* slot) const noexcept {
+    return slot == nullptr ? nullptr : item_at(table_.ref_in(*slot));
+  }
+
+  Ref take_chunk(uint32_t size_class, Seconds now) REQUIRES(mutex_);
+  PageNumber take_page() REQUIRES(mutex_);
+  void give_page(PageNumber page) REQUIRES(mutex_);
+  void put_chunk(Ref ref) REQUIRES(mutex_);
+  void free_item(Ref ref) REQUIRES(mutex_);
+  void retire(Item& item, Why why, Seconds now) REQUIRES(mutex_);
+  void unlink(Item& item, KeyHash hash, Why why, Seconds now) REQUIRES(mutex_);
+  void reclaim() REQUIRES(mutex_);
+  void note_live(const Item& item, int sign) REQUIRES(mutex_);
+  // Makes the draft the item of its key, in the slot's place if there is one. `keep_sequence`: it
+  // is the old item in another shape, with the same CAS.
+  StoreResult publish(ItemDraft& draft, HashTable::Slot* slot, uint8_t marks, Seconds now,
+                      bool keep_sequence) REQUIRES(mutex_);
+  // Publishes the draft in the place of `expected`, if that is still what its key leads to.
+  bool swap(ItemDraft& draft, const Item* expected, uint8_t marks, Seconds now, bool keep_sequence)
+      EXCLUDES(mutex_);
+  // What the key leads to now, without the lock.
+  const Item* find_now(const KeyRef& key, Seconds now) const noexcept;
+  ItemShape shape_of(const Item& item) const noexcept;
+  bool copy_value(const Item& from, ItemDraft& to);
+
+  // Evicts to make up for `bytes` taken in a full cache; bounded.
+  void keep_room(size_t bytes, Seconds now) REQUIRES(mutex_);
+  bool evict_one(uint32_t& steps, Seconds now) REQUIRES(mutex_);
+  size_t pages_wanted() const REQUIRES(mutex_);
+  bool drain_step(Seconds now, uint32_t items) REQUIRES(mutex_);
+  void stop_drain(PageNumber page) REQUIRES(mutex_);
+  bool sweep_slice(Seconds now) REQUIRES(mutex_);
+  // Unlinks what is gone from a page, `unlinks` items at most; false if some are left.
+  bool sweep_page(PageNumber page, Seconds now, uint32_t& unlinks) REQUIRES(mutex_);
+
+  const CacheConfig& config_;
+  const SizeClasses& sizes_;
+  PagePool& pool_;
+  Epoch& epoch_;
+  const uint64_t hash_seed_;
+  const uint16_t number_;
+  const uint32_t shard_count_;
+
+  alignas(kCacheLineBytes) HashTable table_;
+  std::atomic<uint64_t> sequence_{0};    // written under the lock, read by readers after an item
+  std::atomic<uint64_t> flush_mark_{0};  // items below it are misses; 0: none left
+
+  alignas(kCacheLineBytes) Mutex mutex_;
+  Slab slab_ GUARDED_BY(mutex_);
+  Eviction eviction_ GUARDED_BY(mutex_);
+  RetireQueue retired_ GUARDED_BY(mutex_);
+  std::unordered_map<Ref, Hold> holds_ GUARDED_BY(mutex_);
+  std::vector<PageNumber> reserve_ GUARDED_BY(mutex_);
+  PageNumber draining_ GUARDED_BY(mutex_) = kNoPage;
+  uint32_t drain_next_ GUARDED_BY(mutex_) = 0;
+  size_t drained_waiting_ GUARDED_BY(mutex_) = 0;  // emptied pages whose chunks are still retired
+  int64_t debt_bytes_ GUARDED_BY(mutex_) = 0;      // taken in a full cache and not yet evicted
+  // The sweep for what has expired: one round a second at most.
+  size_t sweep_pages_ GUARDED_BY(mutex_) = 0;  // pages left in this round
+  Seconds sweep_second_ GUARDED_BY(mutex_) = 0;
+  uint32_t sweep_walks_ GUARDED_BY(mutex_) = 0;  // pages walked in this second
+  size_t flush_pages_ GUARDED_BY(mutex_) = 0;    // pages left to sweep after a flush
+  uint64_t total_items_ GUARDED_BY(mutex_) = 0;
+  uint64_t pages_moved_ GUARDED_BY(mutex_) = 0;
+  std::vector<ClassCounters> counters_ GUARDED_BY(mutex_);
+};
+
+}  // namespace larder::core

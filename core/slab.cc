@@ -1,0 +1,217 @@
+#include "core/slab.h"
+
+#include <cassert>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "core/item_writer.h"
+#include "core/poison.h"
+
+namespace larder::core {
+namespace {
+
+// How far down a class's list a sparse page is looked for.
+constexpr int kPagesConsidered = 64;
+
+}  // namespace
+
+Slab::Slab(PagePool& pool, const SizeClasses& classes, uint16_t shard)
+    : pool_(pool), sizes_(classes), shard_(shard), classes_(classes.count()) {}
+
+void Slab::link(PageNumber page) noexcept {
+  PageInfo& info = pool_.info(page);
+  Class& c = classes_[info.size_class];
+  info.previous = kNoPage;
+  info.next = c.with_room;
+  if (c.with_room != kNoPage) pool_.info(c.with_room).previous = page;
+  c.with_room = page;
+}
+
+void Slab::unlink(PageNumber page) noexcept {
+  PageInfo& info = pool_.info(page);
+  if (info.previous != kNoPage) {
+    pool_.info(info.previous).next = info.next;
+  } else {
+    classes_[info.size_class].with_room = info.next;
+  }
+  if (info.next != kNoPage) pool_.info(info.next).previous = info.previous;
+}
+
+void Slab::add_page(PageNumber page, uint32_t size_class) {
+  PageInfo& info = pool_.info(page);
+  info = PageInfo{};
+  info.kind = PageInfo::Kind::Chunks;
+  info.size_class = static_cast<uint8_t>(size_class);
+  info.shard = shard_;
+  info.chunks = static_cast<uint16_t>(sizes_.chunks_per_page(size_class));
+  info.free_head = kNoChunk;
+  info.chunk_bytes = sizes_.chunk_bytes(size_class);
+  info.index = static_cast<uint32_t>(pages_.size());
+  info.min_expiry = kNever;
+  pages_.push_back(page);
+  Class& c = classes_[size_class];
+  ++c.pages;
+  c.chunks += info.chunks;
+  link(page);
+}
+
+void Slab::add_large_page(PageNumber page) noexcept {
+  PageInfo& info = pool_.info(page);
+  info = PageInfo{};
+  info.kind = PageInfo::Kind::Large;
+  info.shard = shard_;
+  info.chunks = 1;
+  info.carved = 1;
+  info.used = 1;
+  info.parts = 1;
+  info.free_head = kNoChunk;
+  info.chunk_bytes = kPageBytes;
+  ++large_pages_;
+}
+
+Ref Slab::take(uint32_t size_class) noexcept {
+  Class& c = classes_[size_class];
+  const PageNumber page = c.with_room;
+  if (page == kNoPage) return 0;
+  PageInfo& info = pool_.info(page);
+  uint32_t index;
+  if (info.free_head != kNoChunk) {
+    index = info.free_head;
+    char* at = pool_.at(chunk(page, index));
+    std::memcpy(&info.free_head, at, sizeof info.free_head);
+    unpoison(at, info.chunk_bytes);
+  } else {
+    index = info.carved++;
+    // The hand looks at the state of every carved chunk.
+    ItemWriter::set_state(*reinterpret_cast<Item*>(pool_.at(chunk(page, index))), Item::kDraft);
+  }
+  ++info.used;
+  ++info.drafts;
+  ++c.used;
+  if (!has_room(info)) unlink(page);
+  return chunk(page, index);
+}
+
+PageNumber Slab::put(Ref ref) noexcept {
+  const PageNumber page = PagePool::page_of(ref);
+  PageInfo& info = pool_.info(page);
+  if (info.kind == PageInfo::Kind::Large) {
+    --large_pages_;
+    return page;
+  }
+  char* at = pool_.at(ref);
+  Class& c = classes_[info.size_class];
+  --c.used;
+  const bool was_full = !has_room(info);
+  if (--info.used == 0) {
+    if (!was_full && !info.draining) unlink(page);
+    --c.pages;
+    c.chunks -= info.chunks;
+    const PageNumber last = pages_.back();
+    pages_[info.index] = last;
+    pool_.info(last).index = info.index;
+    pages_.pop_back();
+    unpoison(pool_.address(page), kPageBytes);
+    return page;
+  }
+  const uint32_t index =
+      static_cast<uint32_t>(ref - (Ref{page} << kPageShift)) / (info.chunk_bytes >> kRefShift);
+  ItemWriter::set_state(*reinterpret_cast<Item*>(at), Item::kDraft);
+  std::memcpy(at, &info.free_head, sizeof info.free_head);
+  info.free_head = static_cast<uint16_t>(index);
+  poison(at + Item::kHeaderBytes, info.chunk_bytes - Item::kHeaderBytes);
+  if (was_full && !info.draining) link(page);
+  return kNoPage;
+}
+
+void Slab::start_draining(PageNumber page) noexcept {
+  PageInfo& info = pool_.info(page);
+  if (has_room(info)) unlink(page);
+  info.draining = true;
+}
+
+void Slab::stop_draining(PageNumber page) noexcept {
+  PageInfo& info = pool_.info(page);
+  info.draining = false;
+  if (has_room(info)) link(page);
+}
+
+PageNumber Slab::sparsest_page(uint32_t size_class) const noexcept {
+  PageNumber best = kNoPage;
+  PageNumber page = classes_[size_class].with_room;
+  for (int i = 0; i < kPagesConsidered && page != kNoPage; ++i) {
+    const PageInfo& info = pool_.info(page);
+    if (info.drafts == 0 && info.parts == 0 &&
+        (best == kNoPage || info.used < pool_.info(best).used)) {
+      best = page;
+    }
+    page = info.next;
+  }
+  return best;
+}
+
+uint32_t Slab::class_with_spare_page() const noexcept {
+  uint32_t best = kNoClass;
+  uint64_t best_bytes = kPageBytes - 1;
+  for (uint32_t c = 0; c < classes_.size(); ++c) {
+    if (classes_[c].free() < sizes_.chunks_per_page(c)) continue;
+    const uint64_t bytes = classes_[c].free() * sizes_.chunk_bytes(c) + sizes_.chunk_bytes(c);
+    if (bytes > best_bytes && sparsest_page(c) != kNoPage) {
+      best = c;
+      best_bytes = bytes;
+    }
+  }
+  return best;
+}
+
+void Slab::check_invariants() const {
+  const auto require = [](bool holds, const char* what) {
+    if (holds) return;
+    std::fprintf(stderr, "slab invariant broken: %s\n", what);
+    std::abort();
+  };
+  std::vector<Class> seen(classes_.size());
+  for (uint32_t i = 0; i < pages_.size(); ++i) {
+    const PageInfo& info = pool_.info(pages_[i]);
+    require(info.kind == PageInfo::Kind::Chunks && info.index == i && info.shard == shard_,
+            "a page is not where its info says");
+    require(info.carved <= info.chunks && info.used <= info.carved, "more used than carved");
+    uint32_t free = 0;
+    for (uint16_t f = info.free_head; f != kNoChunk; ++free) {
+      require(f < info.carved, "a free chunk that was never carved");
+      const char* at = pool_.at(chunk(pages_[i], f));
+      require((reinterpret_cast<const Item*>(at)->state() & Item::kStateMask) == Item::kDraft,
+              "a free chunk is marked live");
+      std::memcpy(&f, at, sizeof f);
+    }
+    require(free + info.used == info.carved, "free and used chunks do not add up");
+    uint32_t live = 0;
+    for (uint32_t c = 0; c < info.carved; ++c) {
+      const Item* item = reinterpret_cast<const Item*>(pool_.at(chunk(pages_[i], c)));
+      if ((item->state() & Item::kStateMask) != Item::kLive) continue;
+      ++live;
+      if (const Seconds e = item->expiry(); e != kNever) {
+        require(info.min_expiry != kNever && info.min_expiry <= e,
+                "an item expires before its page's minimum");
+      }
+    }
+    require(live + info.drafts + info.parts <= info.used, "more live, draft and parts than used");
+    Class& c = seen[info.size_class];
+    ++c.pages;
+    c.chunks += info.chunks;
+    c.used += info.used;
+  }
+  for (uint32_t c = 0; c < classes_.size(); ++c) {
+    require(seen[c].pages == classes_[c].pages && seen[c].chunks == classes_[c].chunks &&
+                seen[c].used == classes_[c].used,
+            "class totals differ from its pages");
+    for (PageNumber p = classes_[c].with_room; p != kNoPage; p = pool_.info(p).next) {
+      const PageInfo& info = pool_.info(p);
+      require(info.size_class == c && has_room(info) && !info.draining,
+              "a page without room is listed");
+    }
+  }
+}
+
+}  // namespace larder::core

@@ -1,0 +1,283 @@
+#include "core/cache.h"
+
+#include <catch2/catch.hpp>
+
+#include <string>
+#include <vector>
+
+namespace {
+
+using namespace larder::core;
+
+CacheConfig config(size_t memory_bytes) {
+  CacheConfig c;
+  c.memory_bytes = memory_bytes;
+  c.workers = 1;
+  c.huge_pages = false;
+  return c;
+}
+
+// One worker and short ways to use a cache; every call is a turn of its own.
+class Client {
+ public:
+  explicit Client(const CacheConfig& c) : cache(c) {}
+
+  StoreStatus set(const std::string& key, const std::string& value, Seconds expiry = kNever,
+                  StoreRule rule = {}) {
+    Turn turn(cache);
+    ItemShape shape;
+    shape.value_bytes = static_cast<uint32_t>(value.size());
+    shape.expiry = expiry;
+    ItemDraft draft;
+    AllocateStatus status = cache.allocate(0, ref(key), shape, now, draft);
+    if (status == AllocateStatus::Busy) {
+      cache.refresh_turn(0);
+      status = cache.allocate(0, ref(key), shape, now, draft);
+    }
+    if (status == AllocateStatus::TooLarge) return StoreStatus::TooLarge;
+    if (status != AllocateStatus::Ok || !draft.append(value)) return StoreStatus::OutOfMemory;
+    const StoreResult result = cache.store(0, std::move(draft), rule, now);
+    last_cas = result.cas;
+    return result.status;
+  }
+  Found look(const std::string& key, bool bump = true) {
+    Turn turn(cache);
+    const Probe probe{key, cache.hash(key), bump};
+    Found found;
+    cache.lookup(0, {&probe, 1}, {&found, 1}, now);
+    return found;
+  }
+  bool has(const std::string& key) { return look(key, false).item != nullptr; }
+  KeyRef ref(const std::string& key) const { return {key, cache.hash(key)}; }
+  void tend() {
+    for (int i = 0; i < 50 && cache.tend(0, now, 1000); ++i) {
+    }
+  }
+
+  Cache cache;
+  Seconds now = kFirstSecond;
+  uint64_t last_cas = 0;
+
+ private:
+  struct Turn {
+    explicit Turn(Cache& c) : cache(c) { cache.begin_turn(0); }
+    ~Turn() { cache.end_turn(0); }
+    Cache& cache;
+  };
+};
+
+std::string key_number(uint64_t n) { return "key-" + std::to_string(n); }
+
+}  // namespace
+
+TEST_CASE("an expired item is a miss at once, and its memory comes back unasked") {
+  Client c(config(64_MiB));
+  REQUIRE(c.set("k", "v", c.now + 5) == StoreStatus::Stored);
+  c.now += 4;
+  CHECK(c.has("k"));
+  c.now += 1;
+  CHECK(c.look("k").miss == MissReason::Expired);
+  CHECK(c.cache.totals().items == 1);
+  c.tend();
+  CHECK(c.cache.totals().items == 0);
+  CHECK(c.cache.totals().reclaimed == 1);
+  CHECK(c.look("k").miss == MissReason::Absent);
+}
+
+TEST_CASE("flush makes misses of all that was stored, and of nothing stored later") {
+  Client c(config(64_MiB));
+  for (uint64_t n = 0; n < 5000; ++n) REQUIRE(c.set(key_number(n), "old") == StoreStatus::Stored);
+  c.cache.flush(c.now);
+  REQUIRE(c.set("new", "v") == StoreStatus::Stored);
+  CHECK(c.look(key_number(7)).miss == MissReason::Flushed);
+  CHECK(c.has("new"));
+  c.tend();
+  CHECK(c.cache.totals().items == 1);
+  CHECK(c.has("new"));
+}
+
+TEST_CASE("a CAS rises with every change and does not repeat after delete and set") {
+  Client c(config(64_MiB));
+  REQUIRE(c.set("k", "1") == StoreStatus::Stored);
+  const uint64_t first = c.last_cas;
+  REQUIRE(c.cache.remove(0, c.ref("k"), {}, c.now).status == RemoveStatus::Removed);
+  REQUIRE(c.set("k", "1") == StoreStatus::Stored);
+  CHECK(c.last_cas > first);
+  CHECK(c.set("k", "2", kNever, {.compare_cas = true, .cas = first}) == StoreStatus::Exists);
+}
+
+TEST_CASE("the win token goes to one caller") {
+  Client c(config(64_MiB));
+  REQUIRE(c.set("k", "1") == StoreStatus::Stored);
+  const Item* item = c.look("k").item;
+  CHECK(c.cache.claim_win(0, c.ref("k"), item));
+  CHECK_FALSE(c.cache.claim_win(0, c.ref("k"), item));
+  CHECK(c.look("k").item->win_sent());
+}
+
+TEST_CASE("what is hit stays when memory runs out, what is not goes") {
+  Client c(config(64_MiB));
+  const std::string value(1000, 'x');
+  for (uint64_t n = 0; n < 200'000; ++n) {
+    REQUIRE(c.set(key_number(n), value) == StoreStatus::Stored);
+    (void)c.look(key_number(n % 1000));  // a working set of 1,000 keys
+  }
+  CHECK(c.cache.totals().evictions > 100'000);
+  uint64_t kept = 0;
+  for (uint64_t n = 0; n < 1000; ++n) kept += c.has(key_number(n));
+  CHECK(kept > 950);
+  c.cache.check_invariants();
+}
+
+TEST_CASE("without eviction a full cache refuses, and takes again what is deleted") {
+  CacheConfig no_eviction = config(8_MiB);
+  no_eviction.evict = false;
+  Client c(no_eviction);
+  const std::string value(1000, 'x');
+  uint64_t n = 0;
+  while (c.set(key_number(n), value) == StoreStatus::Stored) ++n;
+  CHECK(n > 5000);
+  CHECK(c.cache.totals().evictions == 0);
+  REQUIRE(c.cache.remove(0, c.ref(key_number(3)), {}, c.now).status == RemoveStatus::Removed);
+  CHECK(c.set("again", value) == StoreStatus::Stored);
+  for (uint64_t i = 0; i < n; ++i) REQUIRE(c.has(key_number(i)) == (i != 3));
+}
+
+TEST_CASE("memory flows to the size that is asked for, and no set fails on the way") {
+  Client c(config(64_MiB));
+  const auto fill = [&](size_t bytes, uint64_t count, const std::string& prefix) {
+    const std::string value(bytes, 'x');
+    for (uint64_t n = 0; n < count; ++n) {
+      REQUIRE(c.set(prefix + std::to_string(n), value) == StoreStatus::Stored);
+      if (n % 64 == 0) c.cache.tend(0, c.now, 100);
+    }
+  };
+  fill(100, 600'000, "small-");
+  fill(10'000, 30'000, "big-");
+  uint64_t big = 0;
+  for (uint64_t n = 0; n < 30'000; ++n) big += c.has("big-" + std::to_string(n));
+  // 64 MiB of 10,000-byte values are 6,700.
+  CHECK(big > 5'000);
+  CHECK(c.cache.totals().pages_moved > 0);
+  fill(100, 800'000, "small-");
+  uint64_t small = 0;
+  for (uint64_t n = 0; n < 800'000; ++n) small += c.has("small-" + std::to_string(n));
+  CHECK(small > 350'000);
+  c.cache.check_invariants();
+}
+
+TEST_CASE("a large value among small ones always finds room") {
+  Client c(config(64_MiB));
+  const std::string small(100, 'x');
+  for (uint64_t n = 0; n < 600'000; ++n) {
+    REQUIRE(c.set(key_number(n), small) == StoreStatus::Stored);
+  }
+  const std::string large(1'000'000, 'y');
+  for (int i = 0; i < 20; ++i) {
+    REQUIRE(c.set("large-" + std::to_string(i), large) == StoreStatus::Stored);
+    for (uint64_t n = 0; n < 1000; ++n) {
+      REQUIRE(c.set(key_number(n + 1000u * static_cast<uint64_t>(i)), small) ==
+              StoreStatus::Stored);
+    }
+    c.tend();
+  }
+  const Item* item = c.look("large-19").item;
+  REQUIRE(item != nullptr);
+  std::vector<std::string_view> parts;
+  c.cache.value_parts(*item, parts);
+  std::string whole;
+  for (const auto part : parts) whole += part;
+  CHECK(whole == large);
+  c.cache.check_invariants();
+}
+
+TEST_CASE("metadata is at most 28 bytes an item at any count") {
+  Client c(config(256_MiB));
+  const std::string value(100, 'x');
+  for (uint64_t n = 0; n < 1'000'000; ++n) {
+    char key[32];
+    snprintf(key, sizeof key, "%024llu", static_cast<unsigned long long>(n));
+    REQUIRE(c.set(key, value) == StoreStatus::Stored);
+    if (n % 64 == 0) c.cache.tend(0, c.now, 100);
+    if (n >= 300'000 && n % 10'000 == 0) {
+      const CacheTotals t = c.cache.totals();
+      // Pages in use, their side table included, per item of 24 + 100 bytes.
+      const double used = static_cast<double>(t.pages_total - t.pages_free) * (64.0 * 1024 + 64);
+      REQUIRE(used / static_cast<double>(t.items) - 124 <= 28);
+    }
+  }
+}
+
+TEST_CASE("a held item outlives its replacement") {
+  Client c(config(64_MiB));
+  const std::string value(500'000, 'a');
+  REQUIRE(c.set("k", value) == StoreStatus::Stored);
+  const Item* item = c.look("k").item;
+  c.cache.hold(item);
+  c.cache.hold(item);
+  REQUIRE(c.set("k", std::string(500'000, 'b')) == StoreStatus::Stored);
+  for (uint64_t n = 0; n < 200; ++n) {
+    REQUIRE(c.set(key_number(n), std::string(500'000, 'c')) == StoreStatus::Stored);
+    c.tend();
+  }
+  CHECK(c.cache.totals().held_items == 1);
+  std::vector<std::string_view> parts;
+  c.cache.value_parts(*item, parts);
+  std::string whole;
+  for (const auto part : parts) whole += part;
+  CHECK(whole == value);
+  c.cache.release(item);
+  c.cache.release(item);
+  CHECK(c.cache.totals().held_items == 0);
+  c.cache.check_invariants();
+}
+
+TEST_CASE("a smaller limit gives memory back, a larger one is used") {
+  Client c(config(64_MiB));
+  const std::string value(1000, 'x');
+  for (uint64_t n = 0; n < 60'000; ++n) REQUIRE(c.set(key_number(n), value) == StoreStatus::Stored);
+  REQUIRE(c.cache.set_memory_limit(16_MiB));
+  for (int i = 0; i < 20000; ++i) c.cache.tend(0, c.now, 1000);
+  const CacheTotals small = c.cache.totals();
+  CHECK(small.item_bytes < 16_MiB);
+  CHECK(small.item_bytes > 8_MiB);
+  REQUIRE(c.cache.set_memory_limit(128_MiB));
+  for (uint64_t n = 0; n < 100'000; ++n)
+    REQUIRE(c.set(key_number(n), value) == StoreStatus::Stored);
+  CHECK(c.cache.totals().item_bytes > 90_MiB);
+  c.cache.check_invariants();
+}
+
+TEST_CASE("too large is judged by memcached's measure") {
+  CacheConfig limited = config(64_MiB);
+  limited.item_size_max = 1_MiB;
+  Client c(limited);
+  // 48 + 8 + key + 1 + value + 2 bytes against -I.
+  const size_t most = (1 << 20) - 48 - 8 - 1 - 1 - 2;
+  CHECK(c.set("k", std::string(most, 'x')) == StoreStatus::Stored);
+  CHECK(c.set("k", std::string(most + 1, 'x')) == StoreStatus::TooLarge);
+}
+
+TEST_CASE("all drafts together take at most half of the memory, and give it back") {
+  CacheConfig c16 = config(16_MiB);
+  c16.item_size_max = 8_MiB;
+  Client c(c16);
+  std::vector<ItemDraft> drafts;
+  c.cache.begin_turn(0);
+  bool refused = false;
+  for (int i = 0; i < 20 && !refused; ++i) {
+    const std::string key = key_number(static_cast<uint64_t>(i));
+    ItemDraft draft;
+    ItemShape shape;
+    shape.value_bytes = 1'000'000;
+    REQUIRE(c.cache.allocate(0, c.ref(key), shape, c.now, draft) == AllocateStatus::Ok);
+    if (!draft.append(std::string(1'000'000, 'x'))) refused = draft.failed();
+    drafts.push_back(std::move(draft));
+  }
+  CHECK(refused);
+  CHECK(c.cache.draft_bytes() <= 8_MiB);
+  drafts.clear();
+  c.cache.end_turn(0);
+  CHECK(c.cache.draft_bytes() == 0);
+  CHECK(c.set("k", std::string(7'000'000, 'x')) == StoreStatus::Stored);
+}

@@ -1,0 +1,157 @@
+#include "core/hash_table.h"
+
+#include <catch2/catch.hpp>
+
+#include <random>
+#include <string>
+#include <unordered_map>
+
+#include "core/item_writer.h"
+
+namespace {
+
+using namespace larder::core;
+
+// A table over items of 32 bytes in a pool of their own.
+class Fixture {
+ public:
+  Fixture() { REQUIRE(table.start(false)); }
+
+  KeyHash hash(const std::string& key) const { return hash_key(key, 1); }
+
+  Ref make(const std::string& key) {
+    if (next_ == 0 || next_ % kPageUnits == 0) {
+      const PageNumber page = pool.take(false);
+      REQUIRE(page != kNoPage);
+      next_ = Ref{page} << kPageShift;
+    }
+    const Ref ref = next_;
+    next_ += 8;
+    const ItemShape shape;
+    const ItemLayout layout = ItemWriter::layout(key.size(), shape, false);
+    ItemWriter::begin(pool.at(ref), layout, key, shape, 0, kFirstSecond);
+    return ref;
+  }
+
+  PagePool pool{256_MiB, 256_MiB, false};
+  Epoch epoch{1};
+  HashTable table{pool, epoch, 0};
+
+ private:
+  static constexpr Ref kPageUnits = kPageBytes >> kRefShift;
+  Ref next_ = 0;
+};
+
+std::string key_number(uint64_t n) { return "k" + std::to_string(n); }
+
+}  // namespace
+
+TEST_CASE("a position comes back from its tag and bucket for any number of segments") {
+  std::mt19937_64 random(1);
+  for (const uint32_t segments : {1u, 2u, 3u, 7u, 8u, 9u, 1000u, 65537u, 1u << 20}) {
+    for (int i = 0; i < 2000; ++i) {
+      const auto position = static_cast<uint32_t>(random());
+      const uint64_t bucket = uint64_t{position} * segments >> (32 - HashTable::kBucketBits);
+      REQUIRE(HashTable::position_from(position & ((1u << 23) - 1), bucket, segments) == position);
+    }
+  }
+}
+
+TEST_CASE("what is inserted is found, through many steps of growth, and nothing else is") {
+  Fixture f;
+  constexpr uint64_t kKeys = 200'000;
+  for (uint64_t n = 0; n < kKeys; ++n) {
+    const std::string key = key_number(n);
+    REQUIRE(f.table.insert(f.hash(key), f.make(key), false));
+    if (n % 20011 == 0) {
+      f.table.check_invariants();
+      f.epoch.advance();
+      f.table.reclaim(f.epoch.horizon());
+    }
+  }
+  CHECK(f.table.items() == kKeys);
+  for (uint64_t n = 0; n < kKeys; ++n) {
+    const std::string key = key_number(n);
+    const Item* item = f.table.find(key, f.hash(key));
+    REQUIRE(item != nullptr);
+    REQUIRE(item->key() == key);
+    const std::string absent = key + "x";
+    REQUIRE(f.table.find(absent, f.hash(absent)) == nullptr);
+  }
+}
+
+TEST_CASE("the table stays dense: at most 10.5 bytes an item from 50,000 items on") {
+  Fixture f;
+  for (uint64_t n = 0; n < 300'000; ++n) {
+    const std::string key = key_number(n);
+    REQUIRE(f.table.insert(f.hash(key), f.make(key), false));
+    while (f.table.grow_step(false)) {
+    }
+    f.epoch.advance();
+    f.table.reclaim(f.epoch.horizon());
+    if (n > 50'000) {
+      REQUIRE(static_cast<double>(f.table.bytes()) / static_cast<double>(n) < 10.5);
+    }
+  }
+}
+
+TEST_CASE("random inserts, replaces and removes agree with a map") {
+  Fixture f;
+  std::mt19937_64 random(3);
+  std::unordered_map<std::string, Ref> map;
+  for (int i = 0; i < 300'000; ++i) {
+    const std::string key = key_number(random() % 40'000);
+    const KeyHash hash = f.hash(key);
+    HashTable::Slot* slot = f.table.find_slot(key, hash);
+    const auto it = map.find(key);
+    REQUIRE((slot != nullptr) == (it != map.end()));
+    if (slot != nullptr) REQUIRE(f.table.ref_in(*slot) == it->second);
+    if (random() % 3 == 0) {
+      if (slot == nullptr) continue;
+      f.table.remove(*slot, hash);
+      map.erase(it);
+    } else {
+      const Ref ref = f.make(key);
+      if (slot != nullptr) {
+        f.table.replace(*slot, hash, ref);
+      } else {
+        REQUIRE(f.table.insert(hash, ref, false));
+      }
+      map[key] = ref;
+    }
+  }
+  f.table.check_invariants();
+  CHECK(f.table.items() == map.size());
+  for (const auto& [key, ref] : map) REQUIRE(f.table.find_ref(ref, f.hash(key)) != nullptr);
+}
+
+TEST_CASE("pages of outgrown segments go back to the pool") {
+  Fixture f;
+  for (uint64_t n = 0; n < 100'000; ++n) {
+    const std::string key = key_number(n);
+    REQUIRE(f.table.insert(f.hash(key), f.make(key), false));
+  }
+  while (f.table.grow_step(false)) {
+  }
+  const size_t before = f.pool.pages_used();
+  CHECK(f.table.has_retired());
+  f.epoch.advance();
+  f.table.reclaim(f.epoch.horizon());
+  CHECK_FALSE(f.table.has_retired());
+  CHECK(f.pool.pages_used() < before);
+}
+
+TEST_CASE("an outgrown segment is kept while a reader may be in it") {
+  Fixture f;
+  f.epoch.enter(f.epoch.reader(0));
+  for (uint64_t n = 0; n < 20'000; ++n) {
+    const std::string key = key_number(n);
+    REQUIRE(f.table.insert(f.hash(key), f.make(key), false));
+  }
+  f.epoch.advance();
+  f.table.reclaim(f.epoch.horizon());
+  CHECK(f.table.has_retired());
+  f.epoch.leave(f.epoch.reader(0));
+  f.table.reclaim(f.epoch.horizon());
+  CHECK_FALSE(f.table.has_retired());
+}

@@ -1,0 +1,59 @@
+#include "core/page_pool.h"
+
+#include <catch2/catch.hpp>
+
+#include <set>
+#include <vector>
+
+using namespace larder::core;
+
+TEST_CASE("pages are distinct and end at the limit; overdraft goes a little beyond") {
+  PagePool pool(1_MiB, 4_MiB, false);
+  std::set<PageNumber> pages;
+  for (PageNumber page; (page = pool.take(false)) != kNoPage;) {
+    REQUIRE(pages.insert(page).second);
+    REQUIRE(page != 0);
+  }
+  CHECK(pages.size() == 1_MiB / PagePool::kBytesPerPage);
+  size_t borrowed = 0;
+  for (PageNumber page; (page = pool.take(true)) != kNoPage; ++borrowed) {
+    REQUIRE(pages.insert(page).second);
+  }
+  CHECK(borrowed == PagePool::kOverdraftPages);
+  CHECK(pool.pages_over_limit() == borrowed);
+  for (const PageNumber page : pages) pool.give_back(page);
+  CHECK(pool.pages_used() == 0);
+}
+
+TEST_CASE("the limit moves within the reservation") {
+  PagePool pool(1_MiB, 4_MiB, false);
+  CHECK(pool.set_limit(3_MiB));
+  CHECK(pool.pages_left() == 3_MiB / PagePool::kBytesPerPage);
+  CHECK_FALSE(pool.set_limit(1_GiB));
+  CHECK(pool.limit_bytes() == 3_MiB);
+}
+
+TEST_CASE("what is beyond a lowered limit goes back to the kernel, and reads as zero again") {
+  PagePool pool(4_MiB, 4_MiB, false);
+  std::vector<PageNumber> pages;
+  for (int i = 0; i < 32; ++i) {
+    pages.push_back(pool.take(false));
+    pool.address(pages.back())[0] = 'x';
+  }
+  for (const PageNumber page : pages) pool.give_back(page);
+  REQUIRE(pool.set_limit(1_MiB));
+  while (pool.trim(4)) {
+  }
+  REQUIRE(pool.set_limit(4_MiB));
+  int zeroed = 0;
+  for (int i = 0; i < 32; ++i) zeroed += pool.address(pool.take(false))[0] == 0;
+  CHECK(zeroed >= 16);
+}
+
+TEST_CASE("a reference names its page and address") {
+  PagePool pool(1_MiB, 1_MiB, false);
+  const PageNumber page = pool.take(false);
+  char* at = pool.address(page) + 1236;
+  CHECK(PagePool::page_of(pool.ref_of(at)) == page);
+  CHECK(pool.at(pool.ref_of(at)) == at);
+}

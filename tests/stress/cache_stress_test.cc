@@ -1,0 +1,195 @@
+// Several workers on few keys in little memory: every chunk is reused all the time, the table
+// grows, pages move, while readers look on without a lock. Meant for the tsan and asan presets.
+#include <catch2/catch.hpp>
+
+#include <atomic>
+#include <chrono>
+#include <cstring>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "core/cache.h"
+
+namespace {
+
+using namespace larder::core;
+
+// A value says whose it is: key number, a serial, filler made from both, so that a torn or foreign
+// value shows.
+std::string make_value(uint64_t key, uint64_t serial, size_t bytes) {
+  std::string v(std::max<size_t>(bytes, 16), static_cast<char>('a' + (key * 31 + serial) % 26));
+  std::memcpy(v.data(), &key, 8);
+  std::memcpy(v.data() + 8, &serial, 8);
+  return v;
+}
+
+bool is_whole(uint64_t key, const std::vector<std::string_view>& parts, size_t total) {
+  std::string v;
+  for (const std::string_view part : parts) v += part;
+  if (v.size() != total || v.size() < 16) return false;
+  uint64_t owner;
+  uint64_t serial;
+  std::memcpy(&owner, v.data(), 8);
+  std::memcpy(&serial, v.data() + 8, 8);
+  return owner == key && v == make_value(key, serial, v.size());
+}
+
+struct Load {
+  size_t memory_bytes;
+  uint32_t shards;
+  uint64_t keys;
+  size_t max_value;
+  int milliseconds;
+};
+
+struct Outcome {
+  std::atomic<uint64_t> hits{0};
+  std::atomic<uint64_t> stores{0};
+  std::atomic<uint64_t> wrong{0};
+  std::atomic<uint64_t> refused{0};
+  CacheTotals totals;
+};
+
+void work(Cache& cache, uint32_t worker, const Load& load, const std::atomic<bool>& stop,
+          std::atomic<Seconds>& clock, Outcome& outcome) {
+  std::mt19937_64 random(worker + 1);
+  std::vector<std::string_view> parts;
+  std::vector<std::string> keys(kBatchKeys);
+  Probe probes[kBatchKeys];
+  Found found[kBatchKeys];
+  uint64_t numbers[kBatchKeys];
+  uint64_t serial = worker;
+  while (!stop.load(std::memory_order_relaxed)) {
+    const Seconds now = clock.load(std::memory_order_relaxed);
+    cache.begin_turn(worker);
+    const Item* held = nullptr;
+    uint64_t held_key = 0;
+    for (size_t i = 0; i < kBatchKeys; ++i) {
+      numbers[i] = random() % load.keys;
+      keys[i] = "key-" + std::to_string(numbers[i]);
+      probes[i] = {keys[i], cache.hash(keys[i]), true};
+      cache.prefetch(probes[i].hash);
+    }
+    cache.lookup(worker, probes, found, now);
+    for (int w = 0; w < 8; ++w) {
+      const uint64_t number = random() % load.keys;
+      const std::string key = "key-" + std::to_string(number);
+      const KeyRef ref{key, cache.hash(key)};
+      const uint64_t what = random() % 16;
+      if (what == 0) {
+        (void)cache.remove(worker, ref, {}, now);
+      } else if (what == 1) {
+        (void)cache.touch(worker, ref, now + 3, now);
+      } else if (what == 2) {
+        RemoveRule rule;
+        rule.invalidate = true;
+        (void)cache.remove(worker, ref, rule, now);
+      } else {
+        ++serial;
+        const std::string value = make_value(number, serial, random() % load.max_value);
+        ItemShape shape;
+        shape.value_bytes = static_cast<uint32_t>(value.size());
+        if (random() % 4 == 0) shape.expiry = now + 1 + static_cast<Seconds>(random() % 3);
+        ItemDraft draft;
+        const AllocateStatus status = cache.allocate(worker, ref, shape, now, draft);
+        if (status == AllocateStatus::Busy) continue;  // a turn lasts too long, perhaps this one
+        if (status != AllocateStatus::Ok) {
+          ++outcome.refused;
+          continue;
+        }
+        if (!draft.append(value)) continue;  // a large value, and readers are in the way
+        if (cache.store(worker, std::move(draft), {}, now).status == StoreStatus::Stored) {
+          ++outcome.stores;
+        }
+      }
+    }
+    // What was found before the writes is still whole.
+    for (size_t i = 0; i < kBatchKeys; ++i) {
+      if (found[i].item == nullptr) continue;
+      ++outcome.hits;
+      parts.clear();
+      cache.value_parts(*found[i].item, parts);
+      if (found[i].item->key() != keys[i] ||
+          !is_whole(numbers[i], parts, found[i].item->value_bytes())) {
+        ++outcome.wrong;
+      }
+      if (held == nullptr && random() % 64 == 0) {
+        held = found[i].item;
+        held_key = numbers[i];
+        cache.hold(held);
+      }
+    }
+    cache.end_turn(worker);
+    cache.tend(worker, now, 200);
+    if (held != nullptr) {
+      // A hold outlives the turn.
+      parts.clear();
+      cache.value_parts(*held, parts);
+      if (!is_whole(held_key, parts, held->value_bytes())) ++outcome.wrong;
+      cache.release(held);
+    }
+  }
+}
+
+void run(const Load& load, Outcome& outcome) {
+  constexpr uint32_t kWorkers = 3;
+  CacheConfig config;
+  config.memory_bytes = load.memory_bytes;
+  config.shards = load.shards;
+  config.workers = kWorkers;
+  config.huge_pages = false;
+  Cache cache(config);
+  std::atomic<bool> stop{false};
+  std::atomic<Seconds> clock{kFirstSecond};
+  std::vector<std::thread> threads;
+  for (uint32_t w = 0; w < kWorkers; ++w) {
+    threads.emplace_back([&, w] { work(cache, w, load, stop, clock, outcome); });
+  }
+  const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(load.milliseconds);
+  while (std::chrono::steady_clock::now() < end) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    clock.fetch_add(1);
+    if (clock.load() % 40 == 0) {
+      cache.flush(clock.load());
+    }
+  }
+  stop = true;
+  for (std::thread& t : threads) t.join();
+  cache.check_invariants();
+  outcome.totals = cache.totals();
+}
+
+}  // namespace
+
+TEST_CASE("few keys, all the time replaced") {
+  Outcome outcome;
+  run({8_MiB, 1, 64, 200, 4000}, outcome);
+  CHECK(outcome.wrong == 0);
+  CHECK(outcome.refused == 0);
+  CHECK(outcome.hits > 1000);
+}
+
+TEST_CASE("a growing table") {
+  Outcome outcome;
+  run({64_MiB, 1, 400'000, 40, 4000}, outcome);
+  CHECK(outcome.wrong == 0);
+  CHECK(outcome.refused == 0);
+  CHECK(outcome.totals.table_buckets > 512);
+}
+
+TEST_CASE("little memory, pages moving between sizes") {
+  Outcome outcome;
+  run({4_MiB, 1, 20'000, 4000, 5000}, outcome);
+  CHECK(outcome.wrong == 0);
+  CHECK(outcome.refused == 0);
+  CHECK(outcome.totals.evictions > 100);
+}
+
+TEST_CASE("large values in parts") {
+  Outcome outcome;
+  run({16_MiB, 2, 100, 300'000, 4000}, outcome);
+  CHECK(outcome.wrong == 0);
+  CHECK(outcome.hits > 100);
+}
