@@ -1,0 +1,30 @@
+// What the daemon's request loop needs of a dialect family. Two types satisfy it: TextProtocol
+// (classic and meta, proto/text_protocol.h) and BinaryProtocol (proto/binary_protocol.h). Both are
+// plain structs, one per connection, a few bytes of state: where in a long get line we are.
+#pragma once
+
+#include <concepts>
+#include <cstddef>
+
+#include "proto/command.h"
+#include "proto/reply.h"
+#include "proto/reply_buffer.h"
+
+namespace larder::proto {
+
+// parse   looks at [data, data + bytes) for one command. May overwrite bytes it consumes (a base64
+//         key is decoded in place). Views in the command point into the input. A complete command
+//         is written as a whole, so the one passed in need not be fresh; otherwise it is not
+//         touched.
+// write   appends the reply to a command; writes nothing for Status::None, for a classic miss, and
+//         for whatever a quiet command keeps silent about. Pure.
+// kTrailerBytes  what follows a value on the wire (\r\n or nothing).
+template <class P>
+concept Protocol = requires(P p, char* data, size_t bytes, Command& command, const Command& asked,
+                            const Reply& reply, ReplyBuffer& out) {
+  { p.parse(data, bytes, command) } -> std::same_as<Parsed>;
+  {P::write(asked, reply, out)};
+  { P::kTrailerBytes } -> std::convertible_to<size_t>;
+};
+
+}  // namespace larder::proto

@@ -1,0 +1,344 @@
+#include "proto/text_parser.h"
+
+#include <catch2/catch.hpp>
+#include <string>
+#include <vector>
+
+#include "proto/limits.h"
+#include "proto/text_protocol.h"
+#include "tests/proto/parse_one.h"
+#include "tests/proto/player.h"
+
+using namespace larder::proto;
+using Text = larder::test::ParseOne<TextProtocol>;
+
+namespace {
+
+const std::string kLongest(kMaxKeyBytes, 'k');
+const std::string kTooLong(kMaxKeyBytes + 1, 'k');
+
+}  // namespace
+
+TEST_CASE("a get line is consumed key by key") {
+  Text text("get a  bb \r\n");
+  REQUIRE(text.complete());
+  CHECK(text.command.op == Op::Get);
+  CHECK(text.command.dialect == Dialect::Classic);
+  CHECK(text.command.want == Want::kValue);
+  CHECK(text.command.key == "a");
+  text.again();
+  CHECK(text.command.op == Op::Get);
+  CHECK(text.command.key == "bb");
+  text.again();
+  CHECK(text.command.op == Op::EndOfKeys);
+  CHECK(text.offset + text.parsed.consumed == text.input.size());
+}
+
+TEST_CASE("gets, gat and gats say what more they want") {
+  CHECK(Text("gets k\n").command.want == (Want::kValue | Want::kCas));
+  Text gat("gat 30 k\r\n");
+  CHECK(gat.command.want == (Want::kValue | Want::kTouch));
+  CHECK(gat.command.exptime == 30);
+  CHECK(gat.command.key == "k");
+  Text gats("gats  -1   k\r\n");
+  CHECK(gats.command.want == (Want::kValue | Want::kCas | Want::kTouch));
+  CHECK(gats.command.exptime == -1);
+  gats.again();
+  CHECK(gats.command.op == Op::EndOfKeys);
+  CHECK(gats.command.exptime == 0);
+}
+
+TEST_CASE("the first keys of a get line come before its end has arrived") {
+  Text text("get a bb ccc");
+  CHECK(text.command.key == "a");
+  text.again();
+  CHECK(text.command.key == "bb");
+  text.again();
+  CHECK(text.needs_more());
+  CHECK(text.input.substr(text.offset + text.parsed.consumed) == "ccc");
+}
+
+TEST_CASE("an endless get line is never kept") {
+  TextProtocol parser;
+  Command command;
+  std::string start = "get ";
+  CHECK(parser.parse(start.data(), start.size(), command).consumed == 4);
+  std::string more = "key ";
+  for (int i = 0; i < 100000; ++i) {
+    const Parsed parsed = parser.parse(more.data(), more.size(), command);
+    REQUIRE(parsed.status == Parsed::Status::Complete);
+    REQUIRE(command.key == "key");
+    more = std::string(" key ");
+  }
+}
+
+TEST_CASE("a get without a key is a bad line") {
+  for (const char* line : {"get\r\n", "get\n", "get \r\n", "gets   \n", "gats\r\n", "gat \r\n",
+                           "gat 10\r\n", "gat x\r\n", "gat x \r\n"}) {
+    INFO(line);
+    larder::test::Player<TextProtocol> player;
+    player.feed(line);
+    Command expected;
+    expected.error = ErrorId::BadCommandLine;
+    CHECK(player.commands() == std::vector<std::string>{larder::test::describe(expected)});
+    CHECK(player.pending() == 0);
+  }
+}
+
+TEST_CASE("a carriage return belongs to the newline once, and else to the key") {
+  Text text("get a\r \r\r\n");
+  CHECK(text.command.key == "a\r");
+  text.again();
+  CHECK(text.command.key == "\r");
+  text.again();
+  CHECK(text.command.op == Op::EndOfKeys);
+}
+
+TEST_CASE("an over-long key takes the line's replies back and the rest of the line is skipped") {
+  CHECK(Text("get " + kLongest + "\r\n").command.key == kLongest);
+  // Also where the carriage return, or its newline, has not come yet.
+  CHECK(Text("get " + kLongest + "\r").needs_more());
+  for (const std::string& line : {"get a " + kTooLong + " b c\r\n", "get a " + kTooLong + "\r\n",
+                                  "get a " + kTooLong, "get a " + kTooLong + "\r"}) {
+    Text text(line);
+    CHECK(text.command.key == "a");
+    text.again();
+    CHECK(text.refused(ErrorId::BadCommandLine));
+    CHECK(text.command.wants(Want::kRewind));
+    CHECK(text.command.swallow_bytes == 0);
+    text.again();
+    CHECK(text.needs_more());
+    CHECK(text.offset + text.parsed.consumed == text.input.size());
+  }
+}
+
+TEST_CASE("what follows a skipped line is parsed at once") {
+  TextProtocol parser;
+  Command command;
+  std::string first = "get " + kTooLong;
+  CHECK(parser.parse(first.data(), first.size(), command).status == Parsed::Status::Complete);
+  std::string rest = kTooLong + " b\r\nversion\r\n";
+  const Parsed parsed = parser.parse(rest.data(), rest.size(), command);
+  CHECK(parsed.status == Parsed::Status::Complete);
+  CHECK(command.op == Op::Version);
+  CHECK(parsed.consumed == rest.size());
+}
+
+TEST_CASE("a bad gat time is told when there is a key, before the key is looked at") {
+  for (const std::string& line : {std::string("gat x k\r\n"), std::string("gat 99999999999 k\r\n"),
+                                  "gat x " + kTooLong + "\r\n", "gats x " + kTooLong}) {
+    Text text(line);
+    CHECK(text.refused(ErrorId::InvalidExptime));
+  }
+  CHECK(Text("gat - k\r\n").command.exptime == 0);
+}
+
+TEST_CASE("storage commands say mode, key, flags, time and length") {
+  Text set("set key 4294967295 -5 3 \r\nabc\r\n");
+  REQUIRE(set.complete());
+  CHECK(set.command.op == Op::Store);
+  CHECK(set.command.mode == StoreMode::Set);
+  CHECK(set.command.key == "key");
+  CHECK(set.command.client_flags == 4294967295u);
+  CHECK(set.command.exptime == -5);
+  CHECK(set.command.value_bytes == 3);
+  CHECK(set.command.want == 0);
+  CHECK(set.input.substr(set.parsed.consumed) == "abc\r\n");
+  CHECK(Text("add k 0 0 1\r\n").command.mode == StoreMode::Add);
+  CHECK(Text("replace k 0 0 1\r\n").command.mode == StoreMode::Replace);
+  CHECK(Text("append k 0 0 1\r\n").command.mode == StoreMode::Append);
+  CHECK(Text("prepend k 0 0 1\r\n").command.mode == StoreMode::Prepend);
+  CHECK(Text("set k 0 0 1 noreply\n").command.quiet());
+  CHECK(Text("set k 0 0 1 foo\r\n").command.op == Op::Store);
+  Text cas("cas k 1 2 3 18446744073709551615 noreply\r\n");
+  CHECK(cas.command.want == (Want::kCompareCas | Want::kQuiet));
+  CHECK(cas.command.cas == UINT64_MAX);
+}
+
+TEST_CASE("flags and times of storage commands are read laxly, lengths strictly") {
+  CHECK(Text("set k 4294967296 0 1\r\n").command.client_flags == 0);
+  CHECK(Text("set k +5 4294967297 1\r\n").command.exptime == 1);
+  CHECK(Text("set k \t 5 1\r\n").command.client_flags == 5);
+  CHECK(Text("set k 0 0 00000000001\r\n").command.value_bytes == 1);
+  CHECK(Text("set k 0 0 -\r\n").command.value_bytes == 0);
+  CHECK(Text("set k 0 0 2147483645\r\n").command.value_bytes == 2147483645);
+  for (const char* line : {"set k 0 0 -1\r\n", "set k 0 0 +1\r\n", "set k 0 0 000000000001\r\n",
+                           "set k 0 0 2147483646\r\n", "set k 0 0 4294967296\r\n",
+                           "set k 0 0 x noreply\r\n", "set k 0 0\r\n", "set\r\n", "set \r\n"}) {
+    INFO(line);
+    Text text(line);
+    CHECK(text.refused(ErrorId::BadCommandLine));
+    // Without a length nothing can be skipped, and noreply is not looked at.
+    CHECK(text.command.swallow_bytes == 0);
+    CHECK_FALSE(text.command.quiet());
+  }
+}
+
+TEST_CASE("a storage line refused for another reason has its value skipped") {
+  for (const std::string& line :
+       {"set " + kTooLong + " 0 0 3", std::string("set k -1 0 3"), std::string("set k abc 0 3"),
+        std::string("set k 5x 0 3"), std::string("set k 0 99999999999999999999 3"),
+        std::string("cas k 0 0 3"), std::string("cas k 0 0 3 x")}) {
+    INFO(line);
+    Text text(line + "\r\n");
+    CHECK(text.refused(ErrorId::BadCommandLine));
+    CHECK(text.command.swallow_bytes == 5);
+    CHECK_FALSE(text.command.quiet());
+    Text quiet(line + " noreply\r\n");
+    CHECK(quiet.refused(ErrorId::BadCommandLine));
+    CHECK(quiet.command.swallow_bytes == 5);
+    CHECK(quiet.command.quiet());
+  }
+}
+
+TEST_CASE("delete takes a key and ignores what follows") {
+  CHECK(Text("delete k\r\n").command.op == Op::Remove);
+  CHECK(Text("delete k 5\r\n").command.key == "k");
+  CHECK_FALSE(Text("delete c 5 noreply x\r\n").command.quiet());
+  CHECK(Text("delete k 0 noreply\r\n").command.quiet());
+  Text odd("delete noreply\r\n");
+  CHECK(odd.command.key == "noreply");
+  CHECK(odd.command.quiet());
+  CHECK(Text("delete\r\n").refused(ErrorId::BadCommandLine));
+  CHECK(Text("delete " + kTooLong + "\r\n").refused(ErrorId::BadCommandLine));
+}
+
+TEST_CASE("incr and decr take a delta") {
+  Text incr("incr k 18446744073709551615\r\n");
+  CHECK(incr.command.op == Op::Arith);
+  CHECK(incr.command.delta == UINT64_MAX);
+  CHECK(incr.command.want == 0);
+  CHECK(Text("decr k 5 noreply\r\n").command.want == (Want::kDecrement | Want::kQuiet));
+  CHECK(Text("incr k\r\n").refused(ErrorId::BadCommandLine));
+  CHECK(Text("incr k -1\r\n").refused(ErrorId::InvalidDelta));
+  CHECK(Text("incr k 18446744073709551616\r\n").refused(ErrorId::InvalidDelta));
+  CHECK(Text("incr " + kTooLong + " x\r\n").refused(ErrorId::BadCommandLine));
+  Text quiet("incr nope x noreply\r\n");
+  CHECK(quiet.refused(ErrorId::InvalidDelta));
+  CHECK(quiet.command.quiet());
+}
+
+TEST_CASE("touch takes a time") {
+  Text touch("touch k 100\r\n");
+  CHECK(touch.command.op == Op::Touch);
+  CHECK(touch.command.exptime == 100);
+  CHECK(Text("touch k\r\n").refused(ErrorId::BadCommandLine));
+  CHECK(Text("touch k abc\r\n").refused(ErrorId::InvalidExptime));
+  CHECK(Text("touch " + kTooLong + " x\r\n").refused(ErrorId::BadCommandLine));
+  CHECK(Text("touch k noreply\r\n").command.quiet());
+}
+
+TEST_CASE("flush_all takes a delay, a noreply, both or none") {
+  Text bare("flush_all\r\n");
+  CHECK(bare.command.op == Op::Flush);
+  CHECK(bare.command.want == 0);
+  Text delayed("flush_all 10\r\n");
+  CHECK(delayed.command.want == Want::kDelay);
+  CHECK(delayed.command.exptime == 10);
+  CHECK(Text("flush_all -1\r\n").command.exptime == -1);
+  CHECK(Text("flush_all noreply\r\n").command.want == Want::kQuiet);
+  CHECK(Text("flush_all 10 noreply\r\n").command.want == (Want::kQuiet | Want::kDelay));
+  CHECK(Text("flush_all 0 6\r\n").command.op == Op::Flush);
+  CHECK(Text("flush_all abc\r\n").refused(ErrorId::InvalidExptime));
+  Text turned("flush_all noreply 10\r\n");
+  CHECK(turned.refused(ErrorId::InvalidExptime));
+  CHECK_FALSE(turned.command.quiet());
+}
+
+TEST_CASE("the other words") {
+  CHECK(Text("version foo\r\n").command.op == Op::Version);
+  CHECK(Text("quit foo\r\n").command.op == Op::Quit);
+  CHECK(Text("stats\r\n").command.op == Op::Stats);
+  CHECK(Text("stats\r\n").command.args.empty());
+  CHECK(Text("stats  detail  on \r\n").command.args == "detail  on");
+  CHECK(Text("verbosity 9\r\n").command.delta == 9);
+  CHECK(Text("verbosity\r\n").refused(ErrorId::BadCommandLine));
+  CHECK(Text("verbosity abc\r\n").refused(ErrorId::BadCommandLine));
+  CHECK(Text("verbosity 4294967296\r\n").refused(ErrorId::BadCommandLine));
+  CHECK(Text("verbosity noreply\r\n").command.quiet());
+  CHECK(Text("cache_memlimit 64\r\n").command.delta == 64);
+  CHECK(Text("cache_memlimit\r\n").refused(ErrorId::UnknownCommand));
+  CHECK(Text("cache_memlimit 999999999999\r\n").refused(ErrorId::UnknownCommand));
+  CHECK(Text("cache_memlimit 1000000001\r\n").refused(ErrorId::MemLimitMegabytes));
+  CHECK(Text("shutdown\r\n").command.op == Op::Shutdown);
+  CHECK(Text("shutdown\r\n").command.args.empty());
+  CHECK(Text("shutdown grace\r\n").command.want == Want::kGraceful);
+  CHECK(Text("shutdown foo\r\n").command.want == 0);
+  CHECK(Text("shutdown foo\r\n").command.args == "foo");
+  CHECK(Text("shutdown graceful x\r\n").command.want == 0);
+  CHECK(Text("debugtime p\r\n").command.args == "p");
+  CHECK(Text("debugtime\r\n").refused(ErrorId::UnknownCommand));
+}
+
+TEST_CASE("words are lower case, at the start of the line, with blanks behind them") {
+  for (const char* line :
+       {"GET c\r\n", " get c\r\n", "get\tc\r\n", "ab\r\n", "abc\n", "    \r\n", "mn\r\r\n",
+        "mx\r\n", "mgx\r\n", "watch\r\n", "slabs reassign 1 2\r\n", "HTTP/1.1\r\n"}) {
+    INFO(line);
+    Text text(line);
+    CHECK(text.refused(ErrorId::UnknownCommand));
+    CHECK(text.whole());
+    CHECK_FALSE(text.command.quiet());
+  }
+  // Except for administrative ones.
+  CHECK(Text(" flush_all\r\n").command.op == Op::Flush);
+  CHECK(Text("  verbosity 1\r\n").command.op == Op::Verbosity);
+  CHECK(Text("foo noreply\r\n").command.quiet());
+  CHECK(Text("noreply\r\n").command.quiet());
+}
+
+TEST_CASE("lines of less than two characters are bad lines") {
+  for (const char* line : {"\r\n", "\n", "a\r\n", "ab\n", "mn\n"}) {
+    Text text(line);
+    CHECK(text.refused(ErrorId::BadCommandLine));
+    CHECK(text.whole());
+  }
+}
+
+TEST_CASE("a browser's request closes the connection, a key that looks like one does not") {
+  CHECK(Text("GET / HTTP/1.1\r\n").closes());
+  CHECK(Text("mx HTTP/1\r\n").closes());
+  CHECK(Text("get k HTTP/1.1\r\n").command.key == "k");
+  CHECK(Text("delete k HTTP/1.1\r\n").command.op == Op::Remove);
+  Text quiet("x HTTP/1.1 noreply\r\n");
+  CHECK(quiet.refused(ErrorId::UnknownCommand));
+  CHECK(quiet.command.quiet());
+}
+
+TEST_CASE("a line without an end closes the connection beyond 2048 bytes") {
+  const std::string x(kMaxUnfinishedLineBytes + 1, 'x');
+  CHECK(Text(x.substr(1)).needs_more());
+  CHECK(Text(x).closes());
+  CHECK(Text("mg " + x).closes());
+  CHECK(Text("gat " + x).closes());  // its time has no end either
+  // What has come whole is looked at, however long.
+  CHECK(Text("delete " + x + "\r\n").refused(ErrorId::BadCommandLine));
+  CHECK(Text(x + "\r\n").refused(ErrorId::UnknownCommand));
+}
+
+TEST_CASE("nothing is consumed of a line that is not whole") {
+  for (const char* line : {"", "g", "get", "gets", "gat", "gat 10", "set k 0 0 1\r", "mg k v"}) {
+    INFO(line);
+    Text text(line);
+    CHECK(text.needs_more());
+    CHECK(text.parsed.consumed == 0);
+  }
+}
+
+TEST_CASE("keys may hold any byte but blank and newline") {
+  std::string key;
+  for (int c = 0; c < 250; ++c) {
+    if (c != ' ' && c != '\n') key += static_cast<char>(c);
+  }
+  CHECK(Text("get " + key + "\r\n").command.key == key);
+  CHECK(Text("set " + key + " 0 0 1\r\n").command.key == key);
+  CHECK(Text("mg " + key + " v\r\n").command.key == key);
+}
+
+TEST_CASE("a command does not inherit from the one before") {
+  Text text("decr k 5 noreply\r\nset a 1 2 3\r\n");
+  text.again();
+  CHECK(text.command.want == 0);
+  CHECK(text.command.delta == 1);
+  CHECK(text.command.key == "a");
+}
