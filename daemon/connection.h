@@ -1,0 +1,136 @@
+// Connection: one client's socket, what is known about where its streams stand, and backpressure.
+//
+// One thread, its worker's. What it needs only while it is served (a window to read into, a reply
+// buffer, a batch) the worker lends, so an idle connection is this struct and its event.
+//
+//   Commands --- Store, value incomplete ---> Value ----- last byte -----> Commands
+//      |  |\---- Store, no memory yet ------> Memory ---- a draft -------> Value
+//      |  \----- body that nobody wants ----> Discard --- skipped -------> Commands
+//      \-------- quit, fatal error ---------> Closing --- replies sent --> closed
+//
+// Invariants:
+//  1. While any pause bit is set nothing is read and nothing is parsed.
+//  2. A backlog exists exactly while kPausedForWrite is set; then EV_WRITE is armed, EV_READ is
+//  not.
+//  3. `pending_` exists exactly in phases Value, Memory and Discard.
+//  4. A closed connection has no events and stays in memory until its worker's pass ends.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "core/draft.h"
+#include "core/units.h"
+#include "daemon/backlog.h"
+#include "daemon/event_ptr.h"
+#include "daemon/input_buffer.h"
+#include "daemon/socket.h"
+#include "proto/binary_protocol.h"
+#include "proto/command.h"
+#include "proto/protocol.h"
+#include "proto/text_protocol.h"
+
+namespace larder::daemon {
+
+class Worker;
+template <proto::Protocol P>
+class Pump;
+
+// A Store whose value is still arriving or whose memory is, or a body that is skipped before its
+// refusal is answered.
+struct Pending {
+  explicit Pending(const proto::Command& asked);  // copies what the command's views show
+  Pending(const Pending&) = delete;
+  Pending& operator=(const Pending&) = delete;
+
+  proto::Command command;
+  core::ItemDraft draft;                          // phase Value
+  core::Seconds starved_since = 0;                // memory has been asked for in vain; 0: no
+  uint64_t skip_bytes = 0;                        // phase Discard: still to be skipped
+  proto::ErrorId refused = proto::ErrorId::None;  // phase Discard: answered then
+  bool silent = false;                            // phase Discard: nothing is answered
+  std::string storage;                            // where the command's views point
+};
+
+class Connection {
+ public:
+  enum class Phase : uint8_t { Commands, Value, Memory, Discard, Closing, Closed };
+
+  Connection(Worker& worker, Socket socket);
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+  // Begins to wait for input; false if memory or descriptors ran out.
+  [[nodiscard]] bool watch();
+
+  // Goes on with input that is already here: the worker calls it for what was put off with
+  // Worker::resume_later.
+  void resume();
+
+  // Closes the socket and drops drafts and backlog; the object goes at the end of the pass.
+  void close();
+
+  bool closed() const noexcept { return phase_ == Phase::Closed; }
+  // Nothing came and nothing went since then.
+  core::Seconds last_active() const noexcept {
+    return last_active_.load(std::memory_order_relaxed);
+  }
+  bool is_tcp() const noexcept { return tcp_; }
+
+  // For `stats conns`, on any thread that holds the worker's list of connections.
+  int fd() const noexcept { return socket_.fd(); }
+  const char* state_name() const noexcept { return shown_.load(std::memory_order_relaxed); }
+
+ private:
+  friend class Worker;  // its list
+  template <proto::Protocol P>
+  friend class Pump;
+
+  enum class Family : uint8_t { Unknown, Text, Binary };
+
+  static constexpr uint8_t kPausedForWrite = 1;  // a backlog has to go first
+  static constexpr uint8_t kPausedForTurn = 2;   // the next pass goes on with what is here
+
+  static void on_read_event(int fd, short what, void* self);
+  static void on_write_event(int fd, short what, void* self);
+  void on_readable();
+  void on_writable();
+  void receive_value();
+
+  // Runs the request loop over `input`, sends the replies, keeps what is left over. `input` is
+  // the lent window or the bytes of input_.
+  void serve(std::span<char> input);
+  size_t pump(std::span<char> input);
+  // Sends what the lent reply buffer holds; may leave it blocked or broken.
+  void send_replies();
+  void settle_replies();
+  [[nodiscard]] bool keep_input(std::span<const char> rest);
+  void drop_input(size_t bytes);
+  void show_waiting();
+
+  Worker& worker_;
+  Socket socket_;
+  EventPtr read_event_;
+  EventPtr write_event_;  // exists only while there is a backlog
+  Phase phase_ = Phase::Commands;
+  Family family_ = Family::Unknown;
+  uint8_t paused_ = 0;
+  uint8_t gather_;  // how many reads make a batch: fewer where values are large
+  bool tcp_ = false;
+  bool again_ = false;                      // pump() wants to go on in the next pass
+  std::atomic<core::Seconds> last_active_;  // relaxed: read for figures only
+  std::atomic<const char*> shown_;          // likewise
+  proto::TextProtocol text_;
+  proto::BinaryProtocol binary_;
+  InputBuffer input_;
+  std::unique_ptr<Pending> pending_;
+  std::unique_ptr<Backlog> backlog_;
+  Connection* previous_ = nullptr;  // the worker's list
+  Connection* next_ = nullptr;
+};
+
+}  // namespace larder::daemon

@@ -1,0 +1,787 @@
+#include "daemon/executor.h"
+
+#include <algorithm>
+#include <cassert>
+#include <charconv>
+#include <utility>
+
+#include "daemon/expiry.h"
+#include "daemon/server_control.h"
+
+namespace larder::daemon {
+namespace {
+
+using core::Found;
+using core::Item;
+using core::KeyRef;
+using core::MissReason;
+using core::Seconds;
+using proto::Command;
+using proto::Dialect;
+using proto::ErrorId;
+using proto::Op;
+using proto::Reply;
+using proto::Status;
+using proto::StoreMode;
+using proto::Want;
+
+constexpr int kMaxVerbosity = 2;
+constexpr uint64_t kMinMemoryLimitMiB = 8;
+constexpr uint64_t kSillyMemoryLimitMiB = 1000000000;  // above it somebody meant bytes
+constexpr size_t kMaxDigits = 20;                      // of a 64-bit number
+
+// A store that compares with 0 never succeeds, also where -C makes every CAS read as 0.
+constexpr uint64_t kCasOfNothing = UINT64_MAX;
+
+// A counter that is created on a miss tries again while others create and delete it under its
+// hands; in the end it answers as if it had stayed missing.
+constexpr int kMaxRaces = 8;
+
+void fail(Reply& reply, ErrorId error) {
+  reply.status = Status::Error;
+  reply.error = error;
+}
+
+bool modifies(const Command& command) {
+  return command.op == Op::Get && command.wants(Want::kTouch | Want::kVivify);
+}
+
+bool is_concat(const Command& command) {
+  return command.mode == StoreMode::Append || command.mode == StoreMode::Prepend;
+}
+
+// Whether the CAS decides about the store. In the binary protocol it does for add, too; an append
+// takes 0 for "no CAS".
+bool compares_cas(const Command& command) {
+  if (!command.wants(Want::kCompareCas)) return false;
+  if (is_concat(command)) return command.cas != 0;
+  return command.mode != StoreMode::Add || command.dialect == Dialect::Binary;
+}
+
+uint32_t idle_seconds(uint32_t heat, Seconds now) {
+  const Seconds last = Item::last_access(heat);
+  return now > last ? now - last : 0;
+}
+
+// A look at another cache line, saved where nobody asks for it. Any c will do: of the flags that
+// stand in a line with a c somewhere, few are not it.
+bool needs_cas(const Command& command) {
+  return command.wants(Want::kConditional) ||
+         command.return_flags.find('c') != std::string_view::npos;
+}
+
+void describe_time(const Item& item, uint32_t heat, Seconds now, Reply& reply) {
+  reply.ttl_seconds = ttl_of(item.expiry(), now);
+  reply.last_access_seconds = idle_seconds(heat, now);
+  reply.fetched = Item::fetched(heat);
+}
+
+}  // namespace
+
+Executor::Executor(uint32_t worker, core::Cache& cache, ServerControl& control, WorkerStats& stats)
+    : worker_(worker), cache_(cache), control_(control), stats_(stats) {}
+
+void Executor::release_scratch() noexcept {
+  parts_.clear();
+  stat_rows_.clear();
+}
+
+// -- Reads ---------------------------------------------------------------------------------------
+
+void Executor::run_reads(std::span<const Command> commands, std::span<const core::KeyHash> hashes,
+                         std::span<Reply> replies, Seconds now) {
+  assert(commands.size() <= core::kBatchKeys);
+  assert(hashes.size() >= commands.size() && replies.size() >= commands.size());
+  size_t begin = 0;
+  while (begin < commands.size()) {
+    size_t end = begin;
+    while (end < commands.size() && !modifies(commands[end])) ++end;
+    if (end > begin) {
+      const size_t count = end - begin;
+      answer_lookups(commands.subspan(begin, count), hashes.subspan(begin, count),
+                     replies.subspan(begin, count), now);
+    }
+    if (end < commands.size()) {
+      const KeyRef key{commands[end].key, hashes[end]};
+      if (commands[end].dialect == Dialect::Meta) {
+        run_meta_change(commands[end], key, replies[end], now);
+      } else {
+        run_gat(commands[end], key, replies[end], now);
+      }
+      ++end;
+    }
+    begin = end;
+  }
+}
+
+void Executor::answer_lookups(std::span<const Command> commands,
+                              std::span<const core::KeyHash> hashes, std::span<Reply> replies,
+                              Seconds now) {
+  size_t keys = 0;
+  for (size_t i = 0; i < commands.size(); ++i) {
+    if (commands[i].op != Op::Get) continue;
+    probes_[keys++] = {commands[i].key, hashes[i], !commands[i].wants(Want::kNoBump)};
+  }
+  if (keys != 0) {
+    cache_.lookup(worker_, {probes_.data(), keys}, {found_.data(), keys}, now);
+    stats_.get_cmds.add(keys);
+  }
+
+  size_t probe = 0;
+  for (size_t i = 0; i < commands.size(); ++i) {
+    const Command& command = commands[i];
+    Reply& reply = replies[i];
+    if (command.op != Op::Get) {
+      reply.status = Status::Ok;
+      if (command.dialect == Dialect::Meta) stats_.meta_cmds.add();
+      continue;
+    }
+    const Found& found = found_[probe++];
+    if (command.dialect == Dialect::Meta) {
+      answer_meta(command, found, reply, now);
+      continue;
+    }
+    reply.key = command.key;
+    if (found.item == nullptr) {
+      count_misses(found);
+      stats_.get_misses.add();
+      reply.status = Status::Miss;
+      continue;
+    }
+    const Item& item = *found.item;
+    class_stats(item).get_hits.add();
+    reply.status = Status::Hit;
+    reply.client_flags = item.client_flags();
+    fill_value(item, reply);
+    if (command.wants(Want::kCas) || command.dialect == Dialect::Binary) {
+      reply.cas = cache_.cas_of(item);
+    }
+  }
+}
+
+void Executor::count_misses(const Found& found) {
+  if (found.miss == MissReason::Expired) stats_.get_expired.add();
+  if (found.miss == MissReason::Flushed) stats_.get_flushed.add();
+}
+
+void Executor::fill_value(const Item& item, Reply& reply) {
+  reply.owner = &item;
+  reply.value_bytes = item.value_bytes();
+  if (!item.is_large()) [[likely]] {
+    reply.value = item.first_part();
+    reply.value_parts = {};
+    return;
+  }
+  std::vector<std::string_view>& parts = parts_.emplace_back();
+  cache_.value_parts(item, parts);
+  reply.value = {};
+  reply.value_parts = parts;
+}
+
+Found Executor::find(const KeyRef& key, bool bump, Seconds now) {
+  const core::Probe probe{key.key, key.hash, bump};
+  Found found;
+  cache_.lookup(worker_, {&probe, 1}, {&found, 1}, now);
+  return found;
+}
+
+Seconds Executor::expiry_of(const Command& command, int32_t exptime, Seconds now) const {
+  return expiry_from(exptime, command.dialect, now, control_.unix_time_of_zero());
+}
+
+ClassStats& Executor::class_stats(const Item& item) {
+  return stats_.classes[cache_.class_of(item)];
+}
+
+// mg without T and N: `found` comes from the batch's lookup.
+void Executor::answer_meta(const Command& command, const Found& found, Reply& reply, Seconds now) {
+  reply = Reply{};
+  stats_.meta_cmds.add();
+  if (found.item == nullptr) {
+    count_misses(found);
+    stats_.get_misses.add();
+    reply.status = Status::Miss;
+    reply.key = command.key;
+    reply.base64_key = command.wants(Want::kBase64Key);
+    return;
+  }
+  const Item& item = *found.item;
+  class_stats(item).get_hits.add();
+  reply.status = Status::Hit;
+  reply.key = item.key();
+  reply.base64_key = item.base64_key();
+  reply.client_flags = item.client_flags();
+  if (needs_cas(command)) reply.cas = cache_.cas_of(item);
+  reply.value_bytes = item.value_bytes();
+  describe_time(item, found.heat, now, reply);
+  reply.value_dropped = command.wants(Want::kConditional) && reply.cas == command.cas;
+  if (command.wants(Want::kValue) && !reply.value_dropped) fill_value(item, reply);
+  if (item.stale() || item.win_sent() || command.wants(Want::kRecache)) [[unlikely]] {
+    decide_win(command, key_of(command), item, item.expiry(), reply, now);
+  }
+}
+
+// Who may recache: one client gets W, everybody after it Z. A stale item hands out W by itself.
+void Executor::decide_win(const Command& command, const KeyRef& key, const Item& item,
+                          Seconds expiry_at_recache, Reply& reply, Seconds now) {
+  reply.stale = item.stale();
+  reply.win_sent = item.win_sent();
+  if (reply.win_sent) return;
+  bool want = reply.stale;
+  if (command.wants(Want::kRecache) && expiry_at_recache != core::kNever) {
+    const Seconds limit = expiry_of(command, command.recache_exptime, now);
+    want = want || expiry_at_recache < limit;
+  }
+  if (!want) return;
+  reply.won = cache_.claim_win(worker_, key, &item);
+  reply.win_sent = !reply.won;  // somebody was faster
+}
+
+// gat, gats and the binary gat family.
+void Executor::run_gat(const Command& command, const KeyRef& key, Reply& reply, Seconds now) {
+  reply = Reply{};
+  reply.key = command.key;
+  stats_.touch_cmds.add();
+  const core::TouchResult touched =
+      cache_.touch(worker_, key, expiry_of(command, command.exptime, now), now);
+  if (touched.item == nullptr) {
+    if (touched.out_of_memory) return fail(reply, ErrorId::OutOfMemory);
+    count_misses({nullptr, 0, touched.miss});
+    stats_.touch_misses.add();
+    reply.status = Status::Miss;
+    return;
+  }
+  const Item& item = *touched.item;
+  class_stats(item).touch_hits.add();
+  reply.status = Status::Hit;
+  reply.client_flags = item.client_flags();
+  reply.cas = cache_.cas_of(item);
+  if (command.wants(Want::kValue)) fill_value(item, reply);
+}
+
+// mg with T or N.
+void Executor::run_meta_change(const Command& command, const KeyRef& key, Reply& reply,
+                               Seconds now) {
+  reply = Reply{};
+  stats_.meta_cmds.add();
+  const bool bump = !command.wants(Want::kNoBump);
+  NewExpiries change;
+  change.touch = command.wants(Want::kTouch);
+  change.touch_expiry = expiry_of(command, command.exptime, now);
+  change.vivify_expiry = expiry_of(command, command.vivify_exptime, now);
+
+  Found found = find(key, bump, now);
+  count_misses(found);
+  if (found.item == nullptr && command.wants(Want::kVivify)) {
+    change.created = true;  // if all goes well
+    const ExpirySteps steps = walk_expiry(command.return_flags, core::kNever, change);
+    core::ItemShape shape;
+    shape.expiry = steps.at_end;
+    shape.base64_key = command.wants(Want::kBase64Key);
+    shape.has_explicit_cas = command.wants(Want::kExplicitCas);
+    shape.explicit_cas = command.new_cas;
+    core::ItemDraft draft;
+    if (cache_.allocate(worker_, key, shape, now, draft) == core::AllocateStatus::Ok) {
+      core::StoreRule rule;
+      rule.policy = core::StorePolicy::Add;
+      rule.win_sent = true;
+      const core::StoreResult stored = cache_.store(worker_, std::move(draft), rule, now);
+      change.created = stored.status == core::StoreStatus::Stored;
+      // The hit that goes with it; or what somebody else created meanwhile.
+      found = find(key, bump, now);
+      if (found.item == nullptr && change.created) found = {stored.item, stored.item->heat()};
+    } else {
+      change.created = false;  // out of memory is a miss
+    }
+  }
+  const Item* item = found.item;
+  ExpirySteps steps{};
+  if (item != nullptr) {
+    steps =
+        walk_expiry(command.return_flags, change.created ? core::kNever : item->expiry(), change);
+    if (change.touch && !change.created) {
+      const core::TouchResult touched = cache_.touch(worker_, key, steps.at_end, now);
+      item = touched.item;  // null if it went away just now, or there is no memory for a copy
+    }
+  }
+  if (item == nullptr) {
+    stats_.get_cmds.add();
+    stats_.get_misses.add();
+    reply.status = Status::Miss;
+    reply.key = command.key;
+    reply.base64_key = command.wants(Want::kBase64Key);
+    return;
+  }
+  if (change.touch) {
+    stats_.touch_cmds.add();
+    class_stats(*item).touch_hits.add();
+  } else {
+    stats_.get_cmds.add();
+    class_stats(*item).get_hits.add();
+  }
+
+  reply.status = Status::Hit;
+  reply.key = item->key();
+  reply.base64_key = item->base64_key();
+  reply.client_flags = item->client_flags();
+  reply.cas = cache_.cas_of(*item);
+  reply.value_bytes = item->value_bytes();
+  reply.ttl_seconds = ttl_of(steps.at_ttl, now);
+  reply.last_access_seconds = idle_seconds(found.heat, now);
+  reply.fetched = Item::fetched(found.heat);
+  reply.value_dropped = command.wants(Want::kConditional) && reply.cas == command.cas;
+  if (command.wants(Want::kValue) && !reply.value_dropped) fill_value(*item, reply);
+  if (change.created) {
+    reply.won = true;
+  } else {
+    decide_win(command, key, *item, steps.at_recache, reply, now);
+  }
+}
+
+// -- Everything else -----------------------------------------------------------------------------
+
+void Executor::run_one(const Command& command, Reply& reply, Seconds now) {
+  reply = Reply{};
+  reply.status = Status::Ok;
+  if (command.dialect == Dialect::Meta && command.op != Op::Error) stats_.meta_cmds.add();
+  switch (command.op) {
+    case Op::Describe:
+      return run_describe(command, reply, now);
+    case Op::Remove:
+      return run_remove(command, reply, now);
+    case Op::Touch:
+      return run_touch(command, reply, now);
+    case Op::Arith:
+      return run_arith(command, reply, now);
+    case Op::Flush:
+      return run_flush(command, reply, now);
+    case Op::Stats:
+      return run_stats(command, reply);
+    case Op::Version:
+      reply.text = kMemcachedVersion;
+      return;
+    case Op::Verbosity:
+      control_.set_verbosity(static_cast<int>(std::min<uint64_t>(command.delta, kMaxVerbosity)));
+      return;
+    case Op::MemoryLimit:
+      return run_memory_limit(command, reply);
+    case Op::Shutdown:
+      return run_shutdown(command, reply);
+    case Op::DebugTime:
+#ifdef LARDER_DEBUG
+      if (!control_.debug_time(command.args)) fail(reply, ErrorId::UnknownCommand);
+#else
+      fail(reply, ErrorId::UnknownCommand);
+#endif
+      return;
+    case Op::Quit:
+      return;
+    case Op::Error:
+      return fail(reply, command.error);
+    case Op::Get:
+    case Op::EndOfKeys:
+    case Op::Noop:
+    case Op::Store:
+      assert(false);  // the caller's mistake: these have their own calls
+      return;
+  }
+}
+
+void Executor::run_describe(const Command& command, Reply& reply, Seconds now) {
+  const Found found = find(key_of(command), false, now);
+  if (found.item == nullptr) {
+    count_misses(found);
+    reply.status = Status::Miss;
+    return;
+  }
+  const Item& item = *found.item;
+  reply.status = Status::Hit;
+  reply.key = item.key();
+  reply.base64_key = item.base64_key();
+  reply.cas = cache_.cas_of(item);
+  reply.size_class = cache_.class_of(item) + 1;  // numbered from 1, as in `stats slabs`
+  reply.value_bytes = item.value_bytes();
+  reply.item_bytes =
+      item.stored_bytes() - static_cast<uint32_t>(item.first_part().size()) + item.value_bytes();
+  describe_time(item, found.heat, now, reply);
+}
+
+void Executor::run_remove(const Command& command, Reply& reply, Seconds now) {
+  core::RemoveRule rule;
+  rule.compare_cas = command.wants(Want::kCompareCas);
+  rule.cas = command.cas;
+  rule.invalidate = command.wants(Want::kInvalidate);
+  rule.drop_value = command.wants(Want::kDropValue);
+  // A blanked item is a new one: without T it never expires. A stale one keeps its time.
+  rule.set_expiry = rule.drop_value || command.wants(Want::kTouch);
+  rule.expiry =
+      command.wants(Want::kTouch) ? expiry_of(command, command.exptime, now) : core::kNever;
+  rule.has_explicit_cas = command.wants(Want::kExplicitCas);
+  rule.explicit_cas = command.new_cas;
+
+  reply.key = command.key;
+  reply.base64_key = command.wants(Want::kBase64Key);
+  const core::RemoveResult removed = cache_.remove(worker_, key_of(command), rule, now);
+  switch (removed.status) {
+    case core::RemoveStatus::Removed:
+      if (!rule.invalidate) class_stats(*removed.item).delete_hits.add();
+      reply.status = Status::Ok;
+      return;
+    case core::RemoveStatus::NotFound:
+      stats_.delete_misses.add();
+      reply.status = Status::Miss;
+      return;
+    case core::RemoveStatus::Exists:
+      if (command.dialect != Dialect::Binary) stats_.delete_misses.add();
+      reply.status = Status::Exists;
+      return;
+    case core::RemoveStatus::OutOfMemory:
+      return fail(reply, ErrorId::OutOfMemory);
+  }
+}
+
+void Executor::run_touch(const Command& command, Reply& reply, Seconds now) {
+  run_gat(command, key_of(command), reply, now);
+  if (reply.status == Status::Hit) reply.status = Status::Ok;
+}
+
+void Executor::run_arith(const Command& command, Reply& reply, Seconds now) {
+  const KeyRef key = key_of(command);
+  NewExpiries change;
+  change.touch = command.wants(Want::kTouch);
+  change.touch_expiry = expiry_of(command, command.exptime, now);
+  change.vivify_expiry = expiry_of(command, command.vivify_exptime, now);
+
+  core::ArithRule rule;
+  rule.delta = command.delta;
+  rule.decrement = command.wants(Want::kDecrement);
+  rule.compare_cas = command.wants(Want::kCompareCas) && command.cas != 0;
+  rule.cas = command.cas;
+  rule.has_explicit_cas = command.wants(Want::kExplicitCas);
+  rule.explicit_cas = command.new_cas;
+  rule.set_expiry = change.touch;
+  rule.expiry = change.touch_expiry;
+
+  reply.key = command.key;
+  reply.base64_key = command.wants(Want::kBase64Key);
+  for (int race = 0; race < kMaxRaces; ++race) {
+    const core::ArithResult result = cache_.arith(worker_, key, rule, now);
+    switch (result.status) {
+      case core::ArithStatus::Done: {
+        ClassStats& counts = class_stats(*result.item);
+        (rule.decrement ? counts.decr_hits : counts.incr_hits).add();
+        const Seconds before =
+            result.old_item != nullptr ? result.old_item->expiry() : result.item->expiry();
+        reply.status = Status::Hit;
+        reply.number = result.value;
+        reply.cas = result.cas;
+        reply.ttl_seconds = ttl_of(walk_expiry(command.return_flags, before, change).at_ttl, now);
+        return;
+      }
+      case core::ArithStatus::NonNumeric:
+        return fail(reply, ErrorId::NonNumeric);
+      case core::ArithStatus::Exists:
+        reply.status = Status::Exists;
+        return;
+      case core::ArithStatus::OutOfMemory:
+        return fail(reply, ErrorId::OutOfMemoryIncr);
+      case core::ArithStatus::NotFound:
+        break;
+    }
+    if (!command.wants(Want::kVivify)) break;
+    change.created = true;
+    const Seconds expiry = command.dialect == Dialect::Meta
+                               ? walk_expiry(command.return_flags, core::kNever, change).at_end
+                               : change.vivify_expiry;
+    if (create_number(command, key, expiry, reply, now)) {
+      reply.ttl_seconds =
+          ttl_of(walk_expiry(command.return_flags, core::kNever, change).at_ttl, now);
+      return;
+    }
+    change.created = false;  // somebody else created it: count on from there
+  }
+  if (!command.wants(Want::kVivify)) {
+    (rule.decrement ? stats_.decr_misses : stats_.incr_misses).add();
+  }
+  reply.status = Status::Miss;
+}
+
+// True if the reply is final; false if the key has come into being meanwhile.
+bool Executor::create_number(const Command& command, const KeyRef& key, Seconds expiry,
+                             Reply& reply, Seconds now) {
+  char digits[kMaxDigits];
+  const std::to_chars_result written = std::to_chars(digits, digits + kMaxDigits, command.initial);
+  const std::string_view text(digits, static_cast<size_t>(written.ptr - digits));
+
+  core::ItemShape shape;
+  shape.value_bytes = static_cast<uint32_t>(text.size());
+  shape.expiry = expiry;
+  shape.base64_key = command.wants(Want::kBase64Key);
+  shape.has_explicit_cas = command.wants(Want::kExplicitCas);
+  shape.explicit_cas = command.new_cas;
+  core::ItemDraft draft;
+  if (cache_.allocate(worker_, key, shape, now, draft) != core::AllocateStatus::Ok ||
+      !draft.append(text)) {
+    fail(reply, ErrorId::OutOfMemoryNewItem);
+    return true;
+  }
+  core::StoreRule rule;
+  rule.policy = core::StorePolicy::Add;
+  const core::StoreResult stored = cache_.store(worker_, std::move(draft), rule, now);
+  switch (stored.status) {
+    case core::StoreStatus::Stored:
+      reply.status = Status::Hit;
+      reply.number = command.initial;
+      reply.cas = stored.cas;
+      return true;
+    case core::StoreStatus::OutOfMemory:
+    case core::StoreStatus::TooLarge:
+      fail(reply, ErrorId::OutOfMemoryNewItem);
+      return true;
+    default:
+      return false;
+  }
+}
+
+// -- Whole cache, whole server -------------------------------------------------------------------
+
+void Executor::run_flush(const Command& command, Reply& reply, Seconds now) {
+  const bool binary = command.dialect == Dialect::Binary;
+  if (!binary) stats_.flush_cmds.add();
+  if (!control_.settings().allow_flush) return fail(reply, ErrorId::FlushNotAllowed);
+  if (binary) stats_.flush_cmds.add();
+
+  const int64_t delay = binary ? static_cast<int64_t>(static_cast<uint32_t>(command.exptime))
+                               : static_cast<int64_t>(command.exptime);
+  control_.cancel_scheduled_flush();
+  if (!command.wants(Want::kDelay) || delay <= 0) {
+    cache_.flush(now);
+    return;
+  }
+  const Seconds when = expiry_of(command, command.exptime, now);
+  if (when > now) return control_.schedule_flush(when);
+  // A unix time in the past: everything that was stored before it. Nothing was before the start.
+  if (when > core::kAlreadyExpired) cache_.flush(now);
+}
+
+void Executor::run_memory_limit(const Command& command, Reply& reply) {
+  if (command.delta < kMinMemoryLimitMiB) return fail(reply, ErrorId::MemLimitTooSmall);
+  if (command.delta > kSillyMemoryLimitMiB) return fail(reply, ErrorId::MemLimitMegabytes);
+  if (!cache_.set_memory_limit(command.delta << 20)) fail(reply, ErrorId::MemLimitFailed);
+}
+
+void Executor::run_shutdown(const Command& command, Reply& reply) {
+  if (!control_.settings().allow_shutdown) return fail(reply, ErrorId::ShutdownNotEnabled);
+  const bool graceful = command.wants(Want::kGraceful);
+  if (!graceful && !command.args.empty()) return fail(reply, ErrorId::InvalidShutdownMode);
+  reply.status = Status::None;  // the connection closes without a word
+  control_.request_shutdown(graceful);
+}
+
+// -- Stats ---------------------------------------------------------------------------------------
+
+// Text takes any prefix of some words (`stats r` resets, `stats s` are settings) and the whole of
+// others; binary wants the word at the start of its key. Both as memcached 1.6.45 does.
+void Executor::run_stats(const Command& command, Reply& reply) {
+  const bool binary = command.dialect == Dialect::Binary;
+  const std::string_view word = command.args.substr(0, command.args.find(' '));
+  const auto asks_for = [&](std::string_view name) {
+    return binary ? command.args.starts_with(name) : name.starts_with(word);
+  };
+  const auto is = [&](std::string_view name) { return (binary ? command.args : word) == name; };
+
+  stat_rows_.clear();
+  reply.stats = &stat_rows_;
+  if (command.args.empty()) return control_.stats_general(stat_rows_);
+  if (asks_for("reset")) {
+    control_.stats_reset();
+    if (!binary) {
+      reply.stats = nullptr;
+      reply.text = "RESET";
+    }
+    return;
+  }
+  // Not built yet; their prefixes come first, so that `stats c` does not mean conns meanwhile.
+  const bool unknown = asks_for("detail") || (!binary && asks_for("cachedump"));
+  if (!unknown) {
+    if (asks_for("settings")) return control_.stats_settings(stat_rows_);
+    if (!binary && asks_for("conns")) return control_.stats_conns(stat_rows_);
+    if (!binary && asks_for("extstore")) return;  // no external storage: no rows
+    if (is("items")) return control_.stats_items(stat_rows_);
+    if (is("slabs")) return control_.stats_slabs(stat_rows_);
+    if (is("sizes")) return control_.stats_sizes(stat_rows_);
+    if (is("larder")) return control_.stats_larder(stat_rows_);
+  }
+  reply.stats = nullptr;
+  if (binary) {
+    reply.status = Status::Miss;
+  } else {
+    fail(reply, ErrorId::UnknownCommand);
+  }
+}
+
+// -- Stores --------------------------------------------------------------------------------------
+
+StoreStart Executor::begin_store(const Command& command, Seconds now) {
+  StoreStart start;
+  core::ItemShape shape;
+  shape.value_bytes = command.value_bytes;
+  shape.client_flags = command.client_flags;
+  const bool vivify = is_concat(command) && command.wants(Want::kVivify);
+  shape.expiry = expiry_of(command, vivify ? command.vivify_exptime : command.exptime, now);
+  shape.base64_key = command.wants(Want::kBase64Key);
+  // memcached takes E0 for no E at all, in ms only.
+  shape.has_explicit_cas = command.wants(Want::kExplicitCas) && command.new_cas != 0;
+  shape.explicit_cas = command.new_cas;
+
+  const KeyRef key = key_of(command);
+  const core::AllocateStatus status = cache_.allocate(worker_, key, shape, now, start.draft);
+  if (status == core::AllocateStatus::Busy) {
+    start.busy = true;
+    return start;
+  }
+  if (command.dialect == Dialect::Meta) stats_.meta_cmds.add();
+  switch (status) {
+    case core::AllocateStatus::Ok:
+      if (command.dialect != Dialect::Binary) stats_.set_cmds.add();
+      return start;
+    case core::AllocateStatus::TooLarge:
+      stats_.store_too_large.add();
+      start.refused = ErrorId::TooLarge;
+      break;
+    case core::AllocateStatus::OutOfMemory:
+      stats_.store_no_memory.add();
+      start.refused = ErrorId::OutOfMemoryStoring;
+      break;
+    case core::AllocateStatus::Busy:
+      break;
+  }
+  const bool plain_set = command.mode == StoreMode::Set &&
+                         (command.dialect == Dialect::Binary || !command.wants(Want::kCompareCas));
+  if (plain_set || command.dialect == Dialect::Meta) remove_old_value(key, now);
+  return start;
+}
+
+void Executor::remove_old_value(const KeyRef& key, Seconds now) {
+  (void)cache_.remove(worker_, key, core::RemoveRule{}, now);
+}
+
+void Executor::finish_store(const Command& command, core::ItemDraft&& draft, Reply& reply,
+                            Seconds now) {
+  reply = Reply{};
+  reply.key = command.key;
+  reply.base64_key = command.wants(Want::kBase64Key);
+  reply.value_bytes = command.value_bytes;
+  if (command.dialect == Dialect::Binary) stats_.set_cmds.add();
+
+  const core::StoreResult result = store_draft(command, std::move(draft), now);
+  count_store(command, result);
+  switch (result.status) {
+    case core::StoreStatus::Stored:
+      reply.status = Status::Ok;
+      reply.cas = result.cas;
+      if (is_concat(command)) reply.value_bytes = result.item->value_bytes();
+      return;
+    case core::StoreStatus::NotStored:
+      reply.status = Status::NotStored;
+      return;
+    case core::StoreStatus::Exists:
+      reply.status = Status::Exists;
+      return;
+    case core::StoreStatus::NotFound:
+      reply.status = Status::NotFound;
+      return;
+    case core::StoreStatus::TooLarge:
+    case core::StoreStatus::OutOfMemory:
+      if (is_concat(command)) {  // the sum of both has no room: the old value stays
+        reply.status = Status::NotStored;
+        return;
+      }
+      stats_.store_no_memory.add();
+      if (command.mode == StoreMode::Set && !compares_cas(command)) {
+        remove_old_value(key_of(command), now);
+      }
+      return fail(reply, ErrorId::OutOfMemoryStoring);
+  }
+}
+
+core::StoreResult Executor::store_draft(const Command& command, core::ItemDraft&& draft,
+                                        Seconds now) {
+  core::StoreRule rule;
+  rule.compare_cas = compares_cas(command);
+  rule.cas = command.cas != 0 ? command.cas : kCasOfNothing;
+  if (!is_concat(command)) {
+    if (!rule.compare_cas) {
+      if (command.mode == StoreMode::Add) rule.policy = core::StorePolicy::Add;
+      if (command.mode == StoreMode::Replace) rule.policy = core::StorePolicy::Replace;
+    }
+    rule.invalidate = rule.compare_cas && command.wants(Want::kInvalidate);
+    const core::StoreResult result = cache_.store(worker_, std::move(draft), rule, now);
+    if (rule.invalidate) keep_time_and_token(key_of(command), result, now);
+    return result;
+  }
+
+  core::ConcatRule concat;
+  concat.prepend = command.mode == StoreMode::Prepend;
+  concat.compare_cas = rule.compare_cas;
+  concat.cas = command.cas;
+  concat.has_explicit_cas = command.wants(Want::kExplicitCas) && command.new_cas != 0;
+  concat.explicit_cas = command.new_cas;
+  core::StoreResult result = cache_.concat(worker_, draft, concat, now);
+  if (result.status != core::StoreStatus::NotStored || !command.wants(Want::kVivify)) return result;
+  // A miss, and the client wants the piece stored then. The draft goes with the store, also when
+  // another one was faster; then it counts as ours never having been there.
+  core::StoreRule create;
+  create.policy = core::StorePolicy::Add;
+  return cache_.store(worker_, std::move(draft), create, now);
+}
+
+// A value that was stored although it is stale has the time of the one before, and if that had
+// handed out its token, so has this.
+void Executor::keep_time_and_token(const KeyRef& key, const core::StoreResult& result,
+                                   Seconds now) {
+  if (result.status != core::StoreStatus::Stored || !result.item->stale()) return;
+  if (result.old_item == nullptr) return;
+  if (result.old_item->win_sent()) cache_.claim_win(worker_, key, result.item);
+  const Seconds expiry = result.old_item->expiry();
+  if (expiry != result.item->expiry()) (void)cache_.touch(worker_, key, expiry, now);
+}
+
+void Executor::count_store(const Command& command, const core::StoreResult& result) {
+  if (result.item != nullptr) class_stats(*result.item).set_cmds.add();
+  if (is_concat(command) || !compares_cas(command)) return;
+  switch (result.status) {
+    case core::StoreStatus::Stored:
+      if (result.old_item != nullptr) class_stats(*result.old_item).cas_hits.add();
+      return;
+    case core::StoreStatus::Exists:
+      if (result.old_item != nullptr) {
+        class_stats(*result.old_item).cas_badval.add();
+      } else {
+        stats_.classes[0].cas_badval.add();
+      }
+      return;
+    case core::StoreStatus::NotFound:
+      stats_.cas_misses.add();
+      return;
+    default:
+      return;
+  }
+}
+
+void Executor::abandon_store(const Command& command, core::ItemDraft&& draft, ErrorId why,
+                             Reply& reply) {
+  reply = Reply{};
+  reply.key = command.key;
+  draft.drop();
+  if (command.dialect == Dialect::Binary) stats_.set_cmds.add();
+  if (why != ErrorId::BadDataChunk) {
+    stats_.store_no_memory.add();
+    if (command.mode == StoreMode::Set && !command.wants(Want::kCompareCas)) {
+      remove_old_value(key_of(command), control_.now());
+    }
+  }
+  fail(reply, why);
+}
+
+}  // namespace larder::daemon

@@ -1,0 +1,131 @@
+// Executor: Command -> core calls -> Reply; the one place where the semantics of every command of
+// every dialect meet.
+//
+// One per worker, one thread. It knows no socket and spells no byte of a reply: the request loop
+// (pump.h) writes what it answers. Every call is made inside a turn of the worker, and what a reply
+// points at is good until that turn ends or release_scratch() is called, whichever is first.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/cache.h"
+#include "daemon/stats.h"
+#include "proto/command.h"
+#include "proto/reply.h"
+
+namespace larder::daemon {
+
+class ServerControl;  // what commands may ask of the server: server_control.h
+
+// What clients see as the version: they parse it and choose their protocol by it.
+constexpr std::string_view kMemcachedVersion = "1.6.45";
+
+// What to do with the value that follows a Store command.
+struct StoreStart {
+  core::ItemDraft draft;  // not empty: receive value_bytes into it, then finish_store
+  proto::ErrorId refused = proto::ErrorId::None;  // else: skip the value and answer this
+  // Or: memory comes free when running turns end. Nothing was counted; leave the turn and ask
+  // again.
+  bool busy = false;
+};
+
+class Executor {
+ public:
+  Executor(uint32_t worker, core::Cache& cache, ServerControl& control, WorkerStats& stats);
+
+  // True for commands that may be gathered into a batch.
+  static bool is_read(const proto::Command& command) noexcept {
+    using proto::Op;
+    return command.op == Op::Get || command.op == Op::EndOfKeys || command.op == Op::Noop;
+  }
+
+  // Answers gathered reads in order: replies[i] belongs to commands[i] (hashes[i] likewise, from
+  // cache.hash; unread where the command has no key). At most core::kBatchKeys of them. A Get that
+  // must change the cache (touch, vivify, recache, a win token) does so here, in order: what comes
+  // later in the batch sees it.
+  //
+  // Of a classic or binary Get only the fields are filled that its writer reads: status, key,
+  // value, value_parts, value_bytes, owner, client_flags, and cas if asked for.
+  void run_reads(std::span<const proto::Command> commands, std::span<const core::KeyHash> hashes,
+                 std::span<proto::Reply> replies, core::Seconds now);
+
+  // Any command but a Store or a gathered read. Quit and Error only fill the reply: closing is the
+  // connection's work.
+  void run_one(const proto::Command& command, proto::Reply& reply, core::Seconds now);
+
+  // A Store whose value is still to come. Counts the command; a refusal also removes the old value
+  // where memcached does ("avoid stale data": set and every ms).
+  StoreStart begin_store(const proto::Command& command, core::Seconds now);
+  // The value is complete and its trailer was right. The command's views must still be good (key,
+  // opaque, return_flags): the connection keeps a copy if the value took more than one read.
+  void finish_store(const proto::Command& command, core::ItemDraft&& draft, proto::Reply& reply,
+                    core::Seconds now);
+  // The value came, but its trailer was wrong, or memory for its parts ran out.
+  void abandon_store(const proto::Command& command, core::ItemDraft&& draft, proto::ErrorId why,
+                     proto::Reply& reply);
+
+  // Replies point into scratch of the executor; call once they are written.
+  void release_scratch() noexcept;
+
+ private:
+  using Seconds = core::Seconds;
+
+  void answer_lookups(std::span<const proto::Command> commands,
+                      std::span<const core::KeyHash> hashes, std::span<proto::Reply> replies,
+                      Seconds now);
+  void count_misses(const core::Found& found);
+  void fill_value(const core::Item& item, proto::Reply& reply);
+  core::Found find(const core::KeyRef& key, bool bump, Seconds now);
+
+  // mg, one key.
+  void answer_meta(const proto::Command& command, const core::Found& found, proto::Reply& reply,
+                   Seconds now);
+  void run_gat(const proto::Command& command, const core::KeyRef& key, proto::Reply& reply,
+               Seconds now);
+  void run_meta_change(const proto::Command& command, const core::KeyRef& key, proto::Reply& reply,
+                       Seconds now);
+  void decide_win(const proto::Command& command, const core::KeyRef& key, const core::Item& item,
+                  Seconds expiry_at_recache, proto::Reply& reply, Seconds now);
+
+  void run_describe(const proto::Command& command, proto::Reply& reply, Seconds now);
+  void run_remove(const proto::Command& command, proto::Reply& reply, Seconds now);
+  void run_touch(const proto::Command& command, proto::Reply& reply, Seconds now);
+  void run_arith(const proto::Command& command, proto::Reply& reply, Seconds now);
+  void run_flush(const proto::Command& command, proto::Reply& reply, Seconds now);
+  void run_stats(const proto::Command& command, proto::Reply& reply);
+  void run_memory_limit(const proto::Command& command, proto::Reply& reply);
+  void run_shutdown(const proto::Command& command, proto::Reply& reply);
+
+  core::StoreResult store_draft(const proto::Command& command, core::ItemDraft&& draft,
+                                Seconds now);
+  void keep_time_and_token(const core::KeyRef& key, const core::StoreResult& result, Seconds now);
+  void count_store(const proto::Command& command, const core::StoreResult& result);
+  bool create_number(const proto::Command& command, const core::KeyRef& key, Seconds expiry,
+                     proto::Reply& reply, Seconds now);
+  void remove_old_value(const core::KeyRef& key, Seconds now);
+
+  core::KeyRef key_of(const proto::Command& command) const {
+    return {command.key, cache_.hash(command.key)};
+  }
+  ClassStats& class_stats(const core::Item& item);
+  Seconds expiry_of(const proto::Command& command, int32_t exptime, Seconds now) const;
+
+  uint32_t worker_;
+  core::Cache& cache_;
+  ServerControl& control_;
+  WorkerStats& stats_;
+
+  std::array<core::Probe, core::kBatchKeys> probes_;
+  std::array<core::Found, core::kBatchKeys> found_;
+  // Pieces of large values, one vector per item: replies hold spans into them.
+  std::deque<std::vector<std::string_view>> parts_;
+  proto::StatList stat_rows_;
+};
+
+}  // namespace larder::daemon

@@ -1,0 +1,228 @@
+#include "daemon/listener.h"
+
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <charconv>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <stdexcept>
+
+#include "daemon/log.h"
+
+namespace larder::daemon {
+namespace {
+
+struct AddrinfoDeleter {
+  void operator()(addrinfo* list) const noexcept { freeaddrinfo(list); }
+};
+using AddrinfoPtr = std::unique_ptr<addrinfo, AddrinfoDeleter>;
+
+[[noreturn]] void fail(const std::string& option, const std::string& reason) {
+  throw std::runtime_error("cannot listen on " + option + ": " + reason);
+}
+
+std::string reason_of(int error) {
+  switch (error) {
+    case EADDRINUSE:
+      return "the port is in use";
+    case EADDRNOTAVAIL:
+      return "this machine does not have that address";
+    case EACCES:
+      return "ports below 1024 need root";
+    case EMFILE:
+    case ENFILE:
+      return "out of file descriptors";
+    default:
+      return std::strerror(error);
+  }
+}
+
+AddrinfoPtr resolve(const std::string& option, const ListenAddress& address) {
+  addrinfo hints{};
+  hints.ai_flags = AI_PASSIVE;
+  hints.ai_family = AF_UNSPEC;
+  hints.ai_socktype = SOCK_STREAM;
+  const std::string port = std::to_string(address.port == -1 ? 0 : address.port);
+  addrinfo* found = nullptr;
+  const int error = getaddrinfo(address.host.empty() ? nullptr : address.host.c_str(), port.c_str(),
+                                &hints, &found);
+  if (error != 0) fail(option, gai_strerror(error));
+  return AddrinfoPtr(found);
+}
+
+void set_flag(int fd, int level, int name) {
+  const int on = 1;
+  setsockopt(fd, level, name, &on, sizeof on);
+}
+
+int bound_port(int fd) {
+  sockaddr_storage address{};
+  socklen_t length = sizeof address;
+  if (getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length) != 0) return 0;
+  return ntohs(address.ss_family == AF_INET6
+                   ? reinterpret_cast<const sockaddr_in6&>(address).sin6_port
+                   : reinterpret_cast<const sockaddr_in&>(address).sin_port);
+}
+
+// Does somebody answer there?
+bool is_alive(const sockaddr_un& address) {
+  const Socket probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (::connect(probe.fd(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) {
+    return true;
+  }
+  return errno == EAGAIN;  // its queue is full
+}
+
+}  // namespace
+
+ListenAddress parse_listen_address(const std::string& text, int default_port) {
+  const std::string option = "-l " + text;
+  ListenAddress address{text, default_port};
+  std::string port;
+  if (!text.empty() && text.front() == '[') {
+    const size_t end = text.find(']');
+    if (end == std::string::npos) fail(option, "a '[' without its ']'");
+    address.host = text.substr(1, end - 1);
+    const std::string rest = text.substr(end + 1);
+    if (rest.empty()) return address;
+    if (rest.front() != ':') fail(option, "expected a port after ']'");
+    port = rest.substr(1);
+  } else {
+    const size_t colon = text.find(':');
+    // Two colons and more without brackets: a v6 address.
+    if (colon == std::string::npos || text.find(':', colon + 1) != std::string::npos) {
+      return address;
+    }
+    address.host = text.substr(0, colon);
+    port = text.substr(colon + 1);
+  }
+  int number = 0;
+  const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), number);
+  if (error != std::errc() || end != port.data() + port.size() || number < -1 || number > 65535) {
+    fail(option, "'" + port + "' is no port");
+  }
+  address.port = number;
+  return address;
+}
+
+// Every address that the name stands for. Families that the machine does not have are left out as
+// long as one works; a port in use is an error in any case, or a second server would quietly share
+// the work with the first.
+void open_tcp(const Settings& settings, const std::string& option, const ListenAddress& address,
+              std::vector<Listener>& into) {
+  const AddrinfoPtr found = resolve(option, address);
+  const size_t before = into.size();
+  int last_error = 0;
+  for (const addrinfo* info = found.get(); info != nullptr; info = info->ai_next) {
+    Socket socket(::socket(info->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    if (!socket) {
+      last_error = errno;
+      if (last_error == EMFILE || last_error == ENFILE) fail(option, reason_of(last_error));
+      continue;
+    }
+    // Connections inherit the rest from their listener: no call for each of them.
+    const bool v6 = info->ai_family == AF_INET6;
+    if (v6) set_flag(socket.fd(), IPPROTO_IPV6, IPV6_V6ONLY);
+    set_flag(socket.fd(), SOL_SOCKET, SO_REUSEADDR);
+    set_flag(socket.fd(), SOL_SOCKET, SO_KEEPALIVE);
+    set_flag(socket.fd(), IPPROTO_TCP, TCP_NODELAY);
+    if (::bind(socket.fd(), info->ai_addr, info->ai_addrlen) != 0 ||
+        ::listen(socket.fd(), settings.backlog) != 0) {
+      last_error = errno;
+      if (last_error == EADDRINUSE || last_error == EACCES) fail(option, reason_of(last_error));
+      continue;
+    }
+    const int port = bound_port(socket.fd());
+    into.push_back(Listener(std::move(socket), port, v6));
+  }
+  if (into.size() == before) fail(option, reason_of(last_error));
+}
+
+Listener open_unix(const Settings& settings) {
+  const std::string option = "-s " + settings.unix_socket;
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (settings.unix_socket.size() >= sizeof address.sun_path) {
+    fail(option,
+         "the path is longer than " + std::to_string(sizeof address.sun_path - 1) + " bytes");
+  }
+  std::memcpy(address.sun_path, settings.unix_socket.data(), settings.unix_socket.size());
+
+  struct stat there {};
+  if (::lstat(address.sun_path, &there) == 0) {
+    if (!S_ISSOCK(there.st_mode)) fail(option, "a file that is no socket is in the way");
+    if (is_alive(address)) fail(option, "another server answers there");
+    ::unlink(address.sun_path);  // left over by a server that was killed
+  }
+  Socket socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!socket) fail(option, reason_of(errno));
+  // The file must never be more open than -a says, not even for a moment.
+  const mode_t old_mask = ::umask(static_cast<mode_t>(~settings.unix_mode & 0777));
+  const int bound =
+      ::bind(socket.fd(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
+  const int error = errno;
+  ::umask(old_mask);
+  if (bound != 0) fail(option, std::strerror(error));
+  Listener listener(std::move(socket), 0, false);
+  listener.path_ = settings.unix_socket;
+  if (::listen(listener.fd(), settings.backlog) != 0) fail(option, std::strerror(errno));
+  return listener;
+}
+
+std::vector<Listener> Listener::open_all(const Settings& settings) {
+  std::vector<Listener> listeners;
+  if (!settings.unix_socket.empty()) listeners.push_back(open_unix(settings));
+  if (settings.port == 0 || (!settings.unix_socket.empty() && !settings.port_given)) {
+    return listeners;
+  }
+  if (settings.listen.empty()) {
+    const ListenAddress any{"", settings.port};
+    open_tcp(settings, "-p " + std::to_string(settings.port), any, listeners);
+  }
+  for (const std::string& text : settings.listen) {
+    const ListenAddress address = parse_listen_address(text, settings.port);
+    std::string option = "-l " + text;
+    if (address.port == settings.port) option += " (-p " + std::to_string(settings.port) + ")";
+    open_tcp(settings, option, address, listeners);
+  }
+  return listeners;
+}
+
+Listener::~Listener() {
+  if (socket_ && !path_.empty()) ::unlink(path_.c_str());
+}
+
+Socket Listener::accept() noexcept {
+  return Socket(::accept4(socket_.fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+}
+
+std::string Listener::address() const { return local_address(socket_.fd()); }
+
+void write_port_file(const std::vector<Listener>& listeners) {
+  const char* name = std::getenv("MEMCACHED_PORT_FILENAME");
+  if (name == nullptr) return;
+  // Whoever waits for the file must find it whole: written beside it, then renamed.
+  const std::string unfinished = std::string(name) + ".lck";
+  std::FILE* file = std::fopen(unfinished.c_str(), "w");
+  if (file == nullptr) {
+    log(LogLevel::Warning, "cannot write " + unfinished + ": " + std::strerror(errno));
+    return;
+  }
+  for (const Listener& listener : listeners) {
+    if (!listener.is_tcp()) continue;
+    std::fprintf(file, "TCP %s: %d\n", listener.is_v6() ? "INET6" : "INET", listener.port());
+  }
+  std::fclose(file);
+  std::rename(unfinished.c_str(), name);
+}
+
+}  // namespace larder::daemon

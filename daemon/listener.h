@@ -1,0 +1,62 @@
+// Listener: one listening socket, TCP or unix.
+//
+// Opened while the server starts, on one thread; later only the thread that accepts uses it.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "daemon/settings.h"
+#include "daemon/socket.h"
+
+namespace larder::daemon {
+
+// The addresses of one -l: "127.0.0.1", "localhost:11212", "[::1]:11212", "::1". An empty host
+// means any address.
+struct ListenAddress {
+  std::string host;
+  int port = 0;  // -1: any free one
+};
+
+// Throws std::runtime_error with one sentence if the text names no address.
+ListenAddress parse_listen_address(const std::string& text, int default_port);
+
+class Listener {
+ public:
+  // Opens everything that the settings ask for: each -l (any address if there is none), and -s,
+  // which turns TCP off unless -p was given. Throws std::runtime_error with one sentence that names
+  // the option and its value.
+  static std::vector<Listener> open_all(const Settings& settings);
+
+  Listener(Listener&&) noexcept = default;
+  Listener& operator=(Listener&&) noexcept = default;
+  ~Listener();  // takes the file of a unix socket away
+
+  // The next waiting client, not blocking. An empty socket comes with errno as accept4 left it.
+  Socket accept() noexcept;
+
+  int fd() const noexcept { return socket_.fd(); }
+  bool is_tcp() const noexcept { return port_ != 0; }
+  bool is_v6() const noexcept { return v6_; }
+  int port() const noexcept { return port_; }  // really bound; 0 for a unix socket
+  std::string address() const;                 // as `stats conns` shows it
+
+ private:
+  friend void open_tcp(const Settings&, const std::string& option, const ListenAddress&,
+                       std::vector<Listener>& into);
+  friend Listener open_unix(const Settings&);
+
+  Listener(Socket socket, int port, bool v6) : socket_(std::move(socket)), port_(port), v6_(v6) {}
+
+  Socket socket_;
+  int port_ = 0;
+  bool v6_ = false;
+  std::string path_;  // of a unix socket
+};
+
+// Writes the ports found to the file that the environment variable MEMCACHED_PORT_FILENAME names,
+// a line "TCP INET: 12345" or "TCP INET6: 12345" each; nothing if it is not set. Scripts that start
+// the server with -p -1 read them there.
+void write_port_file(const std::vector<Listener>& listeners);
+
+}  // namespace larder::daemon

@@ -1,0 +1,40 @@
+#include "daemon/mailbox.h"
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <stdexcept>
+#include <string>
+
+namespace larder::daemon {
+
+Mailbox::Mailbox() : wakeup_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
+  if (!wakeup_) {
+    throw std::runtime_error(std::string("cannot create an eventfd: ") + std::strerror(errno));
+  }
+}
+
+void Mailbox::post(Message message) {
+  bool was_empty;
+  {
+    core::MutexLock lock(mutex_);
+    was_empty = messages_.empty();
+    messages_.push_back(std::move(message));
+  }
+  if (!was_empty) return;  // whoever made it non-empty rings
+  const uint64_t one = 1;
+  [[maybe_unused]] const ssize_t n = ::write(wakeup_.fd(), &one, sizeof one);
+}
+
+void Mailbox::drain(std::vector<Message>& into) {
+  // Reset before looking: a message that comes in between rings again, for nothing at worst.
+  uint64_t rings;
+  [[maybe_unused]] const ssize_t n = ::read(wakeup_.fd(), &rings, sizeof rings);
+  core::MutexLock lock(mutex_);
+  for (Message& message : messages_) into.push_back(std::move(message));
+  messages_.clear();
+}
+
+}  // namespace larder::daemon

@@ -1,0 +1,42 @@
+// Mailbox: the only way to speak to another thread.
+//
+// Any thread posts; one thread, the owner, waits on fd() and drains. A message is handed over
+// whole.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "core/mutex.h"
+#include "daemon/socket.h"
+
+namespace larder::daemon {
+
+struct Message {
+  enum class Kind : uint8_t {
+    NewConnection,     // to a worker: serve `socket`
+    Stop,              // to a worker: close everything and leave; to the server: begin to stop
+    ConnectionClosed,  // to the server, only while it does not accept because of -c
+  };
+  Kind kind = Kind::Stop;
+  Socket socket;
+};
+
+class Mailbox {
+ public:
+  Mailbox();  // throws std::runtime_error without a descriptor
+
+  void post(Message message);
+
+  // Appends what has come, in order, and resets fd().
+  void drain(std::vector<Message>& into);
+
+  int fd() const noexcept { return wakeup_.fd(); }  // readable while there is something
+
+ private:
+  Socket wakeup_;  // an eventfd
+  core::Mutex mutex_;
+  std::vector<Message> messages_ GUARDED_BY(mutex_);
+};
+
+}  // namespace larder::daemon

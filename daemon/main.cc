@@ -1,0 +1,71 @@
+// larderd: reads the command line, prepares the process, serves until it is asked to stop.
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <string>
+
+#include "daemon/log.h"
+#include "daemon/process.h"
+#include "daemon/server.h"
+#include "daemon/settings.h"
+
+namespace {
+
+using namespace larder::daemon;
+
+void say_how_it_starts(const Server& server) {
+  std::string addresses;
+  for (const Listener& listener : server.listeners()) {
+    addresses += addresses.empty() ? "" : ", ";
+    addresses += listener.address();
+  }
+  const Settings& settings = server.settings();
+  log(LogLevel::Info, "larderd " LARDER_VERSION " listening on " + addresses + ", " +
+                          std::to_string(settings.memory_bytes >> 20) + " MiB, " +
+                          std::to_string(settings.threads) + " threads");
+  for (const std::string& option : settings.without_effect) {
+    log(LogLevel::Info, "option -o " + option + " has no effect here");
+  }
+}
+
+void serve(Settings settings) {
+  set_log_verbosity(settings.verbosity);
+  set_limits(settings);
+  become_user(settings);
+  if (settings.daemonize) make_paths_absolute(settings);
+  Background background(settings.daemonize);
+  if (settings.lock_memory) lock_memory();
+
+  Server server(settings);
+  server.listen();
+  const PidFile pid_file(settings.pid_file);
+  server.start();
+  say_how_it_starts(server);
+  background.ready(settings.core_dumps, settings.verbosity > 0);
+  const Server::Ended ended = server.run();
+  log(LogLevel::Info, ended == Server::Ended::Gracefully ? "stopping gracefully" : "stopping");
+  server.stop();
+}
+
+int fail(int exit_code, const char* sentence) {
+  std::fprintf(stderr, "larderd: %s\n", sentence);
+  return exit_code;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    CommandLine line = parse_command_line(argc, argv, machine_memory_bytes());
+    if (line.print) {
+      std::fputs(line.print->c_str(), stdout);
+      return std::fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    }
+    serve(std::move(line.settings));
+    return EXIT_SUCCESS;
+  } catch (const SettingsError& error) {
+    return fail(error.exit_code, error.what());
+  } catch (const std::exception& error) {
+    return fail(static_cast<int>(ExitCode::OsError), error.what());
+  }
+}

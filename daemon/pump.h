@@ -1,0 +1,374 @@
+// Pump: the request loop. Parses what has arrived, gathers reads, executes, writes the replies.
+//
+// Made for one read of one connection and gone after it; uses what the worker lends.
+//
+// Fairness. memcached lets a connection do -R commands (20) before others get their turn; each
+// costs it a few microseconds. Here the same time is measured in points, so that a pipeline that
+// came in one packet is answered with one packet, and a client that sends without end holds up the
+// others for some hundred microseconds at most:
+//   a gathered read   1 point         (about 0.1 us)
+//   anything else     4 points        (a lock, an allocation)
+//   value bytes       1 point per KiB copied in, 1 per 4 KiB answered (mostly not copied)
+// and a connection has R * kPointsPerRequest points in a pass, that is 1280 gets or 320 sets. When
+// they are used up and input is left, the replies are sent and the worker goes on with this
+// connection after all others have had their turn, without a call to epoll_ctl.
+#pragma once
+
+#include <algorithm>
+#include <cassert>
+#include <cstring>
+#include <span>
+#include <string_view>
+
+#include "daemon/connection.h"
+#include "daemon/worker.h"
+#include "proto/command.h"
+#include "proto/protocol.h"
+#include "proto/reply.h"
+
+namespace larder::daemon {
+
+constexpr size_t kPointsPerRequest = 64;
+constexpr size_t kPointsPerWrite = 4;
+constexpr size_t kStoredBytesPerPoint = 1024;
+constexpr size_t kAnsweredBytesPerPoint = 4096;
+
+// Replies are sent once they are this long, so that a client that takes nothing costs no more.
+constexpr size_t kSendAboveBytes = 1024 * 1024;
+
+// How long a store waits for memory that is about to come free before it is refused.
+constexpr core::Seconds kMemoryPatienceSeconds = 1;
+
+// How many reads a fresh connection gathers; then what fits kSendAboveBytes, judging by the last
+// batch. What a batch has found must be kept if the client does not take it.
+constexpr uint8_t kFirstGather = 8;
+
+template <proto::Protocol P>
+class Pump {
+ public:
+  Pump(Connection& connection, P& parser)
+      : connection_(connection),
+        parser_(parser),
+        worker_(connection.worker_),
+        lent_(worker_.lent()),
+        points_(static_cast<size_t>(std::max(worker_.settings().requests_per_event, 1)) *
+                kPointsPerRequest) {}
+
+  // Uses up as much of the input as it can and returns how much that was. The rest is part of a
+  // command, or waits until the client takes its replies or (Connection::again_) for the next pass.
+  size_t run(std::span<char> input) {
+    size_t used = 0;
+    if (connection_.pending_ != nullptr) used = go_on_with_body(input);
+    while (used < input.size() && may_go_on()) {
+      proto::Command& command = lent_.batch.next();
+      const proto::Parsed parsed = parser_.parse(input.data() + used, input.size() - used, command);
+      used += parsed.consumed;
+      if (parsed.status == proto::Parsed::Status::NeedMore) break;
+      if (parsed.status == proto::Parsed::Status::Close) {
+        connection_.phase_ = Phase::Closing;
+        break;
+      }
+      if (Executor::is_read(command)) {
+        gather(command);
+      } else {
+        const proto::Command alone = command;  // the batch is about to reuse its place
+        run_batch();
+        used += run_alone(alone, input.subspan(used));
+      }
+    }
+    run_batch();
+    if (connection_.phase_ == Phase::Closing) return input.size();
+    if (connection_.phase_ == Phase::Commands && spent_ >= points_ && used < input.size()) {
+      worker_.stats().conn_yields.add();
+      connection_.again_ = true;
+    }
+    return used;
+  }
+
+ private:
+  using Phase = Connection::Phase;
+
+  bool may_go_on() const noexcept {
+    return connection_.phase_ == Phase::Commands && spent_ < points_ && !lent_.blocked &&
+           !lent_.broken;
+  }
+
+  // -- Reads.
+
+  void gather(const proto::Command& command) {
+    core::KeyHash hash;
+    if (command.op == proto::Op::Get) {
+      hash = worker_.cache().hash(command.key);
+      worker_.cache().prefetch(hash);
+    }
+    lent_.batch.add(hash);
+    if (lent_.batch.size() >= connection_.gather_) run_batch();
+  }
+
+  void run_batch() {
+    Batch& batch = lent_.batch;
+    if (batch.empty()) return;
+    worker_.executor().run_reads(batch.commands(), batch.hashes(), batch.replies(), worker_.now());
+    answered_bytes_ = 0;
+    for (size_t i = 0; i < batch.size(); ++i) write(batch.commands()[i], batch.replies()[i]);
+    worker_.executor().release_scratch();
+    spent_ += batch.size() + answered_bytes_ / kAnsweredBytesPerPoint;
+    const size_t each = answered_bytes_ / batch.size() + 1;
+    connection_.gather_ =
+        static_cast<uint8_t>(std::clamp<size_t>(kSendAboveBytes / each, 1, core::kBatchKeys));
+    batch.clear();
+  }
+
+  // -- Everything else. Returns how much of `rest`, what follows the command, it used.
+
+  size_t run_alone(const proto::Command& command, std::span<char> rest) {
+    spent_ += kPointsPerWrite;
+    if (command.op == proto::Op::Store) return start_store(command, rest);
+    if (command.op == proto::Op::Error && command.swallow_bytes > 0) {
+      return discard(command, command.swallow_bytes, proto::ErrorId::None, false, rest);
+    }
+    execute(command);
+    return 0;
+  }
+
+  void execute(const proto::Command& command) {
+    proto::Reply reply;
+    worker_.executor().run_one(command, reply, worker_.now());
+    finish(command, reply);
+  }
+
+  void finish(const proto::Command& command, const proto::Reply& reply) {
+    write(command, reply);
+    worker_.executor().release_scratch();
+    // As long as no reply points into the cache, a turn may be as short as one write: what was
+    // replaced comes free at once, also in a long pipeline of stores.
+    if (lent_.replies.mark().referred == 0) worker_.cache().refresh_turn(worker_.id());
+    if (command.op == proto::Op::Quit || command.wants(proto::Want::kClose)) {
+      connection_.phase_ = Phase::Closing;
+    }
+  }
+
+  // -- Stores.
+
+  size_t start_store(const proto::Command& command, std::span<char> rest) {
+    StoreStart start = begin_store(command);
+    if (start.busy) {
+      wait_for_memory(command);
+      return 0;
+    }
+    return take_value(command, std::move(start), rest);
+  }
+
+  StoreStart begin_store(const proto::Command& command) {
+    StoreStart start = worker_.executor().begin_store(command, worker_.now());
+    if (start.busy && end_turn_here()) {
+      start = worker_.executor().begin_store(command, worker_.now());
+    }
+    return start;
+  }
+
+  size_t take_value(const proto::Command& command, StoreStart start, std::span<char> rest) {
+    const uint64_t body = uint64_t{command.value_bytes} + P::kTrailerBytes;
+    if (!start.draft) return discard(command, body, start.refused, false, rest);
+
+    const size_t here = fill(start.draft, rest);
+    if (start.draft.failed()) {
+      return give_up_store(command, std::move(start.draft), proto::ErrorId::OutOfMemoryReading,
+                           body, rest);
+    }
+    if (rest.size() >= body && here == command.value_bytes) {
+      finish_store(command, std::move(start.draft), rest.data() + here);
+      return body;
+    }
+    connection_.pending_ = std::make_unique<Pending>(command);
+    connection_.pending_->draft = std::move(start.draft);
+    connection_.phase_ = Phase::Value;
+    if (here < rest.size() && here < command.value_bytes) starve();
+    return here;  // of the trailer nothing is taken before it is whole
+  }
+
+  // Copies value bytes into the draft; returns how many. Less than are there and belong to it:
+  // memory for the next part is missing, for good (failed()) or until turns have ended.
+  size_t fill(core::ItemDraft& draft, std::span<const char> bytes) {
+    size_t filled = 0;
+    while (filled < bytes.size() && !draft.complete()) {
+      std::span<char> room = draft.window();
+      if (room.empty() && !draft.failed() && end_turn_here()) room = draft.window();
+      if (room.empty()) break;
+      const size_t n = std::min(room.size(), bytes.size() - filled);
+      std::memcpy(room.data(), bytes.data() + filled, n);
+      draft.advance(n);
+      filled += n;
+    }
+    spent_ += filled / kStoredBytesPerPoint;
+    return filled;
+  }
+
+  void finish_store(const proto::Command& command, core::ItemDraft&& draft, const char* trailer) {
+    proto::Reply reply;
+    if (P::kTrailerBytes == 0 || std::memcmp(trailer, "\r\n", P::kTrailerBytes) == 0) {
+      worker_.executor().finish_store(command, std::move(draft), reply, worker_.now());
+    } else {
+      worker_.executor().abandon_store(command, std::move(draft), proto::ErrorId::BadDataChunk,
+                                       reply);
+    }
+    finish(command, reply);
+  }
+
+  // Memory could not be had: the rest of the value is skipped.
+  size_t give_up_store(const proto::Command& command, core::ItemDraft&& draft, proto::ErrorId why,
+                       uint64_t left, std::span<char> rest) {
+    proto::Reply reply;
+    worker_.executor().abandon_store(command, std::move(draft), why, reply);
+    return discard(command, left, reply.error, reply.status != proto::Status::Error, rest);
+  }
+
+  // Skips `bytes`, then answers; what has not come yet is skipped as it comes.
+  size_t discard(const proto::Command& command, uint64_t bytes, proto::ErrorId refused, bool silent,
+                 std::span<char> rest) {
+    if (rest.size() >= bytes) {
+      refuse(command, refused, silent);
+      return bytes;
+    }
+    connection_.pending_ = std::make_unique<Pending>(command);
+    connection_.pending_->skip_bytes = bytes - rest.size();
+    connection_.pending_->refused = refused;
+    connection_.pending_->silent = silent;
+    connection_.phase_ = Phase::Discard;
+    return rest.size();
+  }
+
+  void refuse(const proto::Command& command, proto::ErrorId refused, bool silent) {
+    if (silent) return;
+    if (command.op == proto::Op::Error) return execute(command);
+    proto::Reply reply;
+    reply.status = proto::Status::Error;
+    reply.error = refused;
+    finish(command, reply);
+  }
+
+  // -- What an earlier read has left open.
+
+  size_t go_on_with_body(std::span<char> input) {
+    Pending& pending = *connection_.pending_;
+    if (connection_.phase_ == Phase::Discard) {
+      const size_t skipped = std::min<uint64_t>(pending.skip_bytes, input.size());
+      pending.skip_bytes -= skipped;
+      if (pending.skip_bytes > 0) return skipped;
+      const auto done = end_pending();
+      refuse(done->command, done->refused, done->silent);
+      return skipped;
+    }
+    if (connection_.phase_ == Phase::Memory) return ask_again_for_memory(input);
+    assert(connection_.phase_ == Phase::Value);
+    const uint64_t missing = uint64_t{pending.draft.remaining()} + P::kTrailerBytes;
+    const size_t here = fill(pending.draft, input);
+    const bool starved = is_starved(pending.draft, here, input);
+    if (pending.draft.failed() || (starved && out_of_patience(pending))) {
+      const auto failed = end_pending();
+      return give_up_store(failed->command, std::move(failed->draft),
+                           proto::ErrorId::OutOfMemoryReading, missing, input);
+    }
+    if (here > 0) pending.starved_since = 0;
+    if (starved) starve();
+    if (!pending.draft.complete() || input.size() - here < P::kTrailerBytes) return here;
+    const auto done = end_pending();
+    finish_store(done->command, std::move(done->draft), input.data() + here);
+    return here + P::kTrailerBytes;
+  }
+
+  // Without input it was the connection that found no room to receive into.
+  static bool is_starved(core::ItemDraft& draft, size_t filled, std::span<char> input) {
+    if (draft.complete()) return false;
+    return input.empty() ? draft.window().empty() : filled < input.size();
+  }
+
+  // -- Memory that is there once turns have ended, this worker's or another's. Other connections go
+  // on meanwhile; this one asks again in each pass.
+
+  // Ends the turn and begins a new one: what refers to the cache is sent first. False if it cannot
+  // be sent now; then the turn ends when the connection is done with in this pass.
+  bool end_turn_here() {
+    if (lent_.replies.mark().referred > 0) {
+      connection_.send_replies();
+      line_start_ = lent_.replies.mark();
+    }
+    if (lent_.blocked || lent_.broken) return false;
+    worker_.cache().refresh_turn(worker_.id());
+    return true;
+  }
+
+  void starve() {
+    connection_.again_ = true;
+    if (connection_.pending_->starved_since == 0) {
+      connection_.pending_->starved_since = worker_.now();
+    }
+  }
+
+  bool out_of_patience(const Pending& pending) const noexcept {
+    return pending.starved_since != 0 &&
+           worker_.now() > pending.starved_since + kMemoryPatienceSeconds;
+  }
+
+  void wait_for_memory(const proto::Command& command) {
+    connection_.pending_ = std::make_unique<Pending>(command);
+    connection_.phase_ = Phase::Memory;
+    starve();
+  }
+
+  size_t ask_again_for_memory(std::span<char> input) {
+    StoreStart start = begin_store(connection_.pending_->command);
+    if (start.busy && !out_of_patience(*connection_.pending_)) {
+      starve();
+      return 0;
+    }
+    const auto waited = end_pending();
+    const proto::Command& command = waited->command;
+    if (!start.busy) return take_value(command, std::move(start), input);
+    return give_up_store(command, {}, proto::ErrorId::OutOfMemoryStoring,
+                         uint64_t{command.value_bytes} + P::kTrailerBytes, input);
+  }
+
+  std::unique_ptr<Pending> end_pending() {
+    connection_.phase_ = Phase::Commands;
+    return std::move(connection_.pending_);
+  }
+
+  // -- Replies.
+
+  void write(const proto::Command& command, const proto::Reply& reply) {
+    proto::ReplyBuffer& out = lent_.replies;
+    const size_t before = out.total_bytes();
+    if (command.dialect == proto::Dialect::Classic) mark_get_line(command);
+    P::write(command, reply, out);
+    if (out.total_bytes() > before) answered_bytes_ += out.total_bytes() - before;
+    if (out.total_bytes() > kSendAboveBytes && !lent_.blocked) {
+      connection_.send_replies();
+      line_start_ = out.mark();
+    }
+  }
+
+  // An error in key 900 of a get takes back the line's replies as far as they are not sent: the
+  // client sees the error alone, as if the line had been checked first.
+  void mark_get_line(const proto::Command& command) {
+    if (command.op == proto::Op::Get) {
+      if (!in_get_line_) line_start_ = lent_.replies.mark();
+      in_get_line_ = true;
+      return;
+    }
+    if (command.wants(proto::Want::kRewind) && in_get_line_) lent_.replies.rewind(line_start_);
+    in_get_line_ = false;
+  }
+
+  Connection& connection_;
+  P& parser_;
+  Worker& worker_;
+  Worker::Lent& lent_;
+  const size_t points_;
+  size_t spent_ = 0;
+  size_t answered_bytes_ = 0;
+  bool in_get_line_ = false;
+  proto::ReplyBuffer::Mark line_start_;
+};
+
+}  // namespace larder::daemon

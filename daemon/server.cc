@@ -1,0 +1,322 @@
+#include "daemon/server.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <stdexcept>
+#include <string>
+
+#include "daemon/log.h"
+
+namespace larder::daemon {
+namespace {
+
+// Clients taken in one go before the other listeners get their turn.
+constexpr int kAcceptsPerPass = 64;
+
+// Without descriptors accepting pauses this long, as in memcached.
+constexpr timeval kAcceptRetry = {0, 10'000};
+
+constexpr std::string_view kTooManyConnections = "ERROR Too many open connections\r\n";
+
+LogSite accept_site;
+
+}  // namespace
+
+Server::Server(Settings settings)
+    : settings_(std::move(settings)),
+      cache_(cache_config(settings_)),
+      budget_(settings_.buffer_limit_bytes),
+      surroundings_{
+          settings_, cache_, clock_, *this, budget_, flush_, [this] { connection_closed(); }},
+      verbosity_(settings_.verbosity) {}
+
+Server::~Server() { stop(); }
+
+void Server::listen() {
+  listeners_ = Listener::open_all(settings_);
+  write_port_file(listeners_);
+}
+
+void Server::start(Signals signals) {
+  if (listeners_.empty()) listen();
+  base_ = make_event_base();
+  mailbox_event_ =
+      make_event(base_.get(), mailbox_.fd(), EV_READ | EV_PERSIST, on_mailbox_event, this);
+  retry_event_ = make_event(base_.get(), -1, 0, on_retry_event, this);
+  event_add(mailbox_event_.get(), nullptr);
+  if (signals == Signals::Handle) {
+    sigset_t stopping;
+    sigemptyset(&stopping);
+    for (const int signal : {SIGINT, SIGTERM, SIGUSR1}) sigaddset(&stopping, signal);
+    pthread_sigmask(SIG_BLOCK, &stopping, nullptr);  // workers inherit this
+    ::signal(SIGPIPE, SIG_IGN);
+    ::signal(SIGHUP, SIG_IGN);
+    signals_ = Socket(signalfd(-1, &stopping, SFD_NONBLOCK | SFD_CLOEXEC));
+    if (!signals_) throw std::runtime_error("cannot create a signalfd");
+    signal_event_ =
+        make_event(base_.get(), signals_.fd(), EV_READ | EV_PERSIST, on_signal_event, this);
+    event_add(signal_event_.get(), nullptr);
+  }
+  for (Listener& listener : listeners_) {
+    auto door = std::make_unique<Door>();
+    door->server = this;
+    door->listener = &listener;
+    door->event =
+        make_event(base_.get(), listener.fd(), EV_READ | EV_PERSIST, on_listener_event, door.get());
+    if (event_add(door->event.get(), nullptr) != 0) {
+      throw std::runtime_error("cannot wait for clients: out of memory");
+    }
+    doors_.push_back(std::move(door));
+  }
+  for (int id = 0; id < settings_.threads; ++id) {
+    workers_.push_back(std::make_unique<Worker>(static_cast<uint32_t>(id), surroundings_));
+  }
+  for (auto& worker : workers_) worker->start();
+}
+
+Server::Ended Server::run() {
+  while (!ended_) event_base_loop(base_.get(), EVLOOP_ONCE);
+  return graceful_ ? Ended::Gracefully : Ended::Normally;
+}
+
+void Server::stop() {
+  doors_.clear();
+  for (auto& worker : workers_) worker->ask_to_stop();
+  for (auto& worker : workers_) worker->join();
+  workers_.clear();
+  listeners_.clear();  // after the workers, who may list them
+  mailbox_event_.reset();
+  signal_event_.reset();
+  retry_event_.reset();
+  base_.reset();
+}
+
+int Server::tcp_port() const noexcept {
+  for (const Listener& listener : listeners_) {
+    if (listener.is_tcp()) return listener.port();
+  }
+  return 0;
+}
+
+// -- Accepting.
+
+void Server::on_listener_event(int, short, void* door) {
+  auto& d = *static_cast<Door*>(door);
+  d.server->accept_from(*d.listener);
+}
+
+void Server::on_mailbox_event(int, short, void* self) { static_cast<Server*>(self)->read_mail(); }
+
+void Server::on_retry_event(int, short, void* self) {
+  static_cast<Server*>(self)->resume_accepting();
+}
+
+bool Server::full() const noexcept {
+  return open_.load() >= static_cast<uint64_t>(settings_.max_connections);
+}
+
+void Server::accept_from(Listener& listener) {
+  for (int i = 0; i < kAcceptsPerPass; ++i) {
+    if (!settings_.maxconns_fast && full()) {
+      pause_accepting();
+      waiting_for_room_.store(true);
+      if (!full()) resume_accepting();  // one has left in between
+      return;
+    }
+    Socket socket = listener.accept();
+    if (!socket) {
+      switch (errno) {
+        case EMFILE:
+        case ENFILE:
+        case ENOBUFS:
+        case ENOMEM:
+          log(LogLevel::Warning, accept_site,
+              std::string("cannot accept a client: ") + std::strerror(errno));
+          pause_accepting();
+          event_add(retry_event_.get(), &kAcceptRetry);
+          return;
+        case EAGAIN:
+          return;
+        default:
+          continue;  // the client left again, or its network failed: on to the next
+      }
+    }
+    if (full()) {
+      turn_away(std::move(socket));
+      continue;
+    }
+    open_.fetch_add(1);
+    total_.fetch_add(1, std::memory_order_relaxed);
+    workers_[next_worker_]->serve(std::move(socket));
+    next_worker_ = (next_worker_ + 1) % workers_.size();
+  }
+}
+
+void Server::turn_away(Socket socket) {
+  rejected_.fetch_add(1, std::memory_order_relaxed);
+  const iovec line = {const_cast<char*>(kTooManyConnections.data()), kTooManyConnections.size()};
+  socket.send({&line, 1});
+}
+
+void Server::pause_accepting() {
+  if (!accepting_.exchange(false)) return;
+  for (auto& door : doors_) event_del(door->event.get());
+  pauses_.fetch_add(1, std::memory_order_relaxed);
+  paused_since_ = std::chrono::steady_clock::now();
+}
+
+void Server::resume_accepting() {
+  waiting_for_room_.store(false);
+  if (accepting_.exchange(true)) return;
+  for (auto& door : doors_) event_add(door->event.get(), nullptr);
+  const auto paused = std::chrono::steady_clock::now() - paused_since_;
+  paused_microseconds_.fetch_add(
+      static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(paused).count()));
+}
+
+void Server::connection_closed() {
+  open_.fetch_sub(1);
+  if (waiting_for_room_.load()) mailbox_.post({Message::Kind::ConnectionClosed, Socket()});
+}
+
+// -- Stopping.
+
+void Server::on_signal_event(int, short, void* self) {
+  auto& server = *static_cast<Server*>(self);
+  signalfd_siginfo info;
+  while (::read(server.signals_.fd(), &info, sizeof info) == sizeof info) {
+    if (info.ssi_signo == SIGUSR1) server.graceful_ = true;
+    server.ended_ = true;
+  }
+}
+
+void Server::request_shutdown(bool graceful) {
+  if (graceful) graceful_ = true;
+  mailbox_.post({Message::Kind::Stop, Socket()});
+}
+
+void Server::read_mail() {
+  mailbox_.drain(mail_);
+  for (const Message& message : mail_) {
+    if (message.kind == Message::Kind::Stop) ended_ = true;
+    if (message.kind == Message::Kind::ConnectionClosed && waiting_for_room_ && !full()) {
+      resume_accepting();
+    }
+  }
+  mail_.clear();
+}
+
+// -- ServerControl.
+
+void Server::set_verbosity(int level) {
+  verbosity_.store(level, std::memory_order_relaxed);
+  set_log_verbosity(level);
+}
+
+void Server::schedule_flush(core::Seconds when) {
+  flush_.schedule(when);
+  flushed_at_.store(when, std::memory_order_relaxed);
+}
+
+void Server::cancel_scheduled_flush() {
+  flush_.cancel();  // by a flush_all that acts at once
+  flushed_at_.store(clock_.sample(), std::memory_order_relaxed);
+}
+
+bool Server::debug_time([[maybe_unused]] std::string_view argument) {
+#ifdef LARDER_DEBUG
+  if (argument == "p") {
+    clock_.freeze();
+    return true;
+  }
+  if (argument == "r") {
+    clock_.run();
+    return true;
+  }
+  core::Seconds seconds = 0;  // the clock never goes back
+  const char* end = argument.data() + argument.size();
+  const auto [parsed, error] = std::from_chars(argument.data(), end, seconds);
+  if (error != std::errc() || parsed != end) return false;
+  clock_.advance(seconds);
+  return true;
+#else
+  return false;
+#endif
+}
+
+StatsSources Server::sources() const {
+  StatsSources from;
+  from.cache = &cache_;
+  from.settings = &settings_;
+  for (const auto& worker : workers_) {
+    from.workers.push_back(&worker->stats());
+    from.connections.structures += worker->connection_objects();
+    from.read_buffers += 1 + worker->stats().read_buffer_count.get();
+    from.read_buffer_bytes += kWindowBytes + worker->stats().read_buffer_bytes.get();
+    from.read_buffer_bytes_free += kWindowBytes;
+    from.backlog_bytes += worker->stats().response_bytes.get();
+  }
+  from.connections.curr = open_.load();
+  from.connections.total = total_.load(std::memory_order_relaxed);
+  from.connections.rejected = rejected_.load(std::memory_order_relaxed);
+  from.connections.listen_disabled_num = pauses_.load(std::memory_order_relaxed);
+  from.connections.time_in_listen_disabled_us =
+      paused_microseconds_.load(std::memory_order_relaxed);
+  from.connections.accepting = accepting_.load(std::memory_order_relaxed);
+  // Event base and mailbox of each worker and of this thread, the signals, the listeners.
+  from.connections.reserved_fds = 2 * (workers_.size() + 1) + 1 + listeners_.size();
+
+  const core::Seconds now = clock_.sample();
+  from.now = now;
+  from.pid = getpid();
+  from.uptime_seconds = now - core::kFirstSecond;
+  from.unix_time = clock_.unix_time_of_zero() + now;
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  from.user_time = usage.ru_utime;
+  from.system_time = usage.ru_stime;
+  from.libevent_version = event_get_version();
+  from.verbosity = verbosity();
+  from.oldest_seconds = flushed_at_.load(std::memory_order_relaxed);
+  from.tcp_port = tcp_port();
+  return from;
+}
+
+void Server::stats_general(proto::StatList& rows) { append_general_stats(sources(), rows); }
+void Server::stats_settings(proto::StatList& rows) { append_settings_stats(sources(), rows); }
+void Server::stats_larder(proto::StatList& rows) { append_larder_stats(sources(), rows); }
+void Server::stats_items(proto::StatList& rows) { append_items_stats(sources(), rows); }
+void Server::stats_slabs(proto::StatList& rows) { append_slabs_stats(sources(), rows); }
+void Server::stats_sizes(proto::StatList& rows) { append_sizes_stats(cache_, settings_, rows); }
+
+void Server::stats_conns(proto::StatList& rows) {
+  const core::Seconds now = clock_.sample();
+  std::vector<ConnectionRow> connections;
+  for (const Listener& listener : listeners_) {
+    connections.push_back({listener.fd(), listener.address(), "", "conn_listening",
+                           uint64_t{now} - core::kFirstSecond});
+  }
+  for (const auto& worker : workers_) worker->list_connections(now, connections);
+  std::sort(connections.begin(), connections.end(),
+            [](const ConnectionRow& a, const ConnectionRow& b) { return a.fd < b.fd; });
+  append_conns_stats(connections, rows);
+}
+
+void Server::stats_reset() {
+  for (const auto& worker : workers_) reset_worker_stats(worker->stats());
+  cache_.reset_totals();
+  total_.store(0, std::memory_order_relaxed);
+  rejected_.store(0, std::memory_order_relaxed);
+  pauses_.store(0, std::memory_order_relaxed);
+}
+
+}  // namespace larder::daemon

@@ -1,0 +1,130 @@
+// Server: the cache, the workers around it, and the door.
+//
+//   Server server(settings);   reserves the cache's address space
+//   server.listen();           binds; ports below 1024 need root until here
+//   server.start();            starts the workers; clients may connect from listen() on
+//   server.run();              accepts until a signal or `shutdown` asks to stop
+//   server.stop();             closes everything, joins the threads
+//
+// listen() may be followed by fork (daemonising): no thread and no event base exists before
+// start(). What can go wrong throws std::runtime_error with one sentence. One thread calls these;
+// what ServerControl offers, and request_shutdown, any thread may call.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "core/cache.h"
+#include "core/mutex.h"
+#include "daemon/backlog.h"
+#include "daemon/clock.h"
+#include "daemon/event_ptr.h"
+#include "daemon/listener.h"
+#include "daemon/mailbox.h"
+#include "daemon/server_control.h"
+#include "daemon/settings.h"
+#include "daemon/stats_report.h"
+#include "daemon/worker.h"
+
+namespace larder::daemon {
+
+class Server final : public ServerControl {
+ public:
+  enum class Signals : uint8_t { Handle, Leave };  // tests leave them to Catch2
+  enum class Ended : uint8_t { Normally, Gracefully };
+
+  explicit Server(Settings settings);
+  ~Server() override;  // stops, if that has not been done
+
+  void listen();
+  void start(Signals signals = Signals::Handle);
+  Ended run();
+  void stop();
+
+  const std::vector<Listener>& listeners() const noexcept { return listeners_; }
+  int tcp_port() const noexcept;  // of the first TCP listener, 0 without one
+  core::Cache& cache() noexcept { return cache_; }
+  Clock& clock() noexcept { return clock_; }
+  uint64_t open_connections() const noexcept { return open_.load(); }
+  uint64_t buffered_bytes() const noexcept { return budget_.used(); }
+
+  // -- ServerControl.
+  const Settings& settings() const override { return settings_; }
+  int verbosity() const override { return verbosity_.load(std::memory_order_relaxed); }
+  void set_verbosity(int level) override;
+  void request_shutdown(bool graceful) override;
+  core::Seconds now() const override { return clock_.sample(); }
+  int64_t unix_time_of_zero() const override { return clock_.unix_time_of_zero(); }
+  bool debug_time(std::string_view argument) override;
+  void schedule_flush(core::Seconds when) override;
+  void cancel_scheduled_flush() override;
+  void stats_general(proto::StatList& rows) override;
+  void stats_settings(proto::StatList& rows) override;
+  void stats_conns(proto::StatList& rows) override;
+  void stats_larder(proto::StatList& rows) override;
+  void stats_items(proto::StatList& rows) override;
+  void stats_slabs(proto::StatList& rows) override;
+  void stats_sizes(proto::StatList& rows) override;
+  void stats_reset() override;
+
+ private:
+  static void on_listener_event(int fd, short what, void* door);
+  static void on_mailbox_event(int fd, short what, void* self);
+  static void on_signal_event(int fd, short what, void* self);
+  static void on_retry_event(int fd, short what, void* self);
+
+  // One listener with its event.
+  struct Door {
+    Server* server;
+    Listener* listener;
+    EventPtr event;
+  };
+
+  void accept_from(Listener& listener);
+  void turn_away(Socket socket);
+  bool full() const noexcept;
+  void pause_accepting();
+  void resume_accepting();
+  void connection_closed();  // on a worker's thread
+  void read_mail();
+  void end(Ended how);
+  StatsSources sources() const;
+
+  Settings settings_;
+  Clock clock_;
+  core::Cache cache_;
+  BufferBudget budget_;
+  ScheduledFlush flush_;
+  WorkerSurroundings surroundings_;
+  std::vector<Listener> listeners_;
+  std::vector<std::unique_ptr<Worker>> workers_;
+  size_t next_worker_ = 0;  // round robin
+
+  EventBasePtr base_;
+  Mailbox mailbox_;
+  Socket signals_;  // a signalfd
+  EventPtr mailbox_event_, signal_event_, retry_event_;
+  std::vector<std::unique_ptr<Door>> doors_;
+  std::vector<Message> mail_;
+  bool ended_ = false;
+  std::atomic<bool> graceful_{false};  // set before the message that asks to stop
+
+  std::atomic<int> verbosity_;
+  std::atomic<core::Seconds> flushed_at_{0};  // a figure: when the latest flush_all acts
+  std::atomic<uint64_t> open_{0};
+  // Set by the accepting thread before it looks at open_ again, read by workers after they have
+  // lowered it (both seq_cst): one of the two sees that there is room.
+  std::atomic<bool> waiting_for_room_{false};
+  std::atomic<uint64_t> total_{0};
+  std::atomic<uint64_t> rejected_{0};
+  std::atomic<uint64_t> pauses_{0};
+  std::atomic<uint64_t> paused_microseconds_{0};
+  std::atomic<bool> accepting_{true};
+  std::chrono::steady_clock::time_point paused_since_;
+};
+
+}  // namespace larder::daemon

@@ -1,0 +1,120 @@
+// Settings: everything an operator can choose, with defaults and units.
+//
+// Filled from the command line by parse_command_line (CLI11) and immutable once the server runs:
+// what a command changes at run time (verbosity, memory limit) is kept by Server and Cache.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "core/cache.h"
+
+namespace larder::daemon {
+
+// Exit codes as memcached's start-up uses them (sysexits.h; 1 where it uses 1).
+enum class ExitCode : int {
+  Failure = 1,
+  Usage = 64,
+  NoUser = 67,
+  OsError = 71,
+  CannotCreate = 73,
+};
+
+// Something on the command line, or the machine it meets, does not allow to start. what() is one
+// sentence for the operator that names the option and the value.
+class SettingsError : public std::runtime_error {
+ public:
+  SettingsError(ExitCode code, const std::string& sentence)
+      : std::runtime_error(sentence), exit_code(static_cast<int>(code)) {}
+  const int exit_code;
+};
+
+struct Settings {
+  // Network.
+  int port = 11211;  // -p; 0 off, -1 any free port
+  bool port_given = false;
+  std::vector<std::string> listen;  // -l, each "addr", "addr:port" or "[v6]:port"; empty: any
+  std::string unix_socket;          // -s; turns TCP off unless -p is given
+  unsigned unix_mode = 0700;        // -a, octal
+  int backlog = 1024;               // -b
+  int max_connections = 1024;       // -c
+  bool maxconns_fast = true;        // -o maxconns_fast / no_maxconns_fast
+  int idle_timeout_seconds = 0;     // -o idle_timeout; 0 off
+  enum class Protocol { Auto, Ascii, Binary } protocol = Protocol::Auto;  // -B
+
+  // Work.
+  int threads = 4;                          // -t
+  int requests_per_event = 20;              // -R
+  uint64_t buffer_limit_bytes = 64u << 20;  // cap of held replies and backlogs, all connections;
+                                            // -o read_buf_mem_limit
+
+  // Memory.
+  uint64_t memory_bytes = 64ull << 20;  // -m, MiB on the command line
+  uint32_t item_size_max = 1u << 20;    // -I
+  double growth_factor = 1.08;          // -f
+  bool growth_factor_given = false;
+  uint32_t min_item_bytes = 0;  // -n; 0: not given
+  bool evict = true;            // -M clears it
+  bool cas = true;              // -C clears it
+  bool large_pages = false;     // -L
+  bool lock_memory = false;     // -k
+  bool track_sizes = false;     // -o track_sizes: `stats sizes` may walk the cache
+
+  // Process.
+  bool daemonize = false;           // -d
+  std::string pid_file;             // -P
+  std::string user;                 // -u
+  bool core_dumps = false;          // -r
+  int verbosity = 0;                // -v, -vv, -vvv
+  bool allow_shutdown = false;      // -A
+  bool allow_flush = true;          // -F clears it
+  std::string stats_prefix = ":";   // -D
+  bool relaxed_privileges = false;  // -o relaxed_privileges: nothing here is restricted
+
+  // Options for an engine that is not ours. They are checked and accepted, since existing setups
+  // pass them, and `stats` and `stats settings` show what memcached would.
+  struct Accepted {
+    int hashpower_init = 0;
+    bool slab_reassign = true;
+    int slab_automove = 1;
+    double slab_automove_ratio = 0.8;
+    unsigned slab_automove_window = 10;
+    double slab_automove_freeratio = 0.01;
+    unsigned slab_chunk_max_bytes = 512u << 10;
+    bool lru_crawler = true;
+    int lru_crawler_sleep_us = 100;
+    uint32_t lru_crawler_tocrawl = 0;
+    bool lru_maintainer = true;
+    bool lru_segmented = true;
+    int hot_lru_pct = 20;
+    int warm_lru_pct = 40;
+    double hot_max_factor = 0.2;
+    double warm_max_factor = 2.0;
+    bool temp_lru = false;
+    unsigned temporary_ttl = 61;
+    int tail_repair_time = 0;
+    unsigned watcher_logbuf_bytes = 256u << 10;
+    unsigned worker_logbuf_bytes = 64u << 10;
+  } accepted;
+  std::vector<std::string> without_effect;  // which of them were given, as given
+};
+
+struct CommandLine {
+  Settings settings;
+  std::optional<std::string> print;  // -h, -V, -i: write this to stdout and exit with 0
+};
+
+// Reads the whole command line; checks every value, and the values against each other.
+//
+// machine_memory_bytes  above it -m is refused
+//
+// Throws SettingsError.
+CommandLine parse_command_line(int argc, const char* const* argv, uint64_t machine_memory_bytes);
+
+// What the engine needs of the settings.
+core::CacheConfig cache_config(const Settings&);
+
+}  // namespace larder::daemon

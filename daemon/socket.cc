@@ -1,0 +1,96 @@
+#include "daemon/socket.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+namespace larder::daemon {
+namespace {
+
+template <class Call>
+Socket::Moved moved(Call call) noexcept {
+  for (;;) {
+    const ssize_t n = call();
+    if (n > 0) return {Socket::Status::Ok, static_cast<size_t>(n)};
+    if (n == 0) return {Socket::Status::Closed, 0};
+    if (errno == EINTR) continue;
+    if (errno == EAGAIN || errno == EWOULDBLOCK) return {Socket::Status::Again, 0};
+    return {Socket::Status::Broken, 0};
+  }
+}
+
+std::string describe(const sockaddr_storage& address, socklen_t length) {
+  char text[INET6_ADDRSTRLEN] = "";
+  switch (address.ss_family) {
+    case AF_INET: {
+      const auto& v4 = reinterpret_cast<const sockaddr_in&>(address);
+      inet_ntop(AF_INET, &v4.sin_addr, text, sizeof text);
+      return std::string("tcp:") + text + ":" + std::to_string(ntohs(v4.sin_port));
+    }
+    case AF_INET6: {
+      const auto& v6 = reinterpret_cast<const sockaddr_in6&>(address);
+      inet_ntop(AF_INET6, &v6.sin6_addr, text, sizeof text);
+      return std::string("tcp6:[") + text + "]:" + std::to_string(ntohs(v6.sin6_port));
+    }
+    case AF_UNIX: {
+      const auto& local = reinterpret_cast<const sockaddr_un&>(address);
+      const size_t room = length - offsetof(sockaddr_un, sun_path);
+      const size_t bytes = strnlen(local.sun_path, room);
+      // A client of a unix socket has no name: memcached shows its address family.
+      if (bytes == 0) return "unix:<AF " + std::to_string(AF_UNIX) + ">";
+      return "unix:" + std::string(local.sun_path, bytes);
+    }
+    default:
+      return "?:<AF " + std::to_string(address.ss_family) + ">";
+  }
+}
+
+}  // namespace
+
+Socket& Socket::operator=(Socket&& other) noexcept {
+  if (this != &other) {
+    close();
+    fd_ = std::exchange(other.fd_, -1);
+  }
+  return *this;
+}
+
+void Socket::close() noexcept {
+  if (fd_ >= 0) ::close(std::exchange(fd_, -1));
+}
+
+Socket::Moved Socket::receive(std::span<char> into) noexcept {
+  return moved([&] { return ::recv(fd_, into.data(), into.size(), 0); });
+}
+
+Socket::Moved Socket::receive(std::span<const iovec> into) noexcept {
+  return moved([&] { return ::readv(fd_, into.data(), static_cast<int>(into.size())); });
+}
+
+Socket::Moved Socket::send(std::span<const iovec> pieces) noexcept {
+  msghdr message{};
+  message.msg_iov = const_cast<iovec*>(pieces.data());  // sendmsg does not write to it
+  message.msg_iovlen = pieces.size();
+  return moved([&] { return ::sendmsg(fd_, &message, MSG_NOSIGNAL); });
+}
+
+std::string local_address(int fd) {
+  sockaddr_storage address{};
+  socklen_t length = sizeof address;
+  if (getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length) != 0) return "?:<closed>";
+  return describe(address, length);
+}
+
+std::string peer_address(int fd) {
+  sockaddr_storage address{};
+  socklen_t length = sizeof address;
+  if (getpeername(fd, reinterpret_cast<sockaddr*>(&address), &length) != 0) return "?:<closed>";
+  return describe(address, length);
+}
+
+}  // namespace larder::daemon

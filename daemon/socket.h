@@ -1,0 +1,55 @@
+// Socket: owns a descriptor, and the few calls on it that workers make; errno becomes a status.
+//
+// One thread at a time; moves from the listener to a worker.
+#pragma once
+
+#include <sys/uio.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <utility>
+
+namespace larder::daemon {
+
+class Socket {
+ public:
+  enum class Status : uint8_t {
+    Ok,      // `bytes` were moved, at least one
+    Again,   // nothing now; wait for the event
+    Closed,  // the peer has sent all it will (recv only)
+    Broken,  // reset, or any other error: close
+  };
+  struct Moved {
+    Status status = Status::Broken;
+    size_t bytes = 0;
+  };
+
+  Socket() = default;
+  explicit Socket(int fd) noexcept : fd_(fd) {}
+  ~Socket() { close(); }
+  Socket(Socket&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  Socket& operator=(Socket&& other) noexcept;
+  Socket(const Socket&) = delete;
+  Socket& operator=(const Socket&) = delete;
+
+  explicit operator bool() const noexcept { return fd_ >= 0; }
+  int fd() const noexcept { return fd_; }
+  void close() noexcept;
+
+  // One recv, readv or sendmsg, repeated only if a signal came before the first byte.
+  Moved receive(std::span<char> into) noexcept;
+  Moved receive(std::span<const iovec> into) noexcept;
+  Moved send(std::span<const iovec> pieces) noexcept;  // at most IOV_MAX pieces; no SIGPIPE
+
+ private:
+  int fd_ = -1;
+};
+
+// An address as `stats conns` shows it: "tcp:127.0.0.1:57032", "tcp6:[::1]:57032", "unix:/path".
+// Of the socket itself, and of its peer.
+std::string local_address(int fd);
+std::string peer_address(int fd);
+
+}  // namespace larder::daemon

@@ -1,0 +1,44 @@
+// WorkerStats: what one worker counts. Written by that worker only with plain load and store (no
+// locked instruction), read by any thread; sums over workers are what `stats` shows.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+
+#include "core/cache.h"
+
+namespace larder::daemon {
+
+// One writer at a time, any reader.
+class Counter {
+ public:
+  void add(uint64_t n = 1) noexcept {
+    value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+  }
+  uint64_t get() const noexcept { return value_.load(std::memory_order_relaxed); }
+  void reset() noexcept { value_.store(0, std::memory_order_relaxed); }
+
+ private:
+  std::atomic<uint64_t> value_{0};
+};
+
+// What memcached counts per slab class; `stats` shows the sums, `stats slabs` each.
+struct ClassStats {
+  Counter get_hits, set_cmds, delete_hits, incr_hits, decr_hits, cas_hits, cas_badval, touch_hits;
+};
+
+struct alignas(64) WorkerStats {
+  Counter get_cmds, get_misses, get_expired, get_flushed;
+  Counter touch_cmds, touch_misses;
+  Counter set_cmds, delete_misses, incr_misses, decr_misses, cas_misses;
+  Counter flush_cmds, meta_cmds;
+  Counter store_too_large, store_no_memory;
+  Counter conn_yields, idle_kicks;
+  Counter bytes_read, bytes_written;
+  Counter response_count, response_bytes, response_oom;  // replies held for slow clients
+  Counter read_buffer_count, read_buffer_bytes;
+  std::array<ClassStats, core::kMaxClasses> classes;
+};
+
+}  // namespace larder::daemon

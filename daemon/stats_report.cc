@@ -1,0 +1,398 @@
+#include "daemon/stats_report.h"
+
+#include <algorithm>
+#include <bit>
+#include <charconv>
+#include <cmath>
+#include <concepts>
+#include <cstdio>
+#include <string_view>
+#include <utility>
+
+#include "core/item.h"
+#include "core/page_pool.h"
+#include "daemon/executor.h"
+
+namespace larder::daemon {
+namespace {
+
+using proto::StatList;
+
+// Appends rows; every value becomes text in one place.
+class Rows {
+ public:
+  explicit Rows(StatList& rows, std::string prefix = {})
+      : rows_(rows), prefix_(std::move(prefix)) {}
+
+  template <std::integral Number>
+  Rows& add(std::string_view key, Number value) {
+    return text(key, std::to_string(value));
+  }
+  Rows& text(std::string_view key, std::string value) {
+    rows_.emplace_back(prefix_ + std::string(key), std::move(value));
+    return *this;
+  }
+  Rows& yes_no(std::string_view key, bool value) { return text(key, value ? "yes" : "no"); }
+  Rows& fraction(std::string_view key, double value, int digits) {
+    char buffer[64];
+    const int written = std::snprintf(buffer, sizeof buffer, "%.*f", digits, value);
+    return text(key, std::string(buffer, static_cast<size_t>(written)));
+  }
+  Rows& seconds(std::string_view key, const timeval& time) {
+    char buffer[64];
+    const int written =
+        std::snprintf(buffer, sizeof buffer, "%ld.%06ld", static_cast<long>(time.tv_sec),
+                      static_cast<long>(time.tv_usec));
+    return text(key, std::string(buffer, static_cast<size_t>(written)));
+  }
+  Rows& zeros(std::initializer_list<std::string_view> keys) {
+    for (const std::string_view key : keys) add(key, 0);
+    return *this;
+  }
+
+ private:
+  StatList& rows_;
+  std::string prefix_;
+};
+
+uint64_t sum(const StatsSources& sources, Counter WorkerStats::*counter) {
+  uint64_t total = 0;
+  for (const WorkerStats* worker : sources.workers) total += (worker->*counter).get();
+  return total;
+}
+
+uint64_t sum(const StatsSources& sources, uint32_t size_class, Counter ClassStats::*counter) {
+  uint64_t total = 0;
+  for (const WorkerStats* worker : sources.workers) {
+    total += (worker->classes[size_class].*counter).get();
+  }
+  return total;
+}
+
+uint64_t sum(const StatsSources& sources, Counter ClassStats::*counter) {
+  uint64_t total = 0;
+  for (uint32_t c = 0; c < core::kMaxClasses; ++c) total += sum(sources, c, counter);
+  return total;
+}
+
+// The power of two that the table has places for at least.
+unsigned power_of(uint64_t n) { return n == 0 ? 0 : static_cast<unsigned>(std::bit_width(n) - 1); }
+
+const char* protocol_name(Settings::Protocol protocol) {
+  switch (protocol) {
+    case Settings::Protocol::Ascii:
+      return "ascii";
+    case Settings::Protocol::Binary:
+      return "binary";
+    case Settings::Protocol::Auto:
+      break;
+  }
+  return "auto-negotiate";
+}
+
+}  // namespace
+
+void append_general_stats(const StatsSources& sources, StatList& list) {
+  const Settings& settings = *sources.settings;
+  const Settings::Accepted& accepted = settings.accepted;
+  const core::CacheTotals totals = sources.cache->totals();
+  const ConnectionCounters& connections = sources.connections;
+  const auto of = [&](Counter WorkerStats::*counter) { return sum(sources, counter); };
+  const auto in_classes = [&](Counter ClassStats::*counter) { return sum(sources, counter); };
+
+  Rows rows(list);
+  rows.add("pid", sources.pid)
+      .add("uptime", sources.uptime_seconds)
+      .add("time", sources.unix_time)
+      .text("version", std::string(kMemcachedVersion))
+      .text("libevent", sources.libevent_version)
+      .add("pointer_size", 8 * sizeof(void*))
+      .seconds("rusage_user", sources.user_time)
+      .seconds("rusage_system", sources.system_time)
+      .add("max_connections", settings.max_connections)
+      .add("curr_connections", connections.curr)
+      .add("total_connections", connections.total);
+  if (settings.maxconns_fast) rows.add("rejected_connections", connections.rejected);
+  rows.add("connection_structures", connections.structures)
+      .add("response_obj_oom", of(&WorkerStats::response_oom))
+      .add("response_obj_count", of(&WorkerStats::response_count))
+      .add("response_obj_bytes", sources.backlog_bytes)
+      .add("read_buf_count", sources.read_buffers)
+      .add("read_buf_bytes", sources.read_buffer_bytes)
+      .add("read_buf_bytes_free", sources.read_buffer_bytes_free)
+      .add("read_buf_oom", sources.read_buffer_oom)
+      .add("reserved_fds", connections.reserved_fds)
+      .add("cmd_get", of(&WorkerStats::get_cmds))
+      .add("cmd_set", of(&WorkerStats::set_cmds))
+      .add("cmd_flush", of(&WorkerStats::flush_cmds))
+      .add("cmd_touch", of(&WorkerStats::touch_cmds))
+      .add("cmd_meta", of(&WorkerStats::meta_cmds))
+      .add("get_hits", in_classes(&ClassStats::get_hits))
+      .add("get_misses", of(&WorkerStats::get_misses))
+      .add("get_expired", of(&WorkerStats::get_expired))
+      .add("get_flushed", of(&WorkerStats::get_flushed))
+      .add("delete_misses", of(&WorkerStats::delete_misses))
+      .add("delete_hits", in_classes(&ClassStats::delete_hits))
+      .add("incr_misses", of(&WorkerStats::incr_misses))
+      .add("incr_hits", in_classes(&ClassStats::incr_hits))
+      .add("decr_misses", of(&WorkerStats::decr_misses))
+      .add("decr_hits", in_classes(&ClassStats::decr_hits))
+      .add("cas_misses", of(&WorkerStats::cas_misses))
+      .add("cas_hits", in_classes(&ClassStats::cas_hits))
+      .add("cas_badval", in_classes(&ClassStats::cas_badval))
+      .add("touch_hits", in_classes(&ClassStats::touch_hits))
+      .add("touch_misses", of(&WorkerStats::touch_misses))
+      .add("store_too_large", of(&WorkerStats::store_too_large))
+      .add("store_no_memory", of(&WorkerStats::store_no_memory))
+      .zeros({"auth_cmds", "auth_errors"});
+  if (settings.idle_timeout_seconds != 0) rows.add("idle_kicks", of(&WorkerStats::idle_kicks));
+  rows.add("bytes_read", of(&WorkerStats::bytes_read))
+      .add("bytes_written", of(&WorkerStats::bytes_written))
+      .add("limit_maxbytes", totals.memory_bytes)
+      .add("accepting_conns", connections.accepting ? 1 : 0)
+      .add("listen_disabled_num", connections.listen_disabled_num)
+      .add("time_in_listen_disabled_us", connections.time_in_listen_disabled_us)
+      .add("threads", settings.threads)
+      .add("conn_yields", of(&WorkerStats::conn_yields))
+      .add("hash_power_level", power_of(totals.table_buckets))
+      .add("hash_bytes", totals.table_bytes)
+      .add("hash_is_expanding", totals.table_growing ? 1 : 0);
+  if (accepted.slab_reassign) {
+    rows.zeros({"slab_reassign_rescues", "slab_reassign_chunk_rescues",
+                "slab_reassign_inline_reclaim", "slab_reassign_busy_items",
+                "slab_reassign_busy_deletes", "slab_reassign_busy_nomem"})
+        .text("slab_reassign_last_busy_status", "none")
+        .add("slab_reassign_running", 0)
+        .add("slabs_moved", totals.pages_moved);
+  }
+  if (accepted.lru_crawler) rows.zeros({"lru_crawler_running", "lru_crawler_starts"});
+  if (accepted.lru_maintainer) rows.zeros({"lru_maintainer_juggles"});
+  rows.zeros({"malloc_fails", "log_worker_dropped", "log_worker_written", "log_watcher_skipped",
+              "log_watcher_sent", "log_watchers", "unexpected_napi_ids", "round_robin_fallback"})
+      .add("bytes", totals.item_bytes)
+      .add("curr_items", totals.items)
+      .add("total_items", totals.total_items)
+      .add("slab_global_page_pool", totals.pages_free)
+      .add("expired_unfetched", totals.expired_unfetched)
+      .add("evicted_unfetched", totals.evicted_unfetched);
+  if (accepted.lru_maintainer) rows.add("evicted_active", totals.evicted_active);
+  rows.add("evictions", totals.evictions)
+      .add("reclaimed", totals.reclaimed)
+      .zeros({"crawler_reclaimed", "crawler_items_checked", "lrutail_reflocked"});
+  if (accepted.lru_maintainer) {
+    rows.zeros({"moves_to_cold", "moves_to_warm", "moves_within_lru", "direct_reclaims",
+                "lru_bumps_dropped"});
+  }
+}
+
+void append_settings_stats(const StatsSources& sources, StatList& list) {
+  const Settings& settings = *sources.settings;
+  const Settings::Accepted& accepted = settings.accepted;
+  std::string listen;
+  for (const std::string& address : settings.listen) {
+    if (!listen.empty()) listen += ',';
+    listen += address;
+  }
+  char mode[16];
+  const auto mode_end = std::to_chars(mode, mode + sizeof mode, settings.unix_mode, 8).ptr;
+  const uint32_t min_item_bytes = cache_config(settings).min_chunk_bytes - core::Item::kHeaderBytes;
+
+  Rows rows(list);
+  rows.add("maxbytes", sources.cache->memory_limit())
+      .add("maxconns", settings.max_connections)
+      .add("tcpport", sources.tcp_port != 0 ? sources.tcp_port : settings.port)
+      .add("udpport", 0)
+      .text("inter", listen.empty() ? "NULL" : listen)
+      .add("verbosity", sources.verbosity)
+      .add("oldest", sources.oldest_seconds)
+      .text("evictions", settings.evict ? "on" : "off")
+      .text("domain_socket", settings.unix_socket.empty() ? "NULL" : settings.unix_socket)
+      .text("umask", std::string(mode, mode_end))
+      .yes_no("shutdown_command", settings.allow_shutdown)
+      .fraction("growth_factor", settings.growth_factor, 2)
+      .add("chunk_size", min_item_bytes)
+      .add("num_threads", settings.threads)
+      .add("num_threads_per_udp", settings.listen.size() > 1 ? 1 : settings.threads)
+      .text("stat_key_prefix", settings.stats_prefix)
+      .yes_no("detail_enabled", false)
+      .add("reqs_per_event", settings.requests_per_event)
+      .yes_no("cas_enabled", settings.cas)
+      .add("tcp_backlog", settings.backlog)
+      .text("binding_protocol", protocol_name(settings.protocol))
+      .yes_no("auth_enabled_sasl", false)
+      .yes_no("auth_enabled_ascii", false)
+      .add("item_size_max", settings.item_size_max)
+      .yes_no("maxconns_fast", settings.maxconns_fast)
+      .add("hashpower_init", accepted.hashpower_init)
+      .yes_no("slab_reassign", accepted.slab_reassign)
+      .add("slab_automove", accepted.slab_automove)
+      .fraction("slab_automove_ratio", accepted.slab_automove_ratio, 2)
+      .add("slab_automove_window", accepted.slab_automove_window)
+      .add("slab_chunk_max", accepted.slab_chunk_max_bytes)
+      .yes_no("lru_crawler", accepted.lru_crawler)
+      .add("lru_crawler_sleep", accepted.lru_crawler_sleep_us)
+      .add("lru_crawler_tocrawl", accepted.lru_crawler_tocrawl)
+      .add("tail_repair_time", accepted.tail_repair_time)
+      .yes_no("flush_enabled", settings.allow_flush)
+      .yes_no("dump_enabled", false)
+      .text("hash_algorithm", "xxh3")
+      .yes_no("lru_maintainer_thread", accepted.lru_maintainer)
+      .yes_no("lru_segmented", accepted.lru_segmented)
+      .add("hot_lru_pct", accepted.hot_lru_pct)
+      .add("warm_lru_pct", accepted.warm_lru_pct)
+      .fraction("hot_max_factor", accepted.hot_max_factor, 2)
+      .fraction("warm_max_factor", accepted.warm_max_factor, 2)
+      .yes_no("temp_lru", accepted.temp_lru)
+      .add("temporary_ttl", accepted.temporary_ttl)
+      .add("idle_timeout", settings.idle_timeout_seconds)
+      .add("watcher_logbuf_size", accepted.watcher_logbuf_bytes)
+      .add("worker_logbuf_size", accepted.worker_logbuf_bytes)
+      .add("read_buf_mem_limit", settings.buffer_limit_bytes)
+      .yes_no("track_sizes", settings.track_sizes)
+      .yes_no("inline_ascii_response", false)
+      // There is no external storage; these are the values that memcached shows without one.
+      .add("ext_item_size", 512)
+      .add("ext_item_age", UINT32_MAX)
+      .add("ext_low_ttl", 0)
+      .add("ext_recache_rate", 2000)
+      .add("ext_wbuf_size", 4u << 20)
+      .zeros({"ext_compact_under", "ext_drop_under"})
+      .add("ext_max_sleep", 1000000)
+      .fraction("ext_max_frag", 0.8, 2)
+      .fraction("slab_automove_freeratio", accepted.slab_automove_freeratio, 3)
+      .yes_no("ext_drop_unread", false)
+      .add("num_napi_ids", 0)
+      .text("memory_file", "(null)")
+      .add("client_flags_size", 4);
+}
+
+void append_items_stats(const StatsSources& sources, StatList& list) {
+  const Settings::Accepted& accepted = sources.settings->accepted;
+  for (uint32_t c = 0; c < sources.cache->class_count(); ++c) {
+    const core::ClassTotals totals = sources.cache->class_totals(c, sources.now);
+    if (totals.items == 0) continue;
+    Rows rows(list, "items:" + std::to_string(c + 1) + ":");
+    rows.add("number", totals.items);
+    if (accepted.lru_maintainer) {
+      rows.zeros({"number_hot", "number_warm"}).add("number_cold", totals.items);
+      if (accepted.temp_lru) rows.zeros({"number_temp"});
+      rows.zeros({"age_hot", "age_warm"});
+    }
+    rows.add("age", totals.oldest_age_seconds)
+        .add("mem_requested", totals.item_bytes)
+        .add("evicted", totals.evicted)
+        .add("evicted_nonzero", totals.evicted_nonzero)
+        .add("evicted_time", totals.evicted_age_seconds)
+        .add("outofmemory", totals.out_of_memory)
+        .zeros({"tailrepairs"})
+        .add("reclaimed", totals.reclaimed)
+        .add("expired_unfetched", totals.expired_unfetched)
+        .add("evicted_unfetched", totals.evicted_unfetched);
+    if (accepted.lru_maintainer) rows.add("evicted_active", totals.evicted_active);
+    rows.zeros({"crawler_reclaimed", "crawler_items_checked", "lrutail_reflocked"});
+    if (accepted.lru_maintainer) {
+      rows.zeros({"moves_to_cold", "moves_to_warm", "moves_within_lru", "direct_reclaims",
+                  "hits_to_hot", "hits_to_warm"})
+          .add("hits_to_cold", sum(sources, c, &ClassStats::get_hits))
+          .zeros({"hits_to_temp"});
+    }
+  }
+}
+
+void append_slabs_stats(const StatsSources& sources, StatList& list) {
+  uint32_t active = 0;
+  for (uint32_t c = 0; c < sources.cache->class_count(); ++c) {
+    const core::ClassTotals totals = sources.cache->class_totals(c, sources.now);
+    if (totals.pages == 0) continue;
+    ++active;
+    Rows(list, std::to_string(c + 1) + ":")
+        .add("chunk_size", totals.chunk_bytes)
+        .add("chunks_per_page", totals.chunks_per_page)
+        .add("total_pages", totals.pages)
+        .add("total_chunks", totals.pages * totals.chunks_per_page)
+        .add("used_chunks", totals.used_chunks)
+        .add("free_chunks", totals.free_chunks)
+        .zeros({"free_chunks_end"})
+        .add("get_hits", sum(sources, c, &ClassStats::get_hits))
+        .add("cmd_set", sum(sources, c, &ClassStats::set_cmds))
+        .add("delete_hits", sum(sources, c, &ClassStats::delete_hits))
+        .add("incr_hits", sum(sources, c, &ClassStats::incr_hits))
+        .add("decr_hits", sum(sources, c, &ClassStats::decr_hits))
+        .add("cas_hits", sum(sources, c, &ClassStats::cas_hits))
+        .add("cas_badval", sum(sources, c, &ClassStats::cas_badval))
+        .add("touch_hits", sum(sources, c, &ClassStats::touch_hits));
+  }
+  // More than the classes show: long values have pages to themselves, and the table has its own.
+  const core::CacheTotals all = sources.cache->totals();
+  const uint64_t pages = all.pages_total - std::min(all.pages_total, all.pages_free);
+  Rows(list).add("active_slabs", active).add("total_malloced", pages * core::kPageBytes);
+}
+
+void append_conns_stats(const std::vector<ConnectionRow>& connections, StatList& list) {
+  for (const ConnectionRow& connection : connections) {
+    Rows rows(list, std::to_string(connection.fd) + ":");
+    rows.text("addr", connection.addr);
+    if (!connection.listen_addr.empty()) rows.text("listen_addr", connection.listen_addr);
+    rows.text("state", connection.state).add("secs_since_last_cmd", connection.secs_since_last_cmd);
+  }
+}
+
+void append_sizes_stats(core::Cache& cache, const Settings& settings, StatList& list) {
+  if (!settings.track_sizes) {
+    Rows(list).text("sizes_status", "disabled");
+    return;
+  }
+  std::vector<std::pair<uint32_t, uint64_t>> histogram;
+  cache.size_histogram(histogram);
+  for (const auto& [bytes, items] : histogram) Rows(list).add(std::to_string(bytes), items);
+}
+
+void append_larder_stats(const StatsSources& sources, StatList& list) {
+  const core::Cache& cache = *sources.cache;
+  const core::CacheTotals totals = cache.totals();
+  Rows(list)
+      .text("larder_version", LARDER_VERSION)
+      .add("workers", cache.config().workers)
+      .add("shards", cache.shard_count())
+      .add("size_classes", cache.class_count())
+      .add("page_bytes", core::kPageBytes)
+      .add("memory_limit_bytes", totals.memory_bytes)
+      .add("memory_limit_max_bytes", cache.max_memory_limit())
+      .add("pages_total", totals.pages_total)
+      .add("pages_free", totals.pages_free)
+      .add("pages_moved", totals.pages_moved)
+      .add("table_bytes", totals.table_bytes)
+      .add("table_buckets", totals.table_buckets)
+      .add("table_growing", totals.table_growing ? 1 : 0)
+      .add("items", totals.items)
+      .add("item_bytes", totals.item_bytes)
+      .add("draft_bytes", cache.draft_bytes())
+      .add("evictions", totals.evictions)
+      .add("reclaimed", totals.reclaimed)
+      .add("retired_chunks", totals.retired)
+      .add("held_items", totals.held_items)
+      .add("lock_waits", totals.lock_waits)
+      .add("buffer_limit_bytes", sources.settings->buffer_limit_bytes)
+      .add("backlog_bytes", sources.backlog_bytes);
+}
+
+void reset_worker_stats(WorkerStats& stats) noexcept {
+  // Not response_count and the like: those are how things stand, not what has happened.
+  for (Counter* counter :
+       {&stats.get_cmds,    &stats.get_misses,      &stats.get_expired,     &stats.get_flushed,
+        &stats.touch_cmds,  &stats.touch_misses,    &stats.set_cmds,        &stats.delete_misses,
+        &stats.incr_misses, &stats.decr_misses,     &stats.cas_misses,      &stats.flush_cmds,
+        &stats.meta_cmds,   &stats.store_too_large, &stats.store_no_memory, &stats.conn_yields,
+        &stats.idle_kicks,  &stats.bytes_read,      &stats.bytes_written,   &stats.response_oom}) {
+    counter->reset();
+  }
+  for (ClassStats& counts : stats.classes) {
+    for (Counter* counter :
+         {&counts.get_hits, &counts.set_cmds, &counts.delete_hits, &counts.incr_hits,
+          &counts.decr_hits, &counts.cas_hits, &counts.cas_badval, &counts.touch_hits}) {
+      counter->reset();
+    }
+  }
+}
+
+}  // namespace larder::daemon

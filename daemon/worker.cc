@@ -1,0 +1,191 @@
+#include "daemon/worker.h"
+
+#include <pthread.h>
+#include <sys/time.h>
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "daemon/log.h"
+
+namespace larder::daemon {
+namespace {
+
+// Upkeep between two passes: a slice that no client notices.
+constexpr uint32_t kTendMicroseconds = 200;
+// An idle worker looks after its shards, and idle connections, this often.
+constexpr timeval kTimerInterval = {0, 500'000};
+
+LogSite no_memory_site;
+
+}  // namespace
+
+Worker::Worker(uint32_t id, const WorkerSurroundings& surroundings)
+    : id_(id),
+      around_(surroundings),
+      base_(make_event_base()),
+      executor_(id, surroundings.cache, surroundings.control, stats_) {
+  now_ = around_.clock.sample();
+  mailbox_event_ =
+      make_event(base_.get(), mailbox_.fd(), EV_READ | EV_PERSIST, on_mailbox_event, this);
+  timer_event_ = make_event(base_.get(), -1, EV_PERSIST, on_timer_event, this);
+  if (mailbox_event_ == nullptr || timer_event_ == nullptr ||
+      event_add(mailbox_event_.get(), nullptr) != 0 ||
+      event_add(timer_event_.get(), &kTimerInterval) != 0) {
+    throw std::runtime_error("cannot create a worker's events");
+  }
+}
+
+Worker::~Worker() {
+  if (thread_.joinable()) {
+    ask_to_stop();
+    join();
+  }
+}
+
+void Worker::start() {
+  thread_ = std::thread([this] { run(); });
+  pthread_setname_np(thread_.native_handle(), ("larder-" + std::to_string(id_)).c_str());
+}
+
+void Worker::serve(Socket socket) {
+  mailbox_.post({Message::Kind::NewConnection, std::move(socket)});
+}
+
+void Worker::ask_to_stop() { mailbox_.post({Message::Kind::Stop, Socket()}); }
+
+void Worker::join() {
+  if (thread_.joinable()) thread_.join();
+}
+
+void Worker::list_connections(core::Seconds now, std::vector<ConnectionRow>& rows) {
+  core::MutexLock lock(list_mutex_);
+  for (const Connection* c = first_; c != nullptr; c = c->next_) {
+    const core::Seconds active = c->last_active();
+    rows.push_back({c->fd(), peer_address(c->fd()), local_address(c->fd()), c->state_name(),
+                    now > active ? now - active : 0});
+  }
+}
+
+void Worker::on_mailbox_event(int, short, void* self) { static_cast<Worker*>(self)->read_mail(); }
+
+void Worker::on_timer_event(int, short, void* self) {
+  static_cast<Worker*>(self)->close_idle_connections();
+}
+
+void Worker::run() {
+  bool more_upkeep = false;
+  while (!stopping_) {
+    resuming_.swap(resume_);  // what this pass puts off waits for the next one
+    const bool wait = resuming_.empty() && !more_upkeep;
+    event_base_loop(base_.get(), EVLOOP_ONCE | (wait ? 0 : EVLOOP_NONBLOCK));
+    resume_connections();
+    leave_turn();
+    closed_.clear();
+    more_upkeep = around_.cache.tend(id_, around_.clock.sample(), kTendMicroseconds);
+  }
+  close_all_connections();
+  closed_.clear();
+}
+
+void Worker::enter_turn() noexcept {
+  in_turn_ = true;
+  now_ = around_.clock.sample();
+  around_.cache.begin_turn(id_);
+  if (around_.flush.due(now_)) [[unlikely]]
+    around_.cache.flush(now_);
+}
+
+void Worker::leave_turn() noexcept {
+  if (!in_turn_) return;
+  in_turn_ = false;
+  around_.cache.end_turn(id_);
+}
+
+void Worker::read_mail() {
+  mailbox_.drain(mail_);
+  for (Message& message : mail_) {
+    if (message.kind == Message::Kind::NewConnection) adopt(std::move(message.socket));
+    if (message.kind == Message::Kind::Stop) stopping_ = true;
+  }
+  mail_.clear();
+}
+
+void Worker::adopt(Socket socket) {
+  now_ = around_.clock.sample();  // when the connection was last active
+  auto connection = std::make_unique<Connection>(*this, std::move(socket));
+  if (!connection->watch()) {
+    log(LogLevel::Warning, no_memory_site, "cannot watch a new connection; it is closed");
+    connection.reset();
+    around_.connection_closed();
+    return;
+  }
+  objects_.fetch_add(1, std::memory_order_relaxed);
+  core::MutexLock lock(list_mutex_);
+  Connection* added = connection.release();  // the list owns it until retire()
+  added->next_ = first_;
+  if (first_ != nullptr) first_->previous_ = added;
+  first_ = added;
+}
+
+void Worker::retire(Connection& connection) {
+  {
+    // Under the lock: nobody may look at a descriptor that is somebody else's already.
+    core::MutexLock lock(list_mutex_);
+    if (connection.previous_ != nullptr) {
+      connection.previous_->next_ = connection.next_;
+    } else {
+      first_ = connection.next_;
+    }
+    if (connection.next_ != nullptr) connection.next_->previous_ = connection.previous_;
+    connection.socket_.close();
+  }
+  std::replace(resume_.begin(), resume_.end(), &connection, static_cast<Connection*>(nullptr));
+  std::replace(resuming_.begin(), resuming_.end(), &connection, static_cast<Connection*>(nullptr));
+  closed_.emplace_back(&connection);
+  objects_.fetch_sub(1, std::memory_order_relaxed);
+  around_.connection_closed();
+}
+
+void Worker::resume_connections() {
+  for (size_t i = 0; i < resuming_.size(); ++i) {
+    if (resuming_[i] != nullptr) resuming_[i]->resume();
+  }
+  resuming_.clear();
+}
+
+void Worker::close_idle_connections() {
+  const auto limit = static_cast<core::Seconds>(around_.settings.idle_timeout_seconds);
+  const core::Seconds now = around_.clock.sample();
+  if (limit == 0 || now == last_idle_check_) return;
+  last_idle_check_ = now;
+  // Unix sockets are exempt, as in memcached: whoever uses them sits on this machine.
+  std::vector<Connection*> idle;
+  {
+    core::MutexLock lock(list_mutex_);
+    for (Connection* c = first_; c != nullptr; c = c->next_) {
+      if (c->is_tcp() && now > c->last_active() && now - c->last_active() > limit) {
+        idle.push_back(c);
+      }
+    }
+  }
+  for (Connection* c : idle) {
+    stats_.idle_kicks.add();
+    c->close();
+  }
+}
+
+void Worker::close_all_connections() {
+  read_mail();  // sockets that were handed over and never served
+  for (;;) {
+    Connection* connection;
+    {
+      core::MutexLock lock(list_mutex_);
+      connection = first_;
+    }
+    if (connection == nullptr) return;
+    connection->close();
+  }
+}
+
+}  // namespace larder::daemon

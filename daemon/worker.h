@@ -1,0 +1,152 @@
+// Worker: one thread, one event loop, its connections, and the upkeep of its shards.
+//
+// A pass of the event loop is a turn: it begins with the first callback that touches the cache and
+// ends when the pass does. Public members say which thread may call them; the rest is the worker's.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "core/cache.h"
+#include "core/mutex.h"
+#include "daemon/backlog.h"
+#include "daemon/batch.h"
+#include "daemon/clock.h"
+#include "daemon/connection.h"
+#include "daemon/event_ptr.h"
+#include "daemon/executor.h"
+#include "daemon/mailbox.h"
+#include "daemon/server_control.h"
+#include "daemon/settings.h"
+#include "daemon/stats.h"
+#include "daemon/stats_report.h"
+#include "proto/reply_buffer.h"
+
+namespace larder::daemon {
+
+// What a connection reads into; also the most input that it works on in one pass.
+constexpr size_t kWindowBytes = 64 * 1024;
+
+// A flush_all with a delay. Any thread; the workers look at it once per turn.
+class ScheduledFlush {
+ public:
+  void schedule(core::Seconds when) noexcept { when_.store(when, std::memory_order_relaxed); }
+  void cancel() noexcept { when_.store(0, std::memory_order_relaxed); }
+  // True for the one caller that has to flush.
+  bool due(core::Seconds now) noexcept {
+    core::Seconds when = when_.load(std::memory_order_relaxed);
+    if (when == 0 || now < when) [[likely]]
+      return false;
+    return when_.compare_exchange_strong(when, 0, std::memory_order_relaxed);
+  }
+
+ private:
+  std::atomic<core::Seconds> when_{0};  // 0: none. Publishes nothing else
+};
+
+// What all workers share, owned by the server and alive as long as they are.
+struct WorkerSurroundings {
+  const Settings& settings;
+  core::Cache& cache;
+  const Clock& clock;
+  ServerControl& control;
+  BufferBudget& budget;
+  ScheduledFlush& flush;
+  std::function<void()> connection_closed;  // called on the worker's thread
+};
+
+class Worker {
+ public:
+  // What the connection that is being served may use; clean between connections.
+  struct Lent {
+    std::array<char, kWindowBytes> window;
+    Batch batch;
+    proto::ReplyBuffer replies;
+    size_t sent_bytes = 0;  // of `replies`, while `blocked`
+    bool blocked = false;   // the socket took only part of `replies`
+    bool broken = false;    // the socket is gone
+  };
+
+  Worker(uint32_t id, const WorkerSurroundings& surroundings);
+  ~Worker();
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  // -- Any thread.
+  void start();
+  void serve(Socket socket);  // hands over an accepted socket
+  void ask_to_stop();         // closes all connections after the current pass
+  void join();
+
+  WorkerStats& stats() noexcept { return stats_; }
+  const WorkerStats& stats() const noexcept { return stats_; }
+  uint64_t connection_objects() const noexcept { return objects_.load(std::memory_order_relaxed); }
+  // Appends a row for each connection, for `stats conns`.
+  void list_connections(core::Seconds now, std::vector<ConnectionRow>& rows);
+
+  // -- The worker's thread: what its connections ask of it.
+  void begin_turn() noexcept {
+    if (!in_turn_) enter_turn();
+  }
+  core::Seconds now() const noexcept { return now_; }  // as sampled when the turn began
+  uint32_t id() const noexcept { return id_; }
+  const Settings& settings() const noexcept { return around_.settings; }
+  core::Cache& cache() noexcept { return around_.cache; }
+  BufferBudget& budget() noexcept { return around_.budget; }
+  Executor& executor() noexcept { return executor_; }
+  Lent& lent() noexcept { return lent_; }
+  event_base* base() noexcept { return base_.get(); }
+
+  // Calls Connection::resume in the next pass, which does not wait for events.
+  void resume_later(Connection& connection) { resume_.push_back(&connection); }
+  // Takes a closed connection out of the books; it is deleted when the pass ends.
+  void retire(Connection& connection);
+
+ private:
+  static void on_mailbox_event(int fd, short what, void* self);
+  static void on_timer_event(int fd, short what, void* self);
+
+  void run();
+  void enter_turn() noexcept;
+  void leave_turn() noexcept;
+  void read_mail();
+  void adopt(Socket socket);
+  void resume_connections();
+  void close_idle_connections();
+  void close_all_connections();
+
+  const uint32_t id_;
+  const WorkerSurroundings& around_;
+  EventBasePtr base_;
+  Mailbox mailbox_;
+  EventPtr mailbox_event_;
+  EventPtr timer_event_;
+  WorkerStats stats_;
+  Executor executor_;
+  Lent lent_;
+
+  core::Seconds now_ = core::kFirstSecond;
+  bool in_turn_ = false;
+  bool stopping_ = false;
+  core::Seconds last_idle_check_ = 0;
+  std::vector<Connection*> resume_;    // put off to the next pass, in order
+  std::vector<Connection*> resuming_;  // put off to this one; null where one was closed meanwhile
+  std::vector<std::unique_ptr<Connection>> closed_;  // until the pass ends
+  std::vector<Message> mail_;
+  std::atomic<uint64_t> objects_{0};  // a figure
+
+  // Changed by the worker only; others lock it to look (`stats conns`).
+  core::Mutex list_mutex_;
+  Connection* first_ GUARDED_BY(list_mutex_) = nullptr;
+
+  std::thread thread_;
+};
+
+}  // namespace larder::daemon

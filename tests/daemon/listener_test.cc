@@ -1,0 +1,204 @@
+#include "daemon/listener.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
+#include <cerrno>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+
+#include "tests/support/temp_folder.h"
+#include "tests/support/wire_client.h"
+
+using namespace larder::daemon;
+using larder::test::TempFolder;
+using larder::test::WireClient;
+
+namespace {
+
+Settings any_port(std::vector<std::string> listen) {
+  Settings settings;
+  settings.port = -1;
+  settings.listen = std::move(listen);
+  return settings;
+}
+
+// The sentence with which opening fails; empty if it does not.
+std::string refusal(const Settings& settings) {
+  try {
+    Listener::open_all(settings);
+  } catch (const std::runtime_error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+std::string refusal_of_address(const std::string& text) {
+  try {
+    parse_listen_address(text, 11211);
+  } catch (const std::runtime_error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+}  // namespace
+
+TEST_CASE("an -l is an address, with or without a port") {
+  struct Example {
+    const char* text;
+    const char* host;
+    int port;
+  };
+  for (const Example& e : std::initializer_list<Example>{{"127.0.0.1", "127.0.0.1", 11211},
+                                                         {"127.0.0.1:11300", "127.0.0.1", 11300},
+                                                         {"localhost:-1", "localhost", -1},
+                                                         {"[::1]:11300", "::1", 11300},
+                                                         {"[::1]", "::1", 11211},
+                                                         {"::1", "::1", 11211},
+                                                         {":11300", "", 11300}}) {
+    CAPTURE(e.text);
+    const ListenAddress address = parse_listen_address(e.text, 11211);
+    CHECK(address.host == e.host);
+    CHECK(address.port == e.port);
+  }
+}
+
+TEST_CASE("an -l that names no address is refused with a sentence that quotes it") {
+  CHECK(refusal_of_address("127.0.0.1:http") ==
+        "cannot listen on -l 127.0.0.1:http: 'http' is no port");
+  CHECK(refusal_of_address("127.0.0.1:99999") ==
+        "cannot listen on -l 127.0.0.1:99999: '99999' is no port");
+  CHECK(refusal_of_address("[::1:11211") ==
+        "cannot listen on -l [::1:11211: a '[' without its ']'");
+  CHECK(refusal_of_address("[::1]11211") ==
+        "cannot listen on -l [::1]11211: expected a port after ']'");
+}
+
+TEST_CASE("port -1 takes any free port, another one for each address") {
+  const auto listeners = Listener::open_all(any_port({"127.0.0.1", "127.0.0.1"}));
+  REQUIRE(listeners.size() == 2);
+  CHECK(listeners[0].port() > 0);
+  CHECK(listeners[1].port() > 0);
+  CHECK(listeners[0].port() != listeners[1].port());
+  CHECK(listeners[0].address() == "tcp:127.0.0.1:" + std::to_string(listeners[0].port()));
+}
+
+TEST_CASE("a name is resolved and v6 is v6 only") {
+  const auto listeners = Listener::open_all(any_port({"localhost"}));
+  REQUIRE_FALSE(listeners.empty());
+  for (const Listener& listener : listeners) {
+    const std::string start = listener.is_v6() ? "tcp6:[::1]:" : "tcp:127.0.0.1:";
+    CHECK(listener.address() == start + std::to_string(listener.port()));
+  }
+}
+
+TEST_CASE("a port in use is refused with a sentence that names it") {
+  const auto taken = Listener::open_all(any_port({"127.0.0.1"}));
+  const std::string port = std::to_string(taken[0].port());
+  Settings settings;
+  settings.port = taken[0].port();
+  settings.listen = {"127.0.0.1"};
+  CHECK(refusal(settings) == "cannot listen on -l 127.0.0.1 (-p " + port + "): the port is in use");
+  settings.listen.clear();
+  CHECK(refusal(settings) == "cannot listen on -p " + port + ": the port is in use");
+}
+
+TEST_CASE("an address that is not ours is refused") {
+  CHECK(refusal(any_port({"192.0.2.1"})) ==
+        "cannot listen on -l 192.0.2.1 (-p -1): this machine does not have that address");
+  CHECK(refusal(any_port({"no.such.name.invalid"}))
+            .find("cannot listen on -l no.such.name.invalid") == 0);
+}
+
+TEST_CASE("port 0 turns TCP off, and so does -s without -p") {
+  Settings settings;
+  settings.port = 0;
+  CHECK(Listener::open_all(settings).empty());
+
+  TempFolder folder;
+  settings.port = 11211;
+  settings.unix_socket = folder.file("socket");
+  const auto listeners = Listener::open_all(settings);
+  REQUIRE(listeners.size() == 1);
+  CHECK_FALSE(listeners[0].is_tcp());
+  CHECK(listeners[0].address() == "unix:" + settings.unix_socket);
+}
+
+TEST_CASE("-s with -p opens both") {
+  TempFolder folder;
+  Settings settings = any_port({"127.0.0.1"});
+  settings.port_given = true;
+  settings.unix_socket = folder.file("socket");
+  CHECK(Listener::open_all(settings).size() == 2);
+}
+
+TEST_CASE("the unix socket has the mode that -a asks for and goes with its listener") {
+  TempFolder folder;
+  Settings settings;
+  settings.unix_socket = folder.file("socket");
+  settings.unix_mode = 0660;
+  struct stat file {};
+  {
+    const auto listeners = Listener::open_all(settings);
+    REQUIRE(lstat(settings.unix_socket.c_str(), &file) == 0);
+    CHECK((file.st_mode & 0777) == 0660);
+  }
+  CHECK(lstat(settings.unix_socket.c_str(), &file) == -1);
+}
+
+TEST_CASE("a socket file that a killed server left is replaced, one in use is not") {
+  TempFolder folder;
+  Settings settings;
+  settings.unix_socket = folder.file("socket");
+  {
+    // A listener that dies without cleaning up: the file stays, nobody answers.
+    auto listeners = Listener::open_all(settings);
+    REQUIRE(link(settings.unix_socket.c_str(), folder.file("kept").c_str()) == 0);
+  }
+  REQUIRE(rename(folder.file("kept").c_str(), settings.unix_socket.c_str()) == 0);
+  const auto listeners = Listener::open_all(settings);
+  REQUIRE(listeners.size() == 1);
+  WireClient::over_unix(settings.unix_socket);  // throws if it does not work
+  CHECK(refusal(settings) ==
+        "cannot listen on -s " + settings.unix_socket + ": another server answers there");
+  WireClient::over_unix(settings.unix_socket);
+}
+
+TEST_CASE("a file that is no socket is not replaced") {
+  TempFolder folder;
+  Settings settings;
+  settings.unix_socket = folder.file("precious");
+  std::ofstream(settings.unix_socket) << "data";
+  CHECK(refusal(settings) ==
+        "cannot listen on -s " + settings.unix_socket + ": a file that is no socket is in the way");
+  settings.unix_socket = folder.file(std::string(200, 'x'));
+  CHECK(refusal(settings).find("the path is longer than 107 bytes") != std::string::npos);
+}
+
+TEST_CASE("accept gives an empty socket when nobody waits") {
+  auto listeners = Listener::open_all(any_port({"127.0.0.1"}));
+  CHECK_FALSE(listeners[0].accept());
+  CHECK(errno == EAGAIN);
+  const WireClient client = WireClient::over_tcp(listeners[0].port());
+  const Socket accepted = listeners[0].accept();
+  REQUIRE(accepted);
+  CHECK(local_address(accepted.fd()) == listeners[0].address());
+  CHECK(peer_address(accepted.fd()) == local_address(client.fd()));
+}
+
+TEST_CASE("the port file lists what was found") {
+  TempFolder folder;
+  const std::string name = folder.file("ports");
+  const auto listeners = Listener::open_all(any_port({"127.0.0.1", "127.0.0.1"}));
+  setenv("MEMCACHED_PORT_FILENAME", name.c_str(), 1);
+  write_port_file(listeners);
+  unsetenv("MEMCACHED_PORT_FILENAME");
+  std::ifstream file(name);
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  CHECK(text == "TCP INET: " + std::to_string(listeners[0].port()) +
+                    "\nTCP INET: " + std::to_string(listeners[1].port()) + "\n");
+  CHECK(access((name + ".lck").c_str(), F_OK) == -1);
+}

@@ -1,0 +1,411 @@
+#include "daemon/settings.h"
+
+#include <catch2/catch.hpp>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "core/item.h"
+
+namespace larder::daemon {
+namespace {
+
+constexpr uint64_t kMachineBytes = uint64_t{16} << 30;
+
+CommandLine parse_as(const std::string& program, const std::vector<std::string>& words) {
+  std::vector<const char*> argv = {program.c_str()};
+  for (const std::string& word : words) argv.push_back(word.c_str());
+  return parse_command_line(static_cast<int>(argv.size()), argv.data(), kMachineBytes);
+}
+
+Settings parse(const std::vector<std::string>& words) {
+  const CommandLine line = parse_as("larderd", words);
+  REQUIRE_FALSE(line.print);
+  return line.settings;
+}
+
+struct Refusal {
+  int exit_code;
+  std::string sentence;
+};
+
+Refusal refusal(const std::vector<std::string>& words) {
+  try {
+    parse_as("larderd", words);
+  } catch (const SettingsError& error) {
+    return {error.exit_code, error.what()};
+  }
+  return {0, "accepted"};
+}
+
+TEST_CASE("without options everything has memcached's default") {
+  const Settings s = parse({});
+  CHECK(s.port == 11211);
+  CHECK_FALSE(s.port_given);
+  CHECK(s.listen.empty());
+  CHECK(s.unix_socket.empty());
+  CHECK(s.unix_mode == 0700);
+  CHECK(s.backlog == 1024);
+  CHECK(s.max_connections == 1024);
+  CHECK(s.maxconns_fast);
+  CHECK(s.idle_timeout_seconds == 0);
+  CHECK(s.protocol == Settings::Protocol::Auto);
+  CHECK(s.threads == 4);
+  CHECK(s.requests_per_event == 20);
+  CHECK(s.memory_bytes == uint64_t{64} << 20);
+  CHECK(s.item_size_max == 1u << 20);
+  CHECK(s.evict);
+  CHECK(s.cas);
+  CHECK(s.allow_flush);
+  CHECK_FALSE(s.allow_shutdown);
+  CHECK_FALSE(s.daemonize);
+  CHECK_FALSE(s.lock_memory);
+  CHECK_FALSE(s.large_pages);
+  CHECK_FALSE(s.core_dumps);
+  CHECK_FALSE(s.track_sizes);
+  CHECK(s.verbosity == 0);
+  CHECK(s.stats_prefix == ":");
+  CHECK(s.accepted.lru_crawler);
+  CHECK(s.accepted.lru_maintainer);
+  CHECK(s.accepted.slab_reassign);
+  CHECK(s.without_effect.empty());
+}
+
+TEST_CASE("every option is understood by its letter and by its name") {
+  struct Row {
+    std::vector<std::string> letter;
+    std::vector<std::string> name;
+    bool (*holds)(const Settings&);
+  };
+  const std::vector<Row> rows = {
+      {{"-p", "5"}, {"--port=5"}, [](const Settings& s) { return s.port == 5 && s.port_given; }},
+      {{"-p", "-1"}, {"--port", "-1"}, [](const Settings& s) { return s.port == -1; }},
+      {{"-p0"}, {"--port=0"}, [](const Settings& s) { return s.port == 0; }},
+      {{"-s", "/tmp/x"},
+       {"--unix-socket=/tmp/x"},
+       [](const Settings& s) { return s.unix_socket == "/tmp/x"; }},
+      {{"-a", "0770"}, {"--unix-mask=770"}, [](const Settings& s) { return s.unix_mode == 0770; }},
+      {{"-A"}, {"--enable-shutdown"}, [](const Settings& s) { return s.allow_shutdown; }},
+      {{"-l", "127.0.0.1"},
+       {"--listen=127.0.0.1"},
+       [](const Settings& s) { return s.listen == std::vector<std::string>{"127.0.0.1"}; }},
+      {{"-d"}, {"--daemon"}, [](const Settings& s) { return s.daemonize; }},
+      {{"-r"}, {"--enable-coredumps"}, [](const Settings& s) { return s.core_dumps; }},
+      {{"-u", "nobody"}, {"--user=nobody"}, [](const Settings& s) { return s.user == "nobody"; }},
+      {{"-m", "128"},
+       {"--memory-limit=128"},
+       [](const Settings& s) { return s.memory_bytes == uint64_t{128} << 20; }},
+      {{"-M"}, {"--disable-evictions"}, [](const Settings& s) { return !s.evict; }},
+      {{"-c", "9"}, {"--conn-limit=9"}, [](const Settings& s) { return s.max_connections == 9; }},
+      {{"-k"}, {"--lock-memory"}, [](const Settings& s) { return s.lock_memory; }},
+      {{"-v"}, {"--verbose"}, [](const Settings& s) { return s.verbosity == 1; }},
+      {{"-vv"}, {"-v", "--verbose"}, [](const Settings& s) { return s.verbosity == 2; }},
+      {{"-vvv"}, {"-vv", "-v"}, [](const Settings& s) { return s.verbosity == 3; }},
+      {{"-P", "/x/pid"},
+       {"--pidfile=/x/pid"},
+       [](const Settings& s) { return s.pid_file == "/x/pid"; }},
+      {{"-f", "1.25"},
+       {"--slab-growth-factor=1.25"},
+       [](const Settings& s) { return s.growth_factor == 1.25 && s.growth_factor_given; }},
+      {{"-f", "1.001"},
+       {"--slab-growth-factor=1.03"},
+       [](const Settings& s) { return s.growth_factor == 1.03; }},
+      {{"-n", "48"},
+       {"--slab-min-size=48"},
+       [](const Settings& s) { return s.min_item_bytes == 48; }},
+      {{"-L"}, {"--enable-largepages"}, [](const Settings& s) { return s.large_pages; }},
+      {{"-D", "."}, {"-D", ".:"}, [](const Settings& s) { return s.stats_prefix == "."; }},
+      {{"-t", "2"}, {"--threads=2"}, [](const Settings& s) { return s.threads == 2; }},
+      {{"-R", "7"},
+       {"--max-reqs-per-event=7"},
+       [](const Settings& s) { return s.requests_per_event == 7; }},
+      {{"-C"}, {"--disable-cas"}, [](const Settings& s) { return !s.cas; }},
+      {{"-b", "8675"},
+       {"--listen-backlog=8675"},
+       [](const Settings& s) { return s.backlog == 8675; }},
+      {{"-B", "auto"},
+       {"--protocol=auto"},
+       [](const Settings& s) { return s.protocol == Settings::Protocol::Auto; }},
+      {{"-B", "ascii"},
+       {"--protocol=ascii"},
+       [](const Settings& s) { return s.protocol == Settings::Protocol::Ascii; }},
+      {{"-B", "binary"},
+       {"--protocol=binary"},
+       [](const Settings& s) { return s.protocol == Settings::Protocol::Binary; }},
+      {{"-I", "2048"},
+       {"--max-item-size=2k"},
+       [](const Settings& s) { return s.item_size_max == 2048; }},
+      {{"-I", "2M"}, {"-I", "2m"}, [](const Settings& s) { return s.item_size_max == 2u << 20; }},
+      {{"-m", "2048", "-I", "1g"},
+       {"-m", "2048", "-I", "1024m"},
+       [](const Settings& s) { return s.item_size_max == 1u << 30; }},
+      {{"-F"}, {"--disable-flush-all"}, [](const Settings& s) { return !s.allow_flush; }},
+      {{"-U", "0"}, {"--udp-port=0"}, [](const Settings& s) { return s.port == 11211; }},
+      {{"-o", "idle_timeout=5"},
+       {"--extended=idle_timeout=5"},
+       [](const Settings& s) { return s.idle_timeout_seconds == 5; }},
+  };
+  for (const Row& row : rows) {
+    INFO(row.letter[0] << " and " << row.name[0]);
+    CHECK(row.holds(parse(row.letter)));
+    CHECK(row.holds(parse(row.name)));
+    CHECK_FALSE((row.holds(parse({})) && row.letter[0] != "-B" && row.letter[0] != "-U"));
+  }
+}
+
+TEST_CASE("addresses may be many, in one -l or in several, each once") {
+  CHECK(parse({"-l", "127.0.0.1,[::1]:22", "-l", "[::1]", "-l", "127.0.0.1"}).listen ==
+        std::vector<std::string>{"127.0.0.1", "[::1]:22", "[::1]"});
+}
+
+TEST_CASE("an option given again counts as given last") {
+  CHECK(parse({"-t", "2", "-t", "3"}).threads == 3);
+  CHECK(parse({"-B", "binary", "-B", "ascii"}).protocol == Settings::Protocol::Ascii);
+}
+
+TEST_CASE("flags may stand together and values directly behind their letter") {
+  const Settings s = parse({"-vMk", "-m128", "-t2"});
+  CHECK(s.verbosity == 1);
+  CHECK_FALSE(s.evict);
+  CHECK(s.lock_memory);
+  CHECK(s.memory_bytes == uint64_t{128} << 20);
+  CHECK(s.threads == 2);
+}
+
+TEST_CASE("-o takes a list, also with an empty end, also several times") {
+  const Settings s = parse({"-o", "no_maxconns_fast,idle_timeout=9,", "-o", "track_sizes", "-o",
+                            "relaxed_privileges,read_buf_mem_limit=3"});
+  CHECK_FALSE(s.maxconns_fast);
+  CHECK(s.idle_timeout_seconds == 9);
+  CHECK(s.track_sizes);
+  CHECK(s.relaxed_privileges);
+  CHECK(s.buffer_limit_bytes == 3u << 20);
+  CHECK(s.without_effect.empty());
+  CHECK(parse({"-o", "no_maxconns_fast,maxconns_fast"}).maxconns_fast);
+  CHECK(parse({"-o", "read_buf_mem_limit=0"}).buffer_limit_bytes == Settings{}.buffer_limit_bytes);
+}
+
+TEST_CASE(
+    "options for memcached's engine are checked, kept for stats, and noted as without effect") {
+  const Settings s = parse(
+      {"-o",
+       "modern,hashpower=20,no_hashexpand,hash_algorithm=murmur3,slab_reassign,slab_automove=2,"
+       "slab_automove_ratio=0.5,slab_automove_window=30,slab_automove_freeratio=0.02,"
+       "slab_chunk_max=16,slab_sizes=100-200-300,no_chunked_items,tail_repair_time=11,"
+       "no_lru_crawler,lru_crawler_sleep=5,lru_crawler_tocrawl=6,hot_lru_pct=10,warm_lru_pct=70,"
+       "hot_max_factor=0.3,warm_max_factor=3,temporary_ttl=9,watcher_logbuf_size=8,"
+       "worker_logbuf_size=16,inline_ascii_resp,no_inline_ascii_resp,resp_obj_mem_limit=5"});
+  CHECK(s.without_effect.size() == 26);
+  CHECK(s.without_effect.front() == "modern");
+  CHECK(s.without_effect[1] == "hashpower=20");
+  const Settings::Accepted& a = s.accepted;
+  CHECK(a.hashpower_init == 20);
+  CHECK(a.slab_automove == 2);
+  CHECK(a.slab_automove_ratio == 0.5);
+  CHECK(a.slab_automove_window == 30);
+  CHECK(a.slab_chunk_max_bytes == 16384);
+  CHECK_FALSE(a.lru_crawler);
+  CHECK(a.lru_crawler_sleep_us == 5);
+  CHECK(a.lru_crawler_tocrawl == 6);
+  CHECK(a.hot_lru_pct == 10);
+  CHECK(a.warm_lru_pct == 70);
+  CHECK(a.temp_lru);
+  CHECK(a.temporary_ttl == 9);
+  CHECK(a.tail_repair_time == 11);
+  CHECK(a.watcher_logbuf_bytes == 8192);
+  CHECK(a.worker_logbuf_bytes == 16384);
+
+  CHECK(parse({"-o", "slab_automove"}).accepted.slab_automove == 1);
+  CHECK(parse({"-o", "no_slab_automove"}).accepted.slab_automove == 0);
+  CHECK_FALSE(parse({"-o", "no_slab_reassign"}).accepted.slab_reassign);
+  const Settings flat = parse({"-o", "no_lru_maintainer"});
+  CHECK_FALSE(flat.accepted.lru_maintainer);
+  CHECK_FALSE(flat.accepted.lru_segmented);
+  CHECK(parse({"-o", "no_lru_maintainer,lru_maintainer"}).accepted.lru_segmented);
+
+  const Settings old = parse({"-o", "no_modern"});
+  CHECK_FALSE(old.maxconns_fast);
+  CHECK_FALSE(old.accepted.lru_maintainer);
+  CHECK_FALSE(old.accepted.slab_reassign);
+  CHECK(old.without_effect.empty());
+}
+
+TEST_CASE("what is wrong is said in one sentence that names option and value") {
+  struct Row {
+    std::vector<std::string> words;
+    int exit_code;
+    std::string sentence;
+  };
+  const std::vector<Row> rows = {
+      {{"-q"}, 1, "unknown option '-q'"},
+      {{"--foo"}, 1, "unknown option '--foo'"},
+      {{"--foo=3"}, 1, "unknown option '--foo=3'"},
+      {{"-S"}, 1, "unknown option '-S'"},
+      {{"extra"}, 1, "unexpected argument 'extra'"},
+      {{"-t"}, 1, "option --threads: a value is missing"},
+      {{"-t", "0"}, 1, "option -t: '0' is not a number from 1 to 256"},
+      {{"-t", "-1"}, 1, "option -t: '-1' is not a number from 1 to 256"},
+      {{"-t", "4x"}, 1, "option -t: '4x' is not a number from 1 to 256"},
+      {{"-t", ""}, 1, "option -t: '' is not a number from 1 to 256"},
+      {{"-c", "0"}, 1, "option -c: '0' is not a number of 1 or more"},
+      {{"-c", "-1"}, 1, "option -c: '-1' is not a number of 1 or more"},
+      {{"-c", "99999999999"}, 1, "option -c: '99999999999' is not a number of 1 or more"},
+      {{"-R", "0"}, 1, "option -R: '0' is not a number of 1 or more"},
+      {{"-b", "many"}, 1, "option -b: 'many' is not a number of 1 or more"},
+      {{"-n", "0"}, 1, "option -n: '0' is not a number of 1 or more"},
+      {{"-f", "1"}, 1, "option -f: '1' is not above 1"},
+      {{"-f", "x"}, 1, "option -f: 'x' is not a number"},
+      {{"-f", "nan"}, 1, "option -f: 'nan' is not a number"},
+      {{"-f", "inf"}, 1, "option -f: 'inf' is not a number"},
+      {{"-p", "65536"}, 64, "option -p: '65536' is not a number from -1 to 65535"},
+      {{"-p", "http"}, 64, "option -p: 'http' is not a number from -1 to 65535"},
+      {{"-a", "888"}, 64, "option -a: '888' is not an octal number up to 777"},
+      {{"-a", "1777"}, 64, "option -a: '1777' is not an octal number up to 777"},
+      {{"-B", "http"}, 64, "option -B: 'http' is not auto, ascii or binary"},
+      {{"-U", "11211"}, 64, "option -U: UDP is not supported, '11211' was asked for (0 is off)"},
+      {{"-D", ""}, 1, "option -D: '' is not a character"},
+      {{"-l", ""}, 1, "option -l: '' is not a list of addresses"},
+      {{"-l", "127.0.0.1,"}, 1, "option -l: '127.0.0.1,' is not a list of addresses"},
+      {{"-l", "notls:127.0.0.1"},
+       1,
+       "option -l: 'notls:127.0.0.1' is not an address (one protocol, no tags and no TLS per "
+       "listener)"},
+      {{"-m", "0"}, 64, "option -m: '0' is not a number from 1 to 1048576"},
+      {{"-m", "lots"}, 64, "option -m: 'lots' is not a number from 1 to 1048576"},
+      {{"-m", "20000"}, 64, "option -m: 20000 MiB are more than this machine's 16384 MiB"},
+      {{"-I", "1000"},
+       64,
+       "option -I: '1000' is not a size from 1k to 1g (bytes, or with k, m or g behind)"},
+      {{"-I", "m"},
+       64,
+       "option -I: 'm' is not a size from 1k to 1g (bytes, or with k, m or g behind)"},
+      {{"-I", ""},
+       64,
+       "option -I: '' is not a size from 1k to 1g (bytes, or with k, m or g behind)"},
+      {{"-I", "2g"},
+       64,
+       "option -I: '2g' is not a size from 1k to 1g (bytes, or with k, m or g behind)"},
+      {{"-I", "99999999999999999999g"},
+       64,
+       "option -I: '99999999999999999999g' is not a size from 1k to 1g (bytes, or with k, m or g "
+       "behind)"},
+      {{"-I", "33m"}, 64, "option -I: 34603008 bytes are more than half of -m 64"},
+      {{"-o", "foo"}, 1, "option -o: 'foo' is not known"},
+      {{"-o", "foo=bar"}, 1, "option -o: 'foo=bar' is not known"},
+      {{"-o", "modern,,modern"}, 1, "option -o: '' is not known"},
+      {{"-o", "ext_path=/x:1g"}, 1, "option -o: 'ext_path=/x:1g' is not known"},
+      {{"-o", "idle_timeout"}, 1, "option -o idle_timeout: a value is missing"},
+      {{"-o", "idle_timeout=soon"},
+       1,
+       "option -o idle_timeout: 'soon' is not a number of 0 or more"},
+      {{"-o", "hashpower"}, 1, "option -o hashpower: a value is missing"},
+      {{"-o", "hashpower=11"}, 1, "option -o hashpower: '11' is not a number from 12 to 32"},
+      {{"-o", "hash_algorithm=md5"},
+       1,
+       "option -o hash_algorithm: 'md5' is not jenkins, murmur3 or xxh3"},
+      {{"-o", "slab_automove=3"}, 1, "option -o slab_automove: '3' is not a number from 0 to 2"},
+      {{"-o", "slab_automove_ratio=1.5"},
+       1,
+       "option -o slab_automove_ratio: '1.5' is not above 0 and at most 1"},
+      {{"-o", "slab_automove_window=2"},
+       1,
+       "option -o slab_automove_window: '2' is not a number from 3 to 1800"},
+      {{"-o", "slab_chunk_max=1025"},
+       1,
+       "option -o slab_chunk_max: '1025' is not a number from 1 to 1024"},
+      {{"-o", "slab_sizes=200-100"},
+       1,
+       "option -o slab_sizes: '200-100' is not a list of growing sizes"},
+      {{"-o", "tail_repair_time=9"},
+       1,
+       "option -o tail_repair_time: '9' is not a number of 10 or more"},
+      {{"-o", "lru_crawler_sleep=1000001"},
+       1,
+       "option -o lru_crawler_sleep: '1000001' is not a number from 0 to 1000000"},
+      {{"-o", "hot_lru_pct=80"}, 1, "option -o hot_lru_pct: '80' is not a number from 1 to 79"},
+      {{"-o", "hot_max_factor=0"}, 1, "option -o hot_max_factor: '0' is not above 0"},
+      {{"-o", "warm_max_factor=-1"}, 1, "option -o warm_max_factor: '-1' is not above 0"},
+      {{"-o", "hot_lru_pct=41"},
+       64,
+       "option -o: hot_lru_pct and warm_lru_pct are more than 80 together"},
+      {{"-o", "temporary_ttl=9,no_lru_maintainer"},
+       64,
+       "option -o: temporary_ttl needs lru_maintainer"},
+  };
+  for (const Row& row : rows) {
+    const Refusal got = refusal(row.words);
+    INFO("words: " << row.words[0] << " " << (row.words.size() > 1 ? row.words[1] : ""));
+    CHECK(got.sentence == row.sentence);
+    CHECK(got.exit_code == row.exit_code);
+  }
+}
+
+TEST_CASE("-V names memcached's version to whoever calls the program memcached") {
+  CHECK(parse_as("memcached", {"-V"}).print == "memcached 1.6.45\n");
+  CHECK(parse_as("/usr/bin/memcached", {"--version"}).print == "memcached 1.6.45\n");
+  CHECK(parse_as("./memcached-debug", {"-V"}).print == "memcached 1.6.45\n");
+  const std::string ours = *parse_as("/usr/sbin/larderd", {"-V"}).print;
+  CHECK(ours == "larderd " LARDER_VERSION " (speaks as memcached 1.6.45)\n");
+}
+
+TEST_CASE("-h and -i win over what else is on the line, as far as it can be read") {
+  CHECK(parse_as("larderd", {"-h", "-t", "0"}).print);
+  CHECK(parse_as("larderd", {"-i"}).print->find("BSD 3-Clause") != std::string::npos);
+}
+
+TEST_CASE("the help names every option, its default, and nothing that is not there") {
+  const std::string help = *parse_as("larderd", {"-h"}).print;
+  for (const char* option :
+       {"-p,", "-s,", "-a,", "-A,", "-l,", "-d,", "-r,", "-u,", "-m,", "-M,",
+        "-c,", "-k,", "-v,", "-P,", "-f,", "-n,", "-L,", "-D ", "-t,", "-R,",
+        "-C,", "-b,", "-B,", "-I,", "-F,", "-U,", "-o,", "-h,", "-i,", "-V,"}) {
+    INFO(option);
+    CHECK(help.find(std::string("\n") + option) != std::string::npos);
+  }
+  // Upstream's tests ask the help what there is.
+  for (const char* word : {"sasl", "SASL", "ext_path", "proxy_config", "enable-ssl",
+                           "no_drop_privileges", "\n-Y", "\n-e", "\n-S", "\n-Z", "\n-X", "\n-W"}) {
+    INFO(word);
+    CHECK(help.find(word) == std::string::npos);
+  }
+  CHECK(help.find("unix-socket") != std::string::npos);
+
+  const Settings s;
+  std::string flat;  // as one line, so that it does not matter where it is broken
+  std::istringstream words(help);
+  for (std::string word; words >> word;) flat += word + " ";
+  const auto has = [&](const std::string& text) { return flat.find(text) != std::string::npos; };
+  CHECK(has("any that is free (default: " + std::to_string(s.port) + ")"));
+  CHECK(has("in MiB (default: " + std::to_string(s.memory_bytes >> 20) + ")"));
+  CHECK(has("connections at a time (default: " + std::to_string(s.max_connections) + ")"));
+  CHECK(has("worker threads (default: " + std::to_string(s.threads) + ")"));
+  CHECK(has("others get their turn (default: " + std::to_string(s.requests_per_event) + ")"));
+  CHECK(has("listening sockets (default: " + std::to_string(s.backlog) + ")"));
+  CHECK(has("of all connections (default: " + std::to_string(s.buffer_limit_bytes >> 20) + ")"));
+  CHECK(has("1.03 at least (default: 1.08)"));
+  CHECK(s.growth_factor == 1.08);
+  CHECK(has("in the smallest chunk (default: " +
+            std::to_string(cache_config(s).min_chunk_bytes - core::Item::kHeaderBytes) + ")"));
+}
+
+TEST_CASE("the engine is set up as the settings say") {
+  const core::CacheConfig plain = cache_config(Settings{});
+  CHECK(plain.memory_bytes == size_t{64} << 20);
+  CHECK(plain.workers == 4);
+  CHECK(plain.growth_factor == 1.08);
+  CHECK(plain.min_chunk_bytes == core::CacheConfig{}.min_chunk_bytes);
+  CHECK(plain.evict);
+  CHECK(plain.cas);
+  const core::CacheConfig other = cache_config(
+      parse({"-m", "128", "-I", "2m", "-t", "2", "-f", "1.25", "-n", "48", "-M", "-C"}));
+  CHECK(other.memory_bytes == size_t{128} << 20);
+  CHECK(other.item_size_max == 2u << 20);
+  CHECK(other.workers == 2);
+  CHECK(other.growth_factor == 1.25);
+  CHECK(other.min_chunk_bytes == 48 + core::Item::kHeaderBytes);
+  CHECK_FALSE(other.evict);
+  CHECK_FALSE(other.cas);
+}
+
+}  // namespace
+}  // namespace larder::daemon

@@ -1,0 +1,92 @@
+// Stores when memory is full.
+#include <atomic>
+#include <catch2/catch.hpp>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "tests/support/temp_server.h"
+#include "tests/support/wire_client.h"
+
+using larder::daemon::Settings;
+using larder::test::loopback_settings;
+using larder::test::TempServer;
+using larder::test::WireClient;
+
+namespace {
+
+// Stores `total_bytes` of values of up to `longest` bytes in pipelines of `depth`; how many replies
+// were not STORED.
+int count_failures(TempServer& server, unsigned seed, size_t total_bytes, size_t longest,
+                   int depth) {
+  WireClient client = server.connect();
+  std::mt19937 random(seed);
+  const std::string text(longest, 'v');
+  int failures = 0;
+  for (size_t sent = 0; sent < total_bytes;) {
+    std::string request;
+    for (int i = 0; i < depth; ++i) {
+      const size_t bytes = random() % longest;
+      request += "set key" + std::to_string(random()) + " 0 0 " + std::to_string(bytes) + "\r\n";
+      request.append(text, 0, bytes);
+      request += "\r\n";
+      sent += bytes;
+    }
+    client.send(request);
+    for (int i = 0; i < depth; ++i) {
+      if (client.receive_line() != "STORED\r\n") ++failures;
+    }
+  }
+  return failures;
+}
+
+int count_failures_of_four(TempServer& server, size_t bytes_each, size_t longest, int depth) {
+  std::atomic<int> failures{0};
+  std::vector<std::thread> threads;
+  for (unsigned t = 0; t < 4; ++t) {
+    threads.emplace_back(
+        [&, t] { failures += count_failures(server, t + 1, bytes_each, longest, depth); });
+  }
+  for (std::thread& thread : threads) thread.join();
+  return failures;
+}
+
+}  // namespace
+
+TEST_CASE("no set fails while memory fills up and turns over, whatever the values' lengths") {
+  Settings settings = loopback_settings();
+  settings.memory_bytes = 64ull << 20;
+  settings.threads = 4;
+  TempServer server(settings);
+  CHECK(count_failures_of_four(server, 32 << 20, 300, 200) == 0);
+  CHECK(count_failures_of_four(server, 64 << 20, 20'000, 50) == 0);
+  CHECK(count_failures_of_four(server, 128 << 20, 900'000, 4) == 0);
+  CHECK(count_failures_of_four(server, 32 << 20, 300, 200) == 0);
+  CHECK(std::stoull(server.stat("evictions")) > 0);
+  CHECK(std::stoull(server.stat("bytes")) <= 64u << 20);
+}
+
+TEST_CASE("one worker alone turns memory over within its own pipeline") {
+  Settings settings = loopback_settings();
+  settings.memory_bytes = 64ull << 20;
+  settings.threads = 1;
+  TempServer server(settings);
+  CHECK(count_failures(server, 1, 256 << 20, 200'000, 1'000) == 0);
+}
+
+TEST_CASE("with -M a full cache refuses, and goes on serving") {
+  Settings settings = loopback_settings();
+  settings.memory_bytes = 64ull << 20;
+  settings.evict = false;
+  TempServer server(settings);
+  WireClient client = server.connect();
+  const std::string value(100'000, 'v');
+  std::string last;
+  for (int i = 0; i < 1'000 && last != "SERVER_ERROR out of memory storing object"; ++i) {
+    last = client.ask_line("set k" + std::to_string(i) + " 0 0 100000\r\n" + value);
+  }
+  CHECK(last == "SERVER_ERROR out of memory storing object");
+  CHECK(client.answers("mg k0\r\n", "HD\r\n"));
+  CHECK(client.answers("delete k0\r\nset k0 0 0 1\r\n1\r\n", "DELETED\r\nSTORED\r\n"));
+}

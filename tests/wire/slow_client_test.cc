@@ -1,0 +1,210 @@
+// Clients that do not read, or slowly, and values too long for one send.
+#include <catch2/catch.hpp>
+#include <string>
+
+#include "tests/support/temp_server.h"
+#include "tests/support/wire_client.h"
+
+using larder::daemon::Settings;
+using larder::test::eventually;
+using larder::test::loopback_settings;
+using larder::test::TempServer;
+using larder::test::WireClient;
+
+namespace {
+
+std::string pattern(size_t bytes, size_t seed) {
+  std::string text(bytes, 0);
+  for (size_t i = 0; i < bytes; ++i)
+    text[i] = static_cast<char>('a' + (i * 31 + seed + i / 977) % 26);
+  return text;
+}
+
+void store(WireClient& client, const std::string& key, const std::string& value) {
+  client.send("set " + key + " 0 0 " + std::to_string(value.size()) + "\r\n");
+  client.send(value);
+  client.send("\r\n");
+  REQUIRE(client.receive_line() == "STORED\r\n");
+}
+
+std::string value_line(const std::string& key, const std::string& value) {
+  return "VALUE " + key + " 0 " + std::to_string(value.size()) + "\r\n";
+}
+
+}  // namespace
+
+TEST_CASE("a client that never reads is bounded, and disturbs nobody") {
+  Settings settings = loopback_settings();
+  settings.buffer_limit_bytes = 8 << 20;
+  settings.threads = 1;
+  TempServer server(settings);
+  WireClient writer = server.connect();
+  const std::string value = pattern(1'000, 1);
+  store(writer, "k", value);
+
+  // Asks for 100 MB and takes nothing.
+  WireClient silent = WireClient::over_tcp_with_small_buffer(server.port(), 4096);
+  std::string request;
+  for (int i = 0; i < 100'000; ++i) request += "get k\r\n";
+  size_t sent = 0;
+  REQUIRE(eventually([&] {
+    sent += silent.send_some(std::string_view(request).substr(sent));
+    return server.server().buffered_bytes() > 0;
+  }));
+  for (int i = 0; i < 1'000; ++i) {
+    REQUIRE(
+        writer.ask("get k\r\n", value_line("k", value).size() + value.size() + 7).substr(0, 5) ==
+        "VALUE");
+  }
+  sent += silent.send_some(std::string_view(request).substr(sent));
+  CHECK(server.server().buffered_bytes() < 4u << 20);
+
+  // Now it reads after all: everything comes, in order.
+  size_t replies = 0;
+  while (replies < 100'000) {
+    sent += silent.send_some(std::string_view(request).substr(sent));
+    REQUIRE(silent.receive_line() == value_line("k", value));
+    REQUIRE(silent.receive(value.size() + 7) == value + "\r\nEND\r\n");
+    ++replies;
+  }
+  CHECK(eventually([&] { return server.server().buffered_bytes() == 0; }));
+}
+
+TEST_CASE("clients that never read are turned off when the budget is used up") {
+  Settings settings = loopback_settings();
+  settings.buffer_limit_bytes = 4 << 20;
+  TempServer server(settings);
+  WireClient writer = server.connect();
+  const std::string value = pattern(1'000'000, 2);
+  store(writer, "k", value);
+  std::vector<WireClient> silent;
+  for (int i = 0; i < 40; ++i) {
+    silent.push_back(WireClient::over_tcp_with_small_buffer(server.port(), 4096));
+    silent.back().send("get k k k k\r\n");
+  }
+  REQUIRE(eventually([&] { return server.stat("response_obj_oom") != "0"; }));
+  CHECK(server.server().buffered_bytes() < 16u << 20);
+  CHECK(writer.ask("get k\r\n", value_line("k", value).size() + value.size() + 7)
+            .substr(value_line("k", value).size(), value.size()) == value);
+  silent.clear();
+  CHECK(eventually([&] { return server.server().buffered_bytes() == 0; }));
+  CHECK(eventually([&] { return server.server().cache().totals().held_items == 0; }));
+}
+
+TEST_CASE("a long value goes out whole to a slow reader while its item is replaced") {
+  TempServer server;
+  WireClient writer = server.connect();
+  const std::string value = pattern(1'000'000, 3);
+  store(writer, "k", value);
+  WireClient slow = WireClient::over_tcp_with_small_buffer(server.port(), 4096);
+  slow.send("get k k k\r\n");
+  REQUIRE(eventually([&] { return server.server().buffered_bytes() > 0; }));
+  const std::string other = pattern(1'000'000, 99);
+  for (int i = 0; i < 150; ++i) store(writer, "k" + std::to_string(i), other);
+  store(writer, "k", other);
+  CHECK(writer.ask_line("delete k") == "DELETED");
+  for (int i = 0; i < 3; ++i) {
+    REQUIRE(slow.receive_line() == value_line("k", value));
+    REQUIRE(slow.receive(value.size() + 2) == value + "\r\n");
+  }
+  CHECK(slow.receive_line() == "END\r\n");
+  CHECK(eventually([&] { return server.server().cache().totals().held_items == 0; }));
+}
+
+TEST_CASE("a value of 100 MB is stored and sent to a slow reader, replaced meanwhile") {
+  Settings settings = loopback_settings();
+  settings.item_size_max = 128u << 20;
+  settings.memory_bytes = 512ull << 20;
+  TempServer server(settings);
+  WireClient writer = server.connect();
+  const std::string value = pattern(100'000'000, 4);
+  store(writer, "k", value);
+  WireClient slow = WireClient::over_tcp_with_small_buffer(server.port(), 65536);
+  slow.send("get k\r\n");
+  REQUIRE(eventually([&] { return server.server().buffered_bytes() > 0; }));
+  const std::string other = pattern(100'000'000, 5);
+  store(writer, "k", other);
+  REQUIRE(slow.receive_line() == value_line("k", value));
+  for (size_t at = 0; at < value.size(); at += 1'000'000) {
+    REQUIRE(slow.receive(1'000'000) == value.substr(at, 1'000'000));
+  }
+  CHECK(slow.receive(7) == "\r\nEND\r\n");
+  slow.send("get k\r\n");
+  REQUIRE(slow.receive_line() == value_line("k", other));
+  for (size_t at = 0; at < other.size(); at += 1'000'000) {
+    REQUIRE(slow.receive(1'000'000) == other.substr(at, 1'000'000));
+  }
+  CHECK(slow.receive(7) == "\r\nEND\r\n");
+}
+
+TEST_CASE("values of every length around the borders come back as they went in") {
+  TempServer server;
+  WireClient client = server.connect();
+  for (const size_t bytes : {0, 1, 100, 1023, 1024, 4095, 16'383, 65'400, 65'535, 65'536, 65'537,
+                             131'072, 262'143, 500'000, 524'288, 1'000'000, 1'048'000}) {
+    CAPTURE(bytes);
+    const std::string value = pattern(bytes, bytes);
+    store(client, "k", value);
+    REQUIRE(client.answers("get k\r\n", value_line("k", value) + value + "\r\nEND\r\n"));
+  }
+}
+
+TEST_CASE("a value in pieces of every size arrives whole") {
+  TempServer server;
+  WireClient client = server.connect();
+  const std::string value = pattern(200'000, 6);
+  for (const size_t piece : {1'000, 4'096, 65'536, 70'000, 199'999}) {
+    CAPTURE(piece);
+    client.send("set k 0 0 200000\r\n");
+    const std::string body = value + "\r\nget k\r\n";
+    for (size_t at = 0; at < body.size(); at += piece) client.send(body.substr(at, piece));
+    REQUIRE(client.receive_line() == "STORED\r\n");
+    REQUIRE(client.receive(value_line("k", value).size() + value.size() + 7) ==
+            value_line("k", value) + value + "\r\nEND\r\n");
+  }
+}
+
+TEST_CASE("a large multiget to a slow reader is answered in order") {
+  TempServer server;
+  WireClient writer = server.connect();
+  std::string request = "get";
+  for (size_t i = 0; i < 40; ++i) {
+    store(writer, "k" + std::to_string(i), pattern(300'000, i));
+    request += " k" + std::to_string(i);
+  }
+  WireClient slow = WireClient::over_tcp_with_small_buffer(server.port(), 16384);
+  slow.send(request + "\r\nversion\r\n");
+  for (size_t i = 0; i < 40; ++i) {
+    const std::string value = pattern(300'000, i);
+    REQUIRE(slow.receive_line() == value_line("k" + std::to_string(i), value));
+    REQUIRE(slow.receive(value.size() + 2) == value + "\r\n");
+  }
+  CHECK(slow.receive_line() == "END\r\n");
+  CHECK(slow.receive_line() == "VERSION 1.6.45\r\n");
+}
+
+TEST_CASE("a client that leaves while replies wait for it leaves nothing behind") {
+  TempServer server;
+  WireClient writer = server.connect();
+  store(writer, "k", pattern(1'000'000, 8));
+  for (int i = 0; i < 20; ++i) {
+    WireClient slow = WireClient::over_tcp_with_small_buffer(server.port(), 4096);
+    slow.send("get k k k k\r\nget k k");
+    REQUIRE(eventually([&] { return server.server().buffered_bytes() > 0; }));
+    if (i % 2 == 0) slow.reset();
+    slow.close();
+    REQUIRE(eventually([&] { return server.server().buffered_bytes() == 0; }));
+  }
+  CHECK(server.server().cache().totals().held_items == 0);
+}
+
+TEST_CASE("quit is obeyed after the replies before it have been taken") {
+  TempServer server;
+  WireClient writer = server.connect();
+  const std::string value = pattern(1'000'000, 9);
+  store(writer, "k", value);
+  WireClient slow = WireClient::over_tcp_with_small_buffer(server.port(), 4096);
+  slow.send("get k k k\r\nquit\r\n");
+  const std::string one = value_line("k", value) + value + "\r\n";
+  CHECK(slow.receive_until_closed() == one + one + one + "END\r\n");
+}
