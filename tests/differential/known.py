@@ -1,0 +1,118 @@
+"""The known differences between Larder and the references, each with its reason.
+
+Larder answers as memcached 1.6.45 does. An entry is either something that is taken out of the
+reference's replies before they are compared (`rewrite`), or something
+that is not asked of a reference of that version (`avoid`: names that streams.py looks up, or that
+only say what it leaves out always).
+"""
+
+import re
+from collections import namedtuple
+
+Known = namedtuple("Known", "name before reason rewrite avoid", defaults=(None, ()))
+
+# `before`: the entry holds for references older than this version; None: for all.
+KNOWN = (
+    Known(
+        "an empty line after the refusal of an over-long key of get, gets, gat and gats",
+        None,
+        "an error of memcached: a client that reads line by line takes the empty line for the "
+        "answer to its next request. Larder sends the refusal alone.",
+        rewrite=(re.compile(rb"(CLIENT_ERROR bad command line format\r\n)\r\n"), rb"\1")),
+    Known(
+        "replies lost before the refusal of an over-long key of get, gets, gat and gats",
+        None,
+        "an error of memcached: with the replies to the refused line it throws away those to "
+        "earlier requests of the same pipeline that it has not sent yet, so that the client waits "
+        "for ever. How many depends on how the bytes arrive. Larder takes back the replies to the "
+        "refused line only. Such lines are therefore sent when nothing is outstanding.",
+        avoid=("an over-long key of the get family behind unanswered requests",)),
+    Known(
+        "replies lost when the server closes because of an endless line, an HTTP request or a "
+        "malformed binary request",
+        None,
+        "memcached closes at once, without the replies to earlier requests of the same pipeline "
+        "that it has not sent yet; how many these are depends on how the bytes arrive. Larder sends "
+        "them first. Such requests are therefore sent when nothing is outstanding.",
+        avoid=("a closing request behind unanswered requests",)),
+    Known(
+        "unknown binary opcodes with a body",
+        None,
+        "memcached answers Unknown command and then takes the body for the next request. Larder "
+        "skips the body, so that the connection stays in step. They are sent without a body only.",
+        avoid=("unknown opcodes with a body",)),
+    Known(
+        "keys with a line break in meta replies",
+        None,
+        "memcached shows a key in base64 only if the item was stored with meta b, and otherwise as "
+        "it is, also with a line break in it. Such keys are stored and read over binary only.",
+        avoid=("keys with a line break over meta",)),
+    Known(
+        "incr, decr and ma on an item whose value is still being sent",
+        None,
+        "memcached then makes a new item instead of changing the old one: the result is not padded "
+        "with blanks, and the T of ma is lost. Whether a value is still being sent depends on how "
+        "the bytes arrive. Larder pads always, and keeps T. Such requests are therefore sent when "
+        "no reply with their item is outstanding.",
+        avoid=("counting behind an unanswered read of the same key",)),
+    Known(
+        "older: malformed requests",
+        "1.6.45",
+        "memcached 1.6.18 refuses them with other words, refuses others, and takes the body of a "
+        "store that it refuses for requests. Larder does as 1.6.45 does.",
+        avoid=("malformed requests",)),
+    Known(
+        "older: delete with a number behind the key",
+        "1.6.45",
+        "memcached 1.6.18 takes 0 only; 1.6.45 ignores what follows the key.",
+        avoid=("delete with a number",)),
+    Known(
+        "older: meta flags that 1.6.18 does not have",
+        "1.6.45",
+        "E chooses the CAS value, md x keeps an empty item, ms s answers the size, ms N "
+        "creates when appending, mg C is a conditional get: all newer than 1.6.18.",
+        avoid=("mg E", "ms E", "md E", "ma E", "md x", "ms s", "ms N", "mg C")),
+    Known(
+        "older: me",
+        "1.6.45",
+        "memcached 1.6.18 counts exp in the wrong direction and does not take b.",
+        avoid=("me",)),
+    Known(
+        "older: delayed flush_all",
+        "1.6.45",
+        "in memcached 1.6.18 a delayed flush_all takes back an earlier one.",
+        avoid=("delayed flush",)),
+    Known(
+        "older: counters beyond 63 bits",
+        "1.6.45",
+        "when a counter has its highest bit set, memcached 1.6.18 looks for a minus sign behind it, "
+        "also beyond the end of the item, and then calls it non-numeric.",
+        avoid=("counters beyond 63 bits",)),
+    Known(
+        "older: ma with q",
+        "1.6.45",
+        "memcached 1.6.18 answers a successful ma in spite of q.",
+        avoid=("ma q",)),
+)
+
+
+def as_numbers(version):
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:3])
+
+
+def known_for(version):
+    """The entries that hold for a reference of this version."""
+    return [entry for entry in KNOWN
+            if entry.before is None or as_numbers(version) < as_numbers(entry.before)]
+
+
+def rewriter(entries):
+    """One function that applies the rewrites of the entries to a reply."""
+    rules = [entry.rewrite for entry in entries if entry.rewrite]
+
+    def rewrite(received):
+        for pattern, replacement in rules:
+            received = pattern.sub(replacement, received)
+        return received
+
+    return rewrite

@@ -1,0 +1,227 @@
+"""Turns reply bytes into a form in which two servers can be compared.
+
+What has to be equal byte for byte becomes `exact`; what may differ in a known way becomes `loose`:
+CAS values (the same pattern of equal, higher and lower per key) and seconds (off by one). Bodies
+of `stats`, the version and the size fields of `me` are left out.
+"""
+
+import base64
+import binascii
+import struct
+
+from streams import FIRST_NATURAL_CAS, LAST_NATURAL_CAS
+
+META_CODES = (b"VA ", b"HD ", b"HD\r", b"EN ", b"NF ", b"NS ", b"EX ")
+
+
+class CasMemory:
+    """The CAS values that one server has answered, per key, in the order of their first sight."""
+
+    def __init__(self):
+        self.seen = {}
+
+    def copy(self):
+        other = CasMemory()
+        other.seen = {key: list(values) for key, values in self.seen.items()}
+        return other
+
+    def note(self, key, value):
+        """Remembers `value` and returns what it has in common between servers."""
+        if value < FIRST_NATURAL_CAS or value >= LAST_NATURAL_CAS:
+            if key is not None and value:
+                self.seen.setdefault(key, []).append(value)
+            return value
+        if key is None:
+            return "some"
+        seen = self.seen.setdefault(key, [])
+        if value in seen:
+            pattern = f"as answer {seen.index(value)}"
+            if seen[-1] != value:
+                seen.append(value)
+            return pattern
+        natural = [cas for cas in seen if FIRST_NATURAL_CAS <= cas < LAST_NATURAL_CAS]
+        pattern = "higher" if not natural or value > max(natural) else "lower"
+        seen.append(value)
+        return pattern
+
+    def cas_of(self, key, which):
+        seen = self.seen.get(key)
+        if not seen:
+            return 999 if which == "now" else 1
+        last = seen[-1]
+        natural = FIRST_NATURAL_CAS <= last < LAST_NATURAL_CAS
+        if which == "now":
+            return last
+        if which == "next":
+            return last + (2**40 if natural else 1)
+        if which == "before":
+            return last - 1
+        return next((cas for cas in reversed(seen) if cas != last), last - 1)
+
+
+class Text:
+    """Reads the replies of a text connection.
+
+    memory   CasMemory of the server
+    prefix   of the keys of this play
+    opaques  opaque -> key of the requests sent
+    """
+
+    def __init__(self, memory, prefix, opaques):
+        self.memory = memory
+        self.prefix = prefix
+        self.opaques = opaques
+
+    def key_name(self, key):
+        if key.startswith(self.prefix):
+            return key[len(self.prefix):]
+        try:
+            decoded = base64.b64decode(key, validate=True)
+        except (ValueError, binascii.Error):
+            return None
+        return decoded[len(self.prefix):] if decoded.startswith(self.prefix) else None
+
+    def read(self, buffer):
+        exact, loose = [], []
+        position, size = 0, len(buffer)
+        while position < size:
+            end = buffer.find(b"\n", position) + 1
+            if end == 0:
+                exact.append(buffer[position:])
+                break
+            line = buffer[position:end]
+            start = line[:3]
+            if start == b"VAL" and line.startswith(b"VALUE "):
+                end = self._value(line, buffer, end, exact, loose)
+            elif start in META_CODES:
+                end = self._meta(line, buffer, end, exact, loose)
+            elif start == b"STA" and line.startswith(b"STAT "):
+                pass
+            elif start == b"ME ":
+                self._describe(line, exact, loose)
+            elif start == b"VER" and line.startswith(b"VERSION "):
+                exact.append(b"VERSION\r\n")
+            else:
+                exact.append(line)
+            position = end
+        return exact, loose
+
+    def _value(self, line, buffer, end, exact, loose):
+        words = line.split()
+        if len(words) < 4 or not words[3].isdigit():
+            exact.append(line)
+            return end
+        if len(words) == 5 and words[4].isdigit():
+            loose.append(("cas", self.memory.note(self.key_name(words[1]), int(words[4]))))
+            words[4] = b"<cas>"
+        after = end + int(words[3]) + 2
+        exact.append(b" ".join(words) + b"\r\n" + buffer[end:after])
+        return after
+
+    def _meta(self, line, buffer, end, exact, loose):
+        words = line.rstrip(b"\r\n").split(b" ")
+        first = 1
+        after = end
+        if words[0] == b"VA":
+            first = 2
+            if len(words) > 1 and words[1].isdigit():
+                after = end + int(words[1]) + 2
+        key = None
+        for word in words[first:]:
+            if word[:1] == b"k":
+                key = self.key_name(word[1:])
+                if word[:2] == b"kC":  # the key was left out, and a flag with a CAS value took its place
+                    words[words.index(word)] = b"kC<cas>"
+            elif word[:1] == b"O" and key is None and word[1:].isdigit():
+                key = self.opaques.get(int(word[1:]))
+        for index in range(first, len(words)):
+            word = words[index]
+            flag = word[:1]
+            if flag == b"c" and word[1:].isdigit():
+                loose.append(("cas", self.memory.note(key, int(word[1:]))))
+                words[index] = b"c<cas>"
+            elif flag in (b"t", b"l") and word[1:].isdigit():
+                words[index] = flag + self._seconds(word[1:], loose)
+        exact.append(b" ".join(words) + b"\r\n" + buffer[end:after])
+        return after
+
+    def _seconds(self, digits, loose):
+        seconds = int(digits)
+        if seconds < 0 or seconds >= 2**31:
+            # The time left of an item made with an expiry in the past counts from the server's start.
+            return b"<past>"
+        loose.append(("seconds", seconds))
+        return b"<seconds>"
+
+    def _describe(self, line, exact, loose):
+        words = line.rstrip(b"\r\n").split(b" ")
+        key = self.key_name(words[1])
+        for index in range(2, len(words)):
+            name, _, value = words[index].partition(b"=")
+            if name == b"cas" and value.isdigit():
+                loose.append(("cas", self.memory.note(key, int(value))))
+                words[index] = b"cas=<cas>"
+            elif name in (b"exp", b"la") and value.lstrip(b"-").isdigit() and value != b"-1":
+                words[index] = name + b"=" + self._seconds(value, loose)
+            elif name in (b"cls", b"size"):
+                words[index] = name + b"=<size>"
+        exact.append(b" ".join(words) + b"\r\n")
+
+
+class Binary:
+    """Reads the replies of a binary connection; see Text."""
+
+    def __init__(self, memory, prefix, opaques):
+        self.memory = memory
+        self.opaques = opaques
+
+    def read(self, buffer):
+        exact, loose = [], []
+        position, size = 0, len(buffer)
+        while position < size:
+            if size - position < 24:
+                exact.append(buffer[position:])
+                break
+            opcode, key_bytes, body_bytes, opaque, cas = struct.unpack_from(
+                ">xBHxxxxIIQ", buffer, position)
+            end = position + 24 + body_bytes
+            if opcode == 0x10 and key_bytes:
+                position = end
+                continue
+            body = b"<version>" if opcode == 0x0b else buffer[position + 24:end]
+            header = buffer[position:position + 16]
+            if opcode == 0x0b:
+                header = header[:8] + b"<size>" + header[12:]
+            exact.append(header + body)
+            loose.append(("cas", self.memory.note(self.opaques.get(opaque), cas)))
+            position = end
+        return exact, loose
+
+
+def loose_equal(one, other):
+    kind, value = one
+    if (kind, value) == other:
+        return True
+    return kind == "seconds" == other[0] and abs(value - other[1]) <= 1
+
+
+def difference(reference, subject):
+    """None, or (sentence, index of the reply) for the first thing that differs between two `read`
+    results."""
+    for index, (one, other) in enumerate(zip(reference[0], subject[0])):
+        if one != other:
+            return f"reference {show(one)}, subject {show(other)}", index
+    if len(reference[0]) != len(subject[0]):
+        longer, name = ((reference, "reference") if len(reference[0]) > len(subject[0])
+                        else (subject, "subject"))
+        index = min(len(reference[0]), len(subject[0]))
+        return f"only the {name} answers {show(longer[0][index])}", index
+    for index, (one, other) in enumerate(zip(reference[1], subject[1])):
+        if not loose_equal(one, other):
+            return f"{one[0]} number {index}: reference {one[1]}, subject {other[1]}", 0
+    return None
+
+
+def show(reply, limit=300):
+    text = repr(bytes(reply))[1:]
+    return text if len(text) <= limit else f"{text[:limit]}... ({len(reply)} bytes)"
