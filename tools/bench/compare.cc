@@ -1,0 +1,373 @@
+// larder-compare: server CPU per key of two memcached-compatible servers, measured in turn.
+//
+//   larder-compare --a 'larderd -u root -l 127.0.0.1 -p {port} -t 1' --b '...'
+//
+// Starts both servers on loopback, each pinned to one core while the load runs on another, fills
+// them with the same keys, and runs each workload A B A B ... for a fixed time. Every reply is
+// checked byte for byte. Prints for each workload the medians of the servers' own CPU time per key
+// (/proc/<pid>/task/*/schedstat) and the ratio B / A: above 1, A is cheaper.
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <random>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+struct Options {
+  std::string command_a;
+  std::string command_b;
+  int rounds = 5;
+  double seconds = 1.0;  // of one run
+  uint64_t keys = 10'000;
+  size_t value_bytes = 100;
+  int connections = 50;
+  int server_cpu = 0;
+  int client_cpu = 1;
+  std::vector<std::string> only;
+};
+
+struct Workload {
+  const char* name;
+  bool is_set;
+  int keys_per_request;  // of one get
+  int pipeline;          // requests sent at once
+};
+
+constexpr Workload kWorkloads[] = {
+    {"get, single", false, 1, 1},        {"set, single", true, 1, 1},
+    {"get, pipelined 32", false, 1, 32}, {"set, pipelined 32", true, 1, 32},
+    {"multiget 50", false, 50, 1},
+};
+
+void pin(pid_t pid, int cpu) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(cpu, &set);
+  if (sched_setaffinity(pid, sizeof set, &set) != 0) std::perror("sched_setaffinity");
+}
+
+int free_port() {
+  const int fd = socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t length = sizeof address;
+  if (bind(fd, reinterpret_cast<sockaddr*>(&address), length) != 0 ||
+      getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length) != 0) {
+    throw std::runtime_error("no free port");
+  }
+  close(fd);
+  return ntohs(address.sin_port);
+}
+
+int connect_to(int port) {
+  const int fd = socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(static_cast<uint16_t>(port));
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  if (connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
+    close(fd);
+    return -1;
+  }
+  const int on = 1;
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  return fd;
+}
+
+// A server process that is stopped when it goes out of scope.
+class Server {
+ public:
+  Server(std::string command, int cpu) : port_(free_port()) {
+    const size_t at = command.find("{port}");
+    if (at == std::string::npos) throw std::runtime_error("no {port} in: " + command);
+    command.replace(at, 6, std::to_string(port_));
+    std::istringstream words(command);
+    std::vector<std::string> arguments{std::istream_iterator<std::string>(words), {}};
+    pid_ = fork();
+    if (pid_ == 0) {
+      pin(0, cpu);
+      std::vector<char*> argv;
+      for (std::string& a : arguments) argv.push_back(a.data());
+      argv.push_back(nullptr);
+      execvp(argv[0], argv.data());
+      std::perror(argv[0]);
+      _exit(127);
+    }
+    for (int i = 0; i < 200; ++i) {
+      const int fd = connect_to(port_);
+      if (fd >= 0) {
+        close(fd);
+        return;
+      }
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+    throw std::runtime_error("no answer from: " + command);
+  }
+  ~Server() {
+    kill(pid_, SIGTERM);
+    waitpid(pid_, nullptr, 0);
+  }
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  int port() const { return port_; }
+
+  // CPU time of all its threads.
+  double cpu_nanoseconds() const {
+    double total = 0;
+    const std::string tasks = "/proc/" + std::to_string(pid_) + "/task";
+    for (const auto& task : std::filesystem::directory_iterator(tasks)) {
+      std::ifstream file(task.path() / "schedstat");
+      double on_cpu = 0;
+      if (file >> on_cpu) total += on_cpu;
+    }
+    return total;
+  }
+
+ private:
+  int port_;
+  pid_t pid_ = -1;
+};
+
+std::string key_of(uint64_t n) {
+  char key[32];
+  std::snprintf(key, sizeof key, "key-%016llu", static_cast<unsigned long long>(n));
+  return key;
+}
+
+std::string value_of(uint64_t n, size_t bytes) {
+  std::string value = std::to_string(n) + ":";
+  while (value.size() < bytes) value += static_cast<char>('a' + (n + value.size()) % 26);
+  value.resize(bytes);
+  return value;
+}
+
+// One connection: a request out, the expected reply in.
+class Connection {
+ public:
+  explicit Connection(int port) : fd_(connect_to(port)) {
+    if (fd_ < 0) throw std::runtime_error("cannot connect");
+  }
+  ~Connection() { close(fd_); }
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+  int fd() const { return fd_; }
+
+  void send(const std::string& request, std::string expected) {
+    expected_ = std::move(expected);
+    got_ = 0;
+    size_t sent = 0;
+    while (sent < request.size()) {
+      const ssize_t n = ::send(fd_, request.data() + sent, request.size() - sent, MSG_NOSIGNAL);
+      if (n <= 0) throw std::runtime_error("the server closed the connection");
+      sent += static_cast<size_t>(n);
+    }
+  }
+  // True once the whole reply is there; throws if it is not the expected one.
+  bool receive(std::vector<char>& buffer) {
+    const ssize_t n = recv(fd_, buffer.data(), buffer.size(), 0);
+    if (n <= 0) throw std::runtime_error("the server closed the connection");
+    const auto bytes = static_cast<size_t>(n);
+    if (got_ + bytes > expected_.size() ||
+        std::memcmp(buffer.data(), expected_.data() + got_, bytes) != 0) {
+      throw std::runtime_error("wrong reply: " + std::string(buffer.data(), bytes).substr(0, 80) +
+                               " for " + expected_.substr(got_, 80));
+    }
+    got_ += bytes;
+    return got_ == expected_.size();
+  }
+
+ private:
+  int fd_;
+  std::string expected_;
+  size_t got_ = 0;
+};
+
+// Requests are made up front, so that the load costs little.
+struct Exchange {
+  std::string request;
+  std::string reply;
+};
+
+std::vector<Exchange> make_exchanges(const Workload& workload, const Options& options) {
+  std::mt19937_64 random(1);
+  std::vector<Exchange> exchanges(512);
+  for (Exchange& e : exchanges) {
+    for (int p = 0; p < workload.pipeline; ++p) {
+      if (workload.is_set) {
+        const uint64_t n = random() % options.keys;
+        e.request += "set " + key_of(n) + " 0 0 " + std::to_string(options.value_bytes) + "\r\n" +
+                     value_of(n, options.value_bytes) + "\r\n";
+        e.reply += "STORED\r\n";
+        continue;
+      }
+      e.request += "get";
+      for (int k = 0; k < workload.keys_per_request; ++k) {
+        const uint64_t n = random() % options.keys;
+        e.request += " " + key_of(n);
+        e.reply += "VALUE " + key_of(n) + " 0 " + std::to_string(options.value_bytes) + "\r\n" +
+                   value_of(n, options.value_bytes) + "\r\n";
+      }
+      e.request += "\r\n";
+      e.reply += "END\r\n";
+    }
+  }
+  return exchanges;
+}
+
+void fill(int port, const Options& options) {
+  Connection connection(port);
+  std::vector<char> buffer(1 << 16);
+  for (uint64_t n = 0; n < options.keys;) {
+    std::string request;
+    std::string expected;
+    for (int i = 0; i < 100 && n < options.keys; ++i, ++n) {
+      request += "set " + key_of(n) + " 0 0 " + std::to_string(options.value_bytes) + "\r\n" +
+                 value_of(n, options.value_bytes) + "\r\n";
+      expected += "STORED\r\n";
+    }
+    connection.send(request, expected);
+    while (!connection.receive(buffer)) {
+    }
+  }
+}
+
+// Nanoseconds of server CPU per key.
+double run(const Server& server, const Workload& workload, const Options& options,
+           const std::vector<Exchange>& exchanges) {
+  std::vector<std::unique_ptr<Connection>> connections;
+  const int epoll = epoll_create1(0);
+  for (int i = 0; i < options.connections; ++i) {
+    connections.push_back(std::make_unique<Connection>(server.port()));
+    epoll_event event{};
+    event.events = EPOLLIN;
+    event.data.u32 = static_cast<uint32_t>(i);
+    epoll_ctl(epoll, EPOLL_CTL_ADD, connections.back()->fd(), &event);
+  }
+  std::vector<char> buffer(1 << 20);
+  size_t next = 0;
+  const auto send_next = [&](Connection& c) {
+    const Exchange& e = exchanges[next++ % exchanges.size()];
+    c.send(e.request, e.reply);
+  };
+  const double keys_per_exchange = double(workload.pipeline) * workload.keys_per_request;
+  double keys = 0;
+  double cpu_before = 0;
+  const auto start = Clock::now();
+  const auto warm = start + std::chrono::milliseconds(100);
+  const auto end = warm + std::chrono::duration_cast<Clock::duration>(
+                              std::chrono::duration<double>(options.seconds));
+  bool counting = false;
+  for (const auto& c : connections) send_next(*c);
+  size_t waiting = connections.size();
+  while (waiting > 0) {
+    epoll_event events[64];
+    const int n = epoll_wait(epoll, events, 64, 2000);
+    if (n <= 0) throw std::runtime_error("no reply for two seconds");
+    const auto now = Clock::now();
+    if (!counting && now >= warm) {
+      counting = true;
+      keys = 0;
+      cpu_before = server.cpu_nanoseconds();
+    }
+    for (int i = 0; i < n; ++i) {
+      Connection& c = *connections[events[i].data.u32];
+      if (!c.receive(buffer)) continue;
+      keys += keys_per_exchange;
+      if (now < end) {
+        send_next(c);
+      } else {
+        --waiting;
+      }
+    }
+  }
+  const double cpu = server.cpu_nanoseconds() - cpu_before;
+  close(epoll);
+  return cpu / keys;
+}
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Options options;
+  CLI::App app{"Compares the CPU per key of two memcached-compatible servers on this machine."};
+  app.add_option("--a", options.command_a, "server A, with {port}")->required();
+  app.add_option("--b", options.command_b, "server B, with {port}")->required();
+  app.add_option("--rounds", options.rounds, "runs of each")->check(CLI::Range(1, 1000));
+  app.add_option("--seconds", options.seconds, "of one run")->check(CLI::Range(0.1, 600.0));
+  app.add_option("--keys", options.keys, "stored in each server");
+  app.add_option("--value-bytes", options.value_bytes, "of each value");
+  app.add_option("--connections", options.connections, "of the load");
+  app.add_option("--server-cpu", options.server_cpu, "core of the servers");
+  app.add_option("--client-cpu", options.client_cpu, "core of the load");
+  app.add_option("--only", options.only, "workloads whose names contain one of these");
+  CLI11_PARSE(app, argc, argv);
+  try {
+    pin(0, options.client_cpu);
+    const Server a(options.command_a, options.server_cpu);
+    const Server b(options.command_b, options.server_cpu);
+    fill(a.port(), options);
+    fill(b.port(), options);
+    std::printf(
+        "%-20s %12s %12s %8s   (ns of server CPU per key; %llu keys, %zu-byte values, "
+        "%d connections, %d runs)\n",
+        "workload", "A", "B", "B / A", static_cast<unsigned long long>(options.keys),
+        options.value_bytes, options.connections, options.rounds);
+    for (const Workload& workload : kWorkloads) {
+      if (!options.only.empty() &&
+          std::none_of(options.only.begin(), options.only.end(), [&](const std::string& part) {
+            return std::string(workload.name).find(part) != std::string::npos;
+          })) {
+        continue;
+      }
+      const std::vector<Exchange> exchanges = make_exchanges(workload, options);
+      std::vector<double> cost_a;
+      std::vector<double> cost_b;
+      std::vector<double> ratio;
+      for (int r = 0; r < options.rounds; ++r) {
+        cost_a.push_back(run(a, workload, options, exchanges));
+        cost_b.push_back(run(b, workload, options, exchanges));
+        ratio.push_back(cost_b.back() / cost_a.back());
+      }
+      std::printf("%-20s %12.0f %12.0f %8.2f   pairs %.2f .. %.2f\n", workload.name, median(cost_a),
+                  median(cost_b), median(cost_b) / median(cost_a),
+                  *std::min_element(ratio.begin(), ratio.end()),
+                  *std::max_element(ratio.begin(), ratio.end()));
+      std::fflush(stdout);
+    }
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "larder-compare: %s\n", e.what());
+    return 1;
+  }
+  return 0;
+}
