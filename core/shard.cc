@@ -139,23 +139,40 @@ void Shard::put_chunk(Ref ref) {
 void Shard::free_item(Ref ref) {
   const bool moved = (ref & kMoved) != 0;
   ref &= ~kMoved;
-  if (!holds_.empty()) {
-    if (const auto held = holds_.find(ref); held != holds_.end()) {
-      held->second.orphan = true;
-      stop_drain(PagePool::page_of(ref));
-      return;
-    }
-  }
   const Item& item = *item_at(ref);
-  if (item.is_large() && !moved) {
-    for (Ref part = item.next_part(); part != 0;) {
-      const Ref next = ItemWriter::next_of_part(pool_.at(part));
-      slab_.unmark_part(part);
-      put_chunk(part);
-      part = next;
-    }
+  // The parts of a moved item live on under its copy.
+  if (item.is_large() && !moved && !is_held(item.next_part())) free_parts(item.next_part());
+  if (is_held(ref)) {
+    stop_drain(PagePool::page_of(ref));
+  } else {
+    put_chunk(ref);
   }
-  put_chunk(ref);
+}
+
+void Shard::free_parts(Ref first) {
+  for (Ref part = first; part != 0;) {
+    const Ref next = ItemWriter::next_of_part(pool_.at(part));
+    slab_.unmark_part(part);
+    put_chunk(part);
+    part = next;
+  }
+}
+
+bool Shard::is_held(Ref ref) {
+  if (holds_.empty()) return false;
+  const auto held = holds_.find(ref);
+  if (held == holds_.end()) return false;
+  held->second.orphan = true;
+  return true;
+}
+
+bool Shard::release(Ref ref) {
+  const auto held = holds_.find(ref);
+  assert(held != holds_.end());
+  if (--held->second.count > 0) return false;
+  const bool orphan = held->second.orphan;
+  holds_.erase(held);
+  return orphan;
 }
 
 void Shard::reclaim() {
@@ -326,12 +343,7 @@ void Shard::drop_draft(ItemDraft& draft) noexcept {
   slab_.mark_published(draft.head_);
   if (item.is_large()) {
     bytes += draft.parts_bytes_;
-    for (Ref part = item.next_part(); part != 0;) {
-      const Ref next = ItemWriter::next_of_part(pool_.at(part));
-      slab_.unmark_part(part);
-      put_chunk(part);
-      part = next;
-    }
+    free_parts(item.next_part());
   }
   put_chunk(draft.head_);
   debt_bytes_ = std::max(-kMostCreditBytes, debt_bytes_ - bytes);
@@ -622,17 +634,14 @@ bool Shard::claim_win(const KeyRef& key, const Item* found) {
 void Shard::hold(const Item* item) {
   MutexLock lock(mutex_);
   ++holds_[ref_of(*item)].count;
+  // On their own: the item may have been moved in this turn, and its copy may go first.
+  if (item->is_large()) ++holds_[item->next_part()].count;
 }
 
 void Shard::release(const Item* item) {
   MutexLock lock(mutex_);
-  const auto held = holds_.find(ref_of(*item));
-  assert(held != holds_.end());
-  if (--held->second.count > 0) return;
-  const bool orphan = held->second.orphan;
-  const Ref ref = held->first;
-  holds_.erase(held);
-  if (orphan) free_item(ref);
+  if (item->is_large() && release(item->next_part())) free_parts(item->next_part());
+  if (release(ref_of(*item))) put_chunk(ref_of(*item));
 }
 
 void Shard::flush() {

@@ -151,6 +151,11 @@ class Shard {
   void give_page(PageNumber page) REQUIRES(mutex_);
   void put_chunk(Ref ref) REQUIRES(mutex_);
   void free_item(Ref ref) REQUIRES(mutex_);
+  void free_parts(Ref first) REQUIRES(mutex_);
+  // True if somebody holds the chunk or chain of parts: who releases it last frees it.
+  bool is_held(Ref ref) REQUIRES(mutex_);
+  // One hold less; true if it was the last and what it held is the caller's to free.
+  bool release(Ref ref) REQUIRES(mutex_);
   void retire(Item& item, Why why, Seconds now) REQUIRES(mutex_);
   void unlink(Item& item, KeyHash hash, Why why, Seconds now) REQUIRES(mutex_);
   void reclaim() REQUIRES(mutex_);

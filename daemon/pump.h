@@ -173,8 +173,7 @@ class Pump {
 
     const size_t here = fill(start.draft, rest);
     if (start.draft.failed()) {
-      return give_up_store(command, std::move(start.draft), proto::ErrorId::OutOfMemoryReading,
-                           body, rest);
+      return give_up_store(command, std::move(start.draft), out_of_memory(command), body, rest);
     }
     if (rest.size() >= body && here == command.value_bytes) {
       finish_store(command, std::move(start.draft), rest.data() + here);
@@ -213,6 +212,13 @@ class Pump {
                                        reply);
     }
     finish(command, reply);
+  }
+
+  // memcached asks for the memory of a value as it reads it only if it is larger than a chunk.
+  proto::ErrorId out_of_memory(const proto::Command& command) const noexcept {
+    return command.value_bytes > worker_.settings().accepted.slab_chunk_max_bytes
+               ? proto::ErrorId::OutOfMemoryReading
+               : proto::ErrorId::OutOfMemoryStoring;
   }
 
   // Memory could not be had: the rest of the value is skipped.
@@ -267,7 +273,7 @@ class Pump {
     if (pending.draft.failed() || (starved && out_of_patience(pending))) {
       const auto failed = end_pending();
       return give_up_store(failed->command, std::move(failed->draft),
-                           proto::ErrorId::OutOfMemoryReading, missing, input);
+                           out_of_memory(failed->command), missing, input);
     }
     if (here > 0) pending.starved_since = 0;
     if (starved) starve();
