@@ -117,6 +117,10 @@ void Cache::lookup(uint32_t, std::span<const Probe> probes, std::span<Found> fou
 
 uint64_t Cache::cas_of(const Item& item) const noexcept { return shard_of(item).cas_of(item); }
 
+uint64_t Cache::cas_of(const Item& item, KeyHash hash) const noexcept {
+  return shard_of(hash).cas_of(item);
+}
+
 void Cache::value_parts(const Item& item, std::vector<std::string_view>& out) const {
   shards_[0]->value_parts(item, out);
 }
@@ -161,8 +165,8 @@ bool Cache::claim_win(uint32_t, const KeyRef& key, const Item* item) {
 void Cache::hold(const Item* item) { shard_of(*item).hold(item); }
 void Cache::release(const Item* item) { shard_of(*item).release(item); }
 
-void Cache::flush(Seconds) {
-  for (const auto& shard : shards_) shard->flush();
+void Cache::flush(Seconds now) {
+  for (const auto& shard : shards_) shard->flush(now);
 }
 
 bool Cache::set_memory_limit(size_t bytes) { return pool_->set_limit(bytes); }
@@ -217,6 +221,18 @@ void Cache::size_histogram(std::vector<std::pair<uint32_t, uint64_t>>& out) {
   out.clear();
   for (size_t i = 0; i < by_32_bytes.size(); ++i) {
     if (by_32_bytes[i] != 0) out.emplace_back(static_cast<uint32_t>(i * 32), by_32_bytes[i]);
+  }
+}
+
+void Cache::visit_class(uint32_t size_class, Seconds now,
+                        const std::function<bool(const Item&)>& visit) {
+  bool more = true;
+  const auto ask = [&](const Item& item) { return more = visit(item); };
+  for (size_t i = 0; i < shards_.size() && more; ++i) {
+    size_t page = 0;
+    do {
+      page = shards_[i]->visit_class(size_class, page, now, ask);
+    } while (page != 0);
   }
 }
 

@@ -104,6 +104,8 @@ class Cache {
   void lookup(uint32_t worker, std::span<const Probe> probes, std::span<Found> found,
               Seconds now) noexcept;
   uint64_t cas_of(const Item& item) const noexcept;
+  // The same where the key's hash is at hand, without a look at the item's page.
+  uint64_t cas_of(const Item& item, KeyHash hash) const noexcept;
   // The value's pieces in order; one piece unless item.is_large().
   void value_parts(const Item& item, std::vector<std::string_view>& out) const;
   uint32_t class_of(const Item& item) const noexcept;  // index into class totals
@@ -151,6 +153,9 @@ class Cache {
   // Live items by size, for `stats sizes`: counts by stored bytes rounded up to 32. Walks the whole
   // cache a page at a time under the shard's lock.
   void size_histogram(std::vector<std::pair<uint32_t, uint64_t>>& out);
+  // Visits live items of a class, at most a page of them at a time under the shard's lock, until
+  // `visit` says false. It must be short and not call the cache.
+  void visit_class(uint32_t size_class, Seconds now, const std::function<bool(const Item&)>& visit);
   // Bytes in parts of large values that are being received.
   uint64_t draft_bytes() const noexcept;
 

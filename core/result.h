@@ -52,7 +52,8 @@ struct StoreRule {
   StorePolicy policy = StorePolicy::Set;
   bool compare_cas = false;
   uint64_t cas = 0;
-  bool invalidate = false;  // with compare_cas: if the item's CAS is higher, store and mark stale
+  bool invalidate = false;  // with compare_cas: if the item's CAS is higher, store, mark stale, and
+                            // leave the win token with whom it was
   bool win_sent = false;    // publish with the win token already handed out (vivify)
 };
 
@@ -76,9 +77,10 @@ struct ConcatRule {
 struct RemoveRule {
   bool compare_cas = false;
   uint64_t cas = 0;
-  bool invalidate = false;  // keep the item, mark it stale, new CAS, token free again
-  bool drop_value = false;  // keep the item, blank its value and client flags
-  bool set_expiry = false;  // with invalidate or drop_value
+  bool invalidate = false;    // keep the item, mark it stale, new CAS, token free again
+  bool drop_value = false;    // keep the item, blank its value; alone it leaves the CAS
+  uint32_t client_flags = 0;  // of the item without value
+  bool set_expiry = false;    // with invalidate or drop_value
   Seconds expiry = kNever;
   bool has_explicit_cas = false;  // for the item that is kept
   uint64_t explicit_cas = 0;

@@ -29,12 +29,21 @@ constexpr uint32_t kUnlinkAtOnce = 128;
 constexpr uint32_t kSweepPagesAtOnce = 256;
 // Pages whose items the sweep may walk in one second: 2 % of a core at 5 us each.
 constexpr uint32_t kSweepWalksPerSecond = 4096;
+// For so long after a flush its items lie where they are, so that those who ask for them are told
+// (and counted) that it was the flush.
+constexpr Seconds kFlushRestSeconds = 2;
 
 // memcached's own measure of an item, which -I is compared with: its 48-byte header, CAS, key and
 // NUL, value and CRLF (items.c, protocol.txt "object too large").
 uint64_t upstream_item_bytes(size_t key_bytes, const ItemShape& shape, bool cas) {
   return 48 + (cas ? 8 : 0) + key_bytes + 1 + (shape.client_flags != 0 ? 4 : 0) +
          uint64_t{shape.value_bytes} + 2;
+}
+
+// The heat of an item that takes another's place and has not been asked for: what is known of the
+// key's popularity goes on.
+uint32_t unfetched(uint32_t old_heat, Seconds now) noexcept {
+  return now << 3 | Item::clock(old_heat);
 }
 
 }  // namespace
@@ -46,6 +55,23 @@ void RetireQueue::grow() {
   ring_ = std::move(larger);
   head_ = 0;
   tail_ = n;
+}
+
+bool Shard::Holds::may_free(Ref ref) {
+  if (holds_.empty()) return true;
+  const auto held = holds_.find(ref);
+  if (held == holds_.end()) return true;
+  held->second.orphan = true;
+  return false;
+}
+
+bool Shard::Holds::release(Ref ref) {
+  const auto held = holds_.find(ref);
+  assert(held != holds_.end());
+  if (--held->second.count > 0) return false;
+  const bool orphan = held->second.orphan;
+  holds_.erase(held);
+  return orphan;
 }
 
 Shard::Shard(const CacheConfig& config, const SizeClasses& sizes, PagePool& pool, Epoch& epoch,
@@ -141,11 +167,13 @@ void Shard::free_item(Ref ref) {
   ref &= ~kMoved;
   const Item& item = *item_at(ref);
   // The parts of a moved item live on under its copy.
-  if (item.is_large() && !moved && !is_held(item.next_part())) free_parts(item.next_part());
-  if (is_held(ref)) {
-    stop_drain(PagePool::page_of(ref));
-  } else {
+  if (item.is_large() && !moved && part_holds_.may_free(item.next_part())) {
+    free_parts(item.next_part());
+  }
+  if (holds_.may_free(ref)) {
     put_chunk(ref);
+  } else {
+    stop_drain(PagePool::page_of(ref));
   }
 }
 
@@ -156,23 +184,6 @@ void Shard::free_parts(Ref first) {
     put_chunk(part);
     part = next;
   }
-}
-
-bool Shard::is_held(Ref ref) {
-  if (holds_.empty()) return false;
-  const auto held = holds_.find(ref);
-  if (held == holds_.end()) return false;
-  held->second.orphan = true;
-  return true;
-}
-
-bool Shard::release(Ref ref) {
-  const auto held = holds_.find(ref);
-  assert(held != holds_.end());
-  if (--held->second.count > 0) return false;
-  const bool orphan = held->second.orphan;
-  holds_.erase(held);
-  return orphan;
 }
 
 void Shard::reclaim() {
@@ -403,7 +414,7 @@ StoreResult Shard::store(ItemDraft&& draft, const StoreRule& rule, Seconds now) 
       result.status = StoreStatus::NotStored;
     } else if (rule.compare_cas && cas_of(*old) != rule.cas) {
       if (rule.invalidate && rule.cas < cas_of(*old)) {
-        marks |= Item::kStale;
+        marks |= Item::kStale | (old->state() & Item::kWinSent);
         result = publish(draft, slot, marks, now, false);
       } else {
         result.status = StoreStatus::Exists;
@@ -480,7 +491,7 @@ StoreResult Shard::concat(ItemDraft& draft, const ConcatRule& rule, Seconds now)
       return result;
     }
     const Item* item = item_at(joined.head_);
-    ItemWriter::set_heat(*item, old->heat());
+    ItemWriter::set_heat(*item, unfetched(old->heat(), now));
     if (swap(joined, old, 0, now, false)) {
       return {StoreStatus::Stored, item, old, cas_of(*item)};
     }
@@ -506,21 +517,26 @@ RemoveResult Shard::remove(const KeyRef& key, const RemoveRule& rule, Seconds no
     ItemShape shape = shape_of(*old);
     if (rule.drop_value) {
       shape.value_bytes = 0;
-      shape.client_flags = 0;
+      shape.client_flags = rule.client_flags;
     }
     if (rule.set_expiry) shape.expiry = rule.expiry;
     shape.has_explicit_cas = rule.has_explicit_cas;
     shape.explicit_cas = rule.explicit_cas;
+    // A value that is only blanked is no modification to memcached: its CAS stays.
+    const bool keep_cas = !rule.invalidate && !rule.has_explicit_cas;
+    if (keep_cas && old->has_wide_cas()) {
+      shape.has_explicit_cas = true;
+      shape.explicit_cas = old->wide_cas();
+    }
     ItemDraft kept;
     if (allocate(key, shape, now, kept) != AllocateStatus::Ok ||
         (!rule.drop_value && !copy_value(*old, kept))) {
       return {RemoveStatus::OutOfMemory, nullptr};
     }
-    uint8_t marks = old->state() & (Item::kStale | Item::kWinSent);
-    if (rule.invalidate) marks = Item::kStale;
+    const uint8_t marks = rule.invalidate ? Item::kStale : 0;
     const Item* item = item_at(kept.head_);
-    ItemWriter::set_heat(*item, old->heat());
-    if (swap(kept, old, marks, now, false)) return {RemoveStatus::Removed, item};
+    ItemWriter::set_heat(*item, rule.drop_value ? unfetched(old->heat(), now) : old->heat());
+    if (swap(kept, old, marks, now, keep_cas)) return {RemoveStatus::Removed, item};
   }
 }
 
@@ -530,14 +546,16 @@ ArithResult Shard::arith(const KeyRef& key, const ArithRule& rule, Seconds now) 
     const Item* old = find_now(key, now);
     if (old == nullptr) return result;
     result.old_item = old;
-    // The number is looked at before the CAS is, as in memcached.
-    uint64_t number = 0;
-    if (old->is_large() || !parse_number(old->first_part(), number)) {
-      result.status = ArithStatus::NonNumeric;
+    // What cannot be a number is refused before the CAS is looked at, what is none after it, as in
+    // memcached.
+    const bool may_be_number = !old->is_large() && old->value_bytes() > 0;
+    if (may_be_number && rule.compare_cas && cas_of(*old) != rule.cas) {
+      result.status = ArithStatus::Exists;
       return result;
     }
-    if (rule.compare_cas && cas_of(*old) != rule.cas) {
-      result.status = ArithStatus::Exists;
+    uint64_t number = 0;
+    if (!may_be_number || !parse_number(old->first_part(), number)) {
+      result.status = ArithStatus::NonNumeric;
       return result;
     }
     if (rule.decrement) {
@@ -563,8 +581,10 @@ ArithResult Shard::arith(const KeyRef& key, const ArithRule& rule, Seconds now) 
     std::memcpy(window.data(), digits, digit_count);
     next.advance(window.size());
     const Item* item = item_at(next.head_);
-    ItemWriter::set_heat(*item, old->heat());
-    const uint8_t marks = old->state() & (Item::kStale | Item::kWinSent);
+    // A longer number is a new item to memcached, not fetched and with no marks.
+    const bool grown = shape.value_bytes > old->value_bytes();
+    ItemWriter::set_heat(*item, grown ? unfetched(old->heat(), now) : old->heat());
+    const uint8_t marks = grown ? 0 : old->state() & (Item::kStale | Item::kWinSent);
     if (swap(next, old, marks, now, false)) {
       return {ArithStatus::Done, number, cas_of(*item), item, old};
     }
@@ -633,21 +653,21 @@ bool Shard::claim_win(const KeyRef& key, const Item* found) {
 
 void Shard::hold(const Item* item) {
   MutexLock lock(mutex_);
-  ++holds_[ref_of(*item)].count;
-  // On their own: the item may have been moved in this turn, and its copy may go first.
-  if (item->is_large()) ++holds_[item->next_part()].count;
+  holds_.add(ref_of(*item));
+  if (item->is_large()) part_holds_.add(item->next_part());
 }
 
 void Shard::release(const Item* item) {
   MutexLock lock(mutex_);
-  if (item->is_large() && release(item->next_part())) free_parts(item->next_part());
-  if (release(ref_of(*item))) put_chunk(ref_of(*item));
+  if (item->is_large() && part_holds_.release(item->next_part())) free_parts(item->next_part());
+  if (holds_.release(ref_of(*item))) put_chunk(ref_of(*item));
 }
 
-void Shard::flush() {
+void Shard::flush(Seconds now) {
   MutexLock lock(mutex_);
   flush_mark_.store(sequence_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   flush_pages_ = slab_.pages().size();
+  flush_sweep_from_ = now + kFlushRestSeconds;
 }
 
 // -- Upkeep.
@@ -710,7 +730,7 @@ bool Shard::drain_step(Seconds now, uint32_t items) {
       unlink(item, hash, Why::Expired, now);
       continue;
     }
-    if (!holds_.empty() && holds_.contains(ref)) {
+    if (holds_.contains(ref)) {
       stop_drain(page);
       return true;
     }
@@ -770,7 +790,7 @@ bool Shard::sweep_slice(Seconds now) {
   // From the last page to the first: when a page leaves, the last takes its place, and that has
   // been seen already.
   uint32_t unlinks = kUnlinkAtOnce;
-  if (flush_pages_ > 0) {
+  if (flush_pages_ > 0 && now >= flush_sweep_from_) {
     flush_pages_ = std::min(flush_pages_, slab_.pages().size());
     uint32_t walks = 4;
     for (; flush_pages_ > 0 && walks > 0; --walks) {
@@ -894,6 +914,23 @@ size_t Shard::size_histogram(size_t from_page, std::vector<uint64_t>& by_32_byte
     }
   }
   return p < slab_.pages().size() ? p : 0;
+}
+
+size_t Shard::visit_class(uint32_t size_class, size_t from_page, Seconds now,
+                          const std::function<bool(const Item&)>& visit) {
+  MutexLock lock(mutex_);
+  for (size_t p = from_page; p < slab_.pages().size(); ++p) {
+    const PageNumber page = slab_.pages()[p];
+    const PageInfo& info = pool_.info(page);
+    if (info.size_class != size_class) continue;
+    for (uint32_t c = 0; c < info.carved; ++c) {
+      const Item& item = *item_at(slab_.chunk(page, c));
+      if ((item.state() & Item::kStateMask) != Item::kLive) continue;
+      if (gone(item, now) == MissReason::None && !visit(item)) return 0;
+    }
+    return p + 1 < slab_.pages().size() ? p + 1 : 0;
+  }
+  return 0;
 }
 
 void Shard::check_invariants() {

@@ -17,6 +17,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string_view>
 #include <unordered_map>
@@ -87,7 +88,7 @@ class Shard {
   bool claim_win(const KeyRef& key, const Item* item);
   void hold(const Item* item);
   void release(const Item* item);
-  void flush() EXCLUDES(mutex_);
+  void flush(Seconds now) EXCLUDES(mutex_);
 
   // Drafts: the next part of a large value; false if there is no memory at the moment.
   bool next_part(ItemDraft& draft);
@@ -103,6 +104,10 @@ class Shard {
   void reset_totals();
   // Adds live items of some pages to the histogram; returns the next page to ask for, 0 at the end.
   size_t size_histogram(size_t from_page, std::vector<uint64_t>& by_32_bytes);
+  // Visits live items of a class, one page at a time and under the lock; stops when told false.
+  // Returns the next page to ask for, 0 at the end.
+  size_t visit_class(uint32_t size_class, size_t from_page, Seconds now,
+                     const std::function<bool(const Item&)>& visit);
   void check_invariants();
 
  private:
@@ -119,9 +124,24 @@ class Shard {
     uint32_t evicted_age = 0;
   };
   enum class Why { Replaced, Removed, Evicted, Expired };
-  struct Hold {
-    uint32_t count = 0;
-    bool orphan = false;  // retired meanwhile: the last release frees it
+  // What outlives its turn, by reference; the last release frees what was retired meanwhile.
+  class Holds {
+   public:
+    bool empty() const noexcept { return holds_.empty(); }
+    size_t size() const noexcept { return holds_.size(); }
+    bool contains(Ref ref) const { return !holds_.empty() && holds_.contains(ref); }
+    void add(Ref ref) { ++holds_[ref].count; }
+    // True if it is not held; else the last release is told.
+    bool may_free(Ref ref);
+    // One hold less; true if what it held is the caller's to free.
+    bool release(Ref ref);
+
+   private:
+    struct Hold {
+      uint32_t count = 0;
+      bool orphan = false;
+    };
+    std::unordered_map<Ref, Hold> holds_;
   };
 
   bool is_flushed(const Item& item) const noexcept {
@@ -152,10 +172,6 @@ class Shard {
   void put_chunk(Ref ref) REQUIRES(mutex_);
   void free_item(Ref ref) REQUIRES(mutex_);
   void free_parts(Ref first) REQUIRES(mutex_);
-  // True if somebody holds the chunk or chain of parts: who releases it last frees it.
-  bool is_held(Ref ref) REQUIRES(mutex_);
-  // One hold less; true if it was the last and what it held is the caller's to free.
-  bool release(Ref ref) REQUIRES(mutex_);
   void retire(Item& item, Why why, Seconds now) REQUIRES(mutex_);
   void unlink(Item& item, KeyHash hash, Why why, Seconds now) REQUIRES(mutex_);
   void reclaim() REQUIRES(mutex_);
@@ -198,7 +214,9 @@ class Shard {
   Slab slab_ GUARDED_BY(mutex_);
   Eviction eviction_ GUARDED_BY(mutex_);
   RetireQueue retired_ GUARDED_BY(mutex_);
-  std::unordered_map<Ref, Hold> holds_ GUARDED_BY(mutex_);
+  Holds holds_ GUARDED_BY(mutex_);
+  // Of large items, by the first part: they pass from an item to its copy when that is moved.
+  Holds part_holds_ GUARDED_BY(mutex_);
   std::vector<PageNumber> reserve_ GUARDED_BY(mutex_);
   PageNumber draining_ GUARDED_BY(mutex_) = kNoPage;
   uint32_t drain_next_ GUARDED_BY(mutex_) = 0;
@@ -209,6 +227,7 @@ class Shard {
   Seconds sweep_second_ GUARDED_BY(mutex_) = 0;
   uint32_t sweep_walks_ GUARDED_BY(mutex_) = 0;  // pages walked in this second
   size_t flush_pages_ GUARDED_BY(mutex_) = 0;    // pages left to sweep after a flush
+  Seconds flush_sweep_from_ GUARDED_BY(mutex_) = 0;
   uint64_t total_items_ GUARDED_BY(mutex_) = 0;
   uint64_t pages_moved_ GUARDED_BY(mutex_) = 0;
   std::vector<ClassCounters> counters_ GUARDED_BY(mutex_);

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "daemon/expiry.h"
+#include "daemon/prefix_stats.h"
 #include "daemon/server_control.h"
 
 namespace larder::daemon {
@@ -29,6 +30,8 @@ constexpr int kMaxVerbosity = 2;
 constexpr uint64_t kMinMemoryLimitMiB = 8;
 constexpr uint64_t kSillyMemoryLimitMiB = 1000000000;  // above it somebody meant bytes
 constexpr size_t kMaxDigits = 20;                      // of a 64-bit number
+constexpr uint32_t kMemcachedClasses = 64;             // ids above are no slab class there
+constexpr size_t kMaxCachedumpBytes = 2u << 20;        // of the whole answer, as there
 
 // A store that compares with 0 never succeeds, also where -C makes every CAS read as 0.
 constexpr uint64_t kCasOfNothing = UINT64_MAX;
@@ -44,6 +47,21 @@ void fail(Reply& reply, ErrorId error) {
 
 bool modifies(const Command& command) {
   return command.op == Op::Get && command.wants(Want::kTouch | Want::kVivify);
+}
+
+// Word `n` of a line, from 0; empty if there are not so many.
+std::string_view word_of(std::string_view line, size_t n) {
+  for (; n > 0; --n) {
+    line.remove_prefix(std::min(line.find(' '), line.size()));
+    line.remove_prefix(std::min(line.find_first_not_of(' '), line.size()));
+  }
+  return line.substr(0, line.find(' '));
+}
+
+bool parse_u32(std::string_view word, uint32_t& number) {
+  const char* const end = word.data() + word.size();
+  const auto [stop, error] = std::from_chars(word.data(), end, number);
+  return error == std::errc() && stop == end;
 }
 
 bool is_concat(const Command& command) {
@@ -79,10 +97,15 @@ void describe_time(const Item& item, uint32_t heat, Seconds now, Reply& reply) {
 }  // namespace
 
 Executor::Executor(uint32_t worker, core::Cache& cache, ServerControl& control, WorkerStats& stats)
-    : worker_(worker), cache_(cache), control_(control), stats_(stats) {}
+    : worker_(worker),
+      cache_(cache),
+      control_(control),
+      stats_(stats),
+      prefixes_(control.prefix_stats()) {}
 
 void Executor::release_scratch() noexcept {
   parts_.clear();
+  text_.clear();
   stat_rows_.clear();
 }
 
@@ -107,6 +130,9 @@ void Executor::run_reads(std::span<const Command> commands, std::span<const core
         run_meta_change(commands[end], key, replies[end], now);
       } else {
         run_gat(commands[end], key, replies[end], now);
+      }
+      if (prefixes_.enabled()) {
+        prefixes_.count_get(key.key, replies[end].status == Status::Hit);
       }
       ++end;
     }
@@ -137,6 +163,8 @@ void Executor::answer_lookups(std::span<const Command> commands,
       continue;
     }
     const Found& found = found_[probe++];
+    if (prefixes_.enabled()) [[unlikely]]
+      prefixes_.count_get(command.key, found.item != nullptr);
     if (command.dialect == Dialect::Meta) {
       answer_meta(command, found, reply, now);
       continue;
@@ -154,7 +182,7 @@ void Executor::answer_lookups(std::span<const Command> commands,
     reply.client_flags = item.client_flags();
     fill_value(item, reply);
     if (command.wants(Want::kCas) || command.dialect == Dialect::Binary) {
-      reply.cas = cache_.cas_of(item);
+      reply.cas = cache_.cas_of(item, hashes[i]);
     }
   }
 }
@@ -412,6 +440,7 @@ void Executor::run_remove(const Command& command, Reply& reply, Seconds now) {
   rule.cas = command.cas;
   rule.invalidate = command.wants(Want::kInvalidate);
   rule.drop_value = command.wants(Want::kDropValue);
+  rule.client_flags = command.client_flags;
   // A blanked item is a new one: without T it never expires. A stale one keeps its time.
   rule.set_expiry = rule.drop_value || command.wants(Want::kTouch);
   rule.expiry =
@@ -421,6 +450,7 @@ void Executor::run_remove(const Command& command, Reply& reply, Seconds now) {
 
   reply.key = command.key;
   reply.base64_key = command.wants(Want::kBase64Key);
+  if (prefixes_.enabled()) prefixes_.count_delete(command.key);
   const core::RemoveResult removed = cache_.remove(worker_, key_of(command), rule, now);
   switch (removed.status) {
     case core::RemoveStatus::Removed:
@@ -595,29 +625,82 @@ void Executor::run_stats(const Command& command, Reply& reply) {
   if (command.args.empty()) return control_.stats_general(stat_rows_);
   if (asks_for("reset")) {
     control_.stats_reset();
-    if (!binary) {
-      reply.stats = nullptr;
-      reply.text = "RESET";
-    }
+    if (!binary) answer_text("RESET", reply);
     return;
   }
-  // Not built yet; their prefixes come first, so that `stats c` does not mean conns meanwhile.
-  const bool unknown = asks_for("detail") || (!binary && asks_for("cachedump"));
-  if (!unknown) {
-    if (asks_for("settings")) return control_.stats_settings(stat_rows_);
-    if (!binary && asks_for("conns")) return control_.stats_conns(stat_rows_);
-    if (!binary && asks_for("extstore")) return;  // no external storage: no rows
-    if (is("items")) return control_.stats_items(stat_rows_);
-    if (is("slabs")) return control_.stats_slabs(stat_rows_);
-    if (is("sizes")) return control_.stats_sizes(stat_rows_);
-    if (is("larder")) return control_.stats_larder(stat_rows_);
-  }
+  if (asks_for("detail")) return run_stats_detail(command, reply);
+  if (asks_for("settings")) return control_.stats_settings(stat_rows_);
+  if (!binary && asks_for("cachedump")) return run_cachedump(command, reply);
+  if (!binary && asks_for("conns")) return control_.stats_conns(stat_rows_);
+  if (!binary && asks_for("extstore")) return;  // no external storage: no rows
+  if (is("items")) return control_.stats_items(stat_rows_);
+  if (is("slabs")) return control_.stats_slabs(stat_rows_);
+  if (is("sizes")) return control_.stats_sizes(stat_rows_);
+  if (is("larder")) return control_.stats_larder(stat_rows_);
   reply.stats = nullptr;
   if (binary) {
     reply.status = Status::Miss;
   } else {
     fail(reply, ErrorId::UnknownCommand);
   }
+}
+
+void Executor::answer_text(std::string text, Reply& reply) {
+  text_ = std::move(text);
+  reply.stats = nullptr;
+  reply.text = text_;
+}
+
+// The second word, too, may be a prefix in text (`stats detail o` turns it on).
+void Executor::run_stats_detail(const Command& command, Reply& reply) {
+  const bool binary = command.dialect == Dialect::Binary;
+  const std::string_view word = word_of(command.args, 1);
+  const auto asks_for = [&](std::string_view name) {
+    return binary ? word.starts_with(name) : !word.empty() && name.starts_with(word);
+  };
+  if (!control_.settings().allow_dumps) {
+    if (!binary) return fail(reply, ErrorId::StatsDetailNotAllowed);
+    reply.status = Status::Miss;
+  } else if (asks_for("on") || asks_for("off")) {
+    prefixes_.enable(asks_for("on"));
+    if (!binary) answer_text("OK", reply);
+  } else if (asks_for("dump")) {
+    if (!binary) return answer_text(prefixes_.dump(), reply);
+    stat_rows_.emplace_back("detailed", prefixes_.dump() + "\r\n");
+  } else if (binary) {
+    reply.status = Status::Miss;
+  } else {
+    fail(reply, ErrorId::StatsDetailUsage);
+  }
+}
+
+// stats cachedump <class> <limit, 0 none>
+void Executor::run_cachedump(const Command& command, Reply& reply) {
+  if (!control_.settings().allow_dumps) return fail(reply, ErrorId::StatsDumpNotAllowed);
+  const std::string_view class_word = word_of(command.args, 1);
+  const std::string_view limit_word = word_of(command.args, 2);
+  if (limit_word.empty()) return fail(reply, ErrorId::BadCommandLineShort);
+  uint32_t class_number = 0;
+  uint32_t limit = 0;
+  if (!parse_u32(class_word, class_number) || !parse_u32(limit_word, limit)) {
+    return fail(reply, ErrorId::BadCommandLine);
+  }
+  if (class_number > std::max(cache_.class_count(), kMemcachedClasses - 1)) {
+    return fail(reply, ErrorId::StatsIllegalSlabId);
+  }
+
+  std::string text;
+  uint32_t shown = 0;
+  const auto show = [&](const Item& item) {
+    if (item.base64_key()) return true;  // memcached, too, prints no binary key
+    const int64_t expiry =
+        item.expiry() == core::kNever ? 0 : control_.unix_time_of_zero() + item.expiry();
+    text.append("ITEM ").append(item.key());
+    text += " [" + std::to_string(item.value_bytes()) + " b; " + std::to_string(expiry) + " s]\r\n";
+    return ++shown != limit && text.size() < kMaxCachedumpBytes;
+  };
+  if (class_number > 0) cache_.visit_class(class_number - 1, control_.now(), show);
+  answer_text(std::move(text) + "END", reply);
 }
 
 // -- Stores --------------------------------------------------------------------------------------
@@ -640,6 +723,7 @@ StoreStart Executor::begin_store(const Command& command, Seconds now) {
     start.busy = true;
     return start;
   }
+  if (prefixes_.enabled()) prefixes_.count_set(command.key);
   if (command.dialect == Dialect::Meta) stats_.meta_cmds.add();
   switch (status) {
     case core::AllocateStatus::Ok:
@@ -717,7 +801,7 @@ core::StoreResult Executor::store_draft(const Command& command, core::ItemDraft&
     }
     rule.invalidate = rule.compare_cas && command.wants(Want::kInvalidate);
     const core::StoreResult result = cache_.store(worker_, std::move(draft), rule, now);
-    if (rule.invalidate) keep_time_and_token(key_of(command), result, now);
+    if (rule.invalidate) keep_time(key_of(command), result, now);
     return result;
   }
 
@@ -736,13 +820,10 @@ core::StoreResult Executor::store_draft(const Command& command, core::ItemDraft&
   return cache_.store(worker_, std::move(draft), create, now);
 }
 
-// A value that was stored although it is stale has the time of the one before, and if that had
-// handed out its token, so has this.
-void Executor::keep_time_and_token(const KeyRef& key, const core::StoreResult& result,
-                                   Seconds now) {
+// A value that was stored although it is stale has the time of the one before.
+void Executor::keep_time(const KeyRef& key, const core::StoreResult& result, Seconds now) {
   if (result.status != core::StoreStatus::Stored || !result.item->stale()) return;
   if (result.old_item == nullptr) return;
-  if (result.old_item->win_sent()) cache_.claim_win(worker_, key, result.item);
   const Seconds expiry = result.old_item->expiry();
   if (expiry != result.item->expiry()) (void)cache_.touch(worker_, key, expiry, now);
 }

@@ -21,6 +21,7 @@
 
 namespace larder::daemon {
 
+class PrefixStats;
 class ServerControl;  // what commands may ask of the server: server_control.h
 
 // What clients see as the version: they parse it and choose their protocol by it.
@@ -99,12 +100,16 @@ class Executor {
   void run_arith(const proto::Command& command, proto::Reply& reply, Seconds now);
   void run_flush(const proto::Command& command, proto::Reply& reply, Seconds now);
   void run_stats(const proto::Command& command, proto::Reply& reply);
+  void run_stats_detail(const proto::Command& command, proto::Reply& reply);
+  void run_cachedump(const proto::Command& command, proto::Reply& reply);
+  // Answers `text`, which may be several lines, without the last \r\n.
+  void answer_text(std::string text, proto::Reply& reply);
   void run_memory_limit(const proto::Command& command, proto::Reply& reply);
   void run_shutdown(const proto::Command& command, proto::Reply& reply);
 
   core::StoreResult store_draft(const proto::Command& command, core::ItemDraft&& draft,
                                 Seconds now);
-  void keep_time_and_token(const core::KeyRef& key, const core::StoreResult& result, Seconds now);
+  void keep_time(const core::KeyRef& key, const core::StoreResult& result, Seconds now);
   void count_store(const proto::Command& command, const core::StoreResult& result);
   bool create_number(const proto::Command& command, const core::KeyRef& key, Seconds expiry,
                      proto::Reply& reply, Seconds now);
@@ -120,12 +125,14 @@ class Executor {
   core::Cache& cache_;
   ServerControl& control_;
   WorkerStats& stats_;
+  PrefixStats& prefixes_;
 
   std::array<core::Probe, core::kBatchKeys> probes_;
   std::array<core::Found, core::kBatchKeys> found_;
   // Pieces of large values, one vector per item: replies hold spans into them.
   std::deque<std::vector<std::string_view>> parts_;
   proto::StatList stat_rows_;
+  std::string text_;
 };
 
 }  // namespace larder::daemon

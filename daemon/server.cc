@@ -35,6 +35,7 @@ Server::Server(Settings settings)
     : settings_(std::move(settings)),
       cache_(cache_config(settings_)),
       budget_(settings_.buffer_limit_bytes),
+      prefixes_(settings_.stats_prefix.front(), settings_.stats_detail),
       surroundings_{
           settings_, cache_, clock_, *this, budget_, flush_, [this] { connection_closed(); }},
       verbosity_(settings_.verbosity) {}
@@ -286,6 +287,7 @@ StatsSources Server::sources() const {
   from.system_time = usage.ru_stime;
   from.libevent_version = event_get_version();
   from.verbosity = verbosity();
+  from.detail_enabled = prefixes_.enabled();
   from.oldest_seconds = flushed_at_.load(std::memory_order_relaxed);
   from.tcp_port = tcp_port();
   return from;
@@ -314,6 +316,7 @@ void Server::stats_conns(proto::StatList& rows) {
 void Server::stats_reset() {
   for (const auto& worker : workers_) reset_worker_stats(worker->stats());
   cache_.reset_totals();
+  prefixes_.clear();
   total_.store(0, std::memory_order_relaxed);
   rejected_.store(0, std::memory_order_relaxed);
   pauses_.store(0, std::memory_order_relaxed);

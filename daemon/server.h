@@ -25,6 +25,7 @@
 #include "daemon/event_ptr.h"
 #include "daemon/listener.h"
 #include "daemon/mailbox.h"
+#include "daemon/prefix_stats.h"
 #include "daemon/server_control.h"
 #include "daemon/settings.h"
 #include "daemon/stats_report.h"
@@ -70,6 +71,7 @@ class Server final : public ServerControl {
   void stats_slabs(proto::StatList& rows) override;
   void stats_sizes(proto::StatList& rows) override;
   void stats_reset() override;
+  PrefixStats& prefix_stats() override { return prefixes_; }
 
  private:
   static void on_listener_event(int fd, short what, void* door);
@@ -99,6 +101,7 @@ class Server final : public ServerControl {
   core::Cache cache_;
   BufferBudget budget_;
   ScheduledFlush flush_;
+  PrefixStats prefixes_;
   WorkerSurroundings surroundings_;
   std::vector<Listener> listeners_;
   std::vector<std::unique_ptr<Worker>> workers_;

@@ -12,6 +12,8 @@
 
 namespace larder::daemon {
 
+class PrefixStats;
+
 class ServerControl {
  public:
   virtual ~ServerControl() = default;
@@ -40,6 +42,7 @@ class ServerControl {
   virtual void stats_slabs(proto::StatList& rows) = 0;
   virtual void stats_sizes(proto::StatList& rows) = 0;
   virtual void stats_reset() = 0;
+  virtual PrefixStats& prefix_stats() = 0;
 };
 
 }  // namespace larder::daemon

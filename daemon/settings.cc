@@ -187,10 +187,12 @@ constexpr auto kOptions = std::to_array<Option>({
     {"-L,--enable-largepages", nullptr,
      "refuse to start if the kernel gives no huge pages (they are used where it does)",
      [](Settings& s, const Given&) { s.large_pages = true; }},
-    {"-D", "<char>", "what ends the prefix of a key; shown in stats settings (default: \":\")",
+    {"-D", "<char>",
+     "count by key prefix, which this ends, for stats detail (default: off, \":\" ends it)",
      [](Settings& s, const Given& g) {
        if (g.value.empty()) refuse(g, "a character");
        s.stats_prefix = g.value.substr(0, 1);
+       s.stats_detail = true;
      }},
     {"-t,--threads", "<num>", "worker threads (default: 4)",
      [](Settings& s, const Given& g) { s.threads = number<int>(g, 1, kMaxThreads); }},
@@ -219,6 +221,8 @@ constexpr auto kOptions = std::to_array<Option>({
      [](Settings& s, const Given& g) { s.item_size_max = item_size(g); }},
     {"-F,--disable-flush-all", nullptr, "refuse the command \"flush_all\"",
      [](Settings& s, const Given&) { s.allow_flush = false; }},
+    {"-X,--disable-dumping", nullptr, "refuse \"stats cachedump\" and \"stats detail\"",
+     [](Settings& s, const Given&) { s.allow_dumps = false; }},
     {"-U,--udp-port", "<num>", "only 0: there is no UDP (default: 0)",
      [](Settings&, const Given& g) {
        if (g.value != "0") {

@@ -71,7 +71,9 @@ struct Settings {
   int verbosity = 0;                // -v, -vv, -vvv
   bool allow_shutdown = false;      // -A
   bool allow_flush = true;          // -F clears it
-  std::string stats_prefix = ":";   // -D
+  std::string stats_prefix = ":";   // -D, one character
+  bool stats_detail = false;        // -D given: `stats detail` counts from the start
+  bool allow_dumps = true;          // -X clears it: cachedump and detail
   bool relaxed_privileges = false;  // -o relaxed_privileges: nothing here is restricted
 
   // Options for an engine that is not ours. They are checked and accepted, since existing setups

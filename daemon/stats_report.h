@@ -56,6 +56,7 @@ struct StatsSources {
   timeval system_time{};
   std::string libevent_version;  // event_get_version()
   int verbosity = 0;             // in force; `verbosity` changes it
+  bool detail_enabled = false;   // likewise; `stats detail on`
   uint64_t oldest_seconds = 0;   // cache seconds of the latest flush_all, 0 if none was
   int tcp_port = 0;              // really bound (with -p -1 the one that was found)
 

@@ -92,6 +92,9 @@ TEST_CASE("flush makes misses of all that was stored, and of nothing stored late
   CHECK(c.look(key_number(7)).miss == MissReason::Flushed);
   CHECK(c.has("new"));
   c.tend();
+  CHECK(c.look(key_number(8)).miss == MissReason::Flushed);  // for a while it is known why
+  c.now += 2;
+  c.tend();
   CHECK(c.cache.totals().items == 1);
   CHECK(c.has("new"));
 }

@@ -186,6 +186,7 @@ class Model {
         RemoveRule rule;
         rule.invalidate = pick(2) == 0;
         rule.drop_value = !rule.invalidate;
+        rule.client_flags = static_cast<uint32_t>(pick(3));
         const RemoveResult kept = cache_.remove(0, ref, rule, now_);
         if (it == map_.end()) {
           REQUIRE(kept.status == RemoveStatus::NotFound);
@@ -196,9 +197,14 @@ class Model {
           break;
         }
         REQUIRE(kept.status == RemoveStatus::Removed);
-        it->second.stale = it->second.stale || rule.invalidate;
-        if (rule.drop_value) it->second.value.clear(), it->second.flags = 0;
-        it->second.cas = cache_.cas_of(*kept.item);
+        it->second.stale = rule.invalidate;
+        if (rule.drop_value) {
+          it->second.value.clear();
+          it->second.flags = rule.client_flags;
+        } else {
+          REQUIRE(cache_.cas_of(*kept.item) > it->second.cas);
+          it->second.cas = cache_.cas_of(*kept.item);
+        }
         check(*kept.item, it->second);
         break;
       }
@@ -221,6 +227,7 @@ class Model {
           REQUIRE(result.status == ArithStatus::NotFound);
           break;
         }
+        if (evicted_meanwhile(result.status != ArithStatus::NotFound, key)) break;
         const std::string& v = it->second.value;
         // Digits, and then the end, a blank or a NUL.
         const size_t digits = std::min(v.find_first_not_of("0123456789"), v.size());
@@ -235,6 +242,7 @@ class Model {
         REQUIRE(result.value == now);
         std::string text = std::to_string(now);
         if (text.size() < v.size()) text.resize(v.size(), ' ');
+        if (text.size() > v.size()) it->second.stale = false;  // a new item
         it->second.value = text;
         it->second.cas = result.cas;
         check(*result.item, it->second);
@@ -266,7 +274,7 @@ class Model {
         break;
       }
       case 15:
-        if (pick(1000) == 0) {
+        if (pick(3000) == 0) {
           cache_.flush(now_);
           map_.clear();
         } else if (pick(4) == 0) {

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "daemon/prefix_stats.h"
 #include "daemon/server_control.h"
 #include "daemon/stats_report.h"
 #include "proto/binary_protocol.h"
@@ -47,6 +48,7 @@ class FakeControl final : public ServerControl {
   void stats_slabs(proto::StatList& rows) override { rows.emplace_back("slabs", "1"); }
   void stats_sizes(proto::StatList& rows) override { rows.emplace_back("sizes", "1"); }
   void stats_reset() override { ++resets_; }
+  PrefixStats& prefix_stats() override { return prefixes_; }
 
   Settings settings_;
   int verbosity_ = 0;
@@ -55,6 +57,7 @@ class FakeControl final : public ServerControl {
   std::string debug_time_;
   std::optional<Seconds> flush_at_;
   int resets_ = 0;
+  PrefixStats prefixes_{':', false};
 };
 
 core::CacheConfig small_cache() {
@@ -388,6 +391,28 @@ TEST_CASE("incr wraps, decr stops at 0, and what is shorter is padded") {
         "STORED\r\nCLIENT_ERROR cannot increment or decrement non-numeric value\r\n");
 }
 
+TEST_CASE("a longer number is a new item, any other counts as the same") {
+  Client client;
+  client.expect({
+      {"set n 0 0 1\n8", "STORED"},
+      {"mg n h", "HD h0"},
+      {"incr n 1", "9"},
+      {"mg n h", "HD h1"},
+      {"incr n 1", "10"},
+      {"mg n h", "HD h0"},
+      {"append n 0 0 1\n0", "STORED"},
+      {"mg n h", "HD h0"},
+      {"md n I", "HD"},
+      {"ma n D899 v", "VA 3\n999"},
+      {"ma n v", "VA 4\n1000"},
+      {"mg n v", "VA 4\n1000"},  // no longer stale
+      {"set e 0 0 0\n", "STORED"},
+      {"ma e C1", "CLIENT_ERROR cannot increment or decrement non-numeric value"},
+      {"ms w 3\nabc", "HD"},
+      {"ma w C1", "EX"},
+  });
+}
+
 TEST_CASE("touch and gat give the item another time to live") {
   Client client;
   client.expect({
@@ -597,6 +622,55 @@ TEST_CASE("stats finds its sub-commands as memcached does, some by any prefix") 
   CHECK(client.control_.resets_ == 2);
 }
 
+TEST_CASE("stats detail counts by the prefix of keys while it is on") {
+  Client client;
+  client.expect({
+      {"stats detail dump", "END"},
+      {"set foo:1 0 0 1\n1", "STORED"},
+      {"stats detail on", "OK"},
+      {"get foo:1 foo:2 nothing", "VALUE foo:1 0 1\n1\nEND"},
+      {"set foo:1 0 0 1\n1", "STORED"},
+      {"stats detail dump", "PREFIX foo get 2 hit 1 set 1 del 0\nEND"},
+      {"gat 0 foo:1", "VALUE foo:1 0 1\n1\nEND"},
+      {"delete foo:3", "NOT_FOUND"},
+      {"stats d d", "PREFIX foo get 3 hit 2 set 1 del 1\nEND"},
+      {"stats detail off", "OK"},
+      {"get foo:1", "VALUE foo:1 0 1\n1\nEND"},
+      {"stats detail dump", "PREFIX foo get 3 hit 2 set 1 del 1\nEND"},
+      {"stats detail", "CLIENT_ERROR usage: stats detail on|off|dump"},
+      {"stats detail nonsense", "CLIENT_ERROR usage: stats detail on|off|dump"},
+  });
+  client.control_.settings_.allow_dumps = false;
+  client.expect({
+      {"stats detail on", "CLIENT_ERROR stats detail not allowed"},
+      {"stats cachedump 1 1", "CLIENT_ERROR stats cachedump not allowed"},
+  });
+}
+
+TEST_CASE("stats cachedump lists the items of a class") {
+  Client client;
+  const std::string from_zero = std::to_string(kUnixTimeOfZero + client.control_.now_ + 100);
+  client.expect({
+      {"stats cachedump 1 0", "END"},
+      {"set a 0 0 1\n1", "STORED"},
+      {"stats cachedump 1 0", "ITEM a [1 b; 0 s]\nEND"},
+      {"ms Yg== 1 b\n1", "HD"},  // not text: left out
+      {"stats cachedump 1 10", "ITEM a [1 b; 0 s]\nEND"},
+      {"set c 0 0 1\n1", "STORED"},
+      {"stats cachedump 1 1", "ITEM a [1 b; 0 s]\nEND"},
+      {"stats cachedump 2 0", "END"},
+      {"flush_all", "OK"},
+      {"set c 0 100 1\n1", "STORED"},
+      {"stats cachedump 1 0", "ITEM c [1 b; " + from_zero + " s]\nEND"},
+      {"stats cachedump 0 0", "END"},
+      {"stats cachedump 1", "CLIENT_ERROR bad command line"},
+      {"stats cachedump", "CLIENT_ERROR bad command line"},
+      {"stats cachedump one 0", "CLIENT_ERROR bad command line format"},
+      {"stats cachedump 1 -1", "CLIENT_ERROR bad command line format"},
+      {"stats cachedump 1000 1", "CLIENT_ERROR Illegal slab id"},
+  });
+}
+
 // -- Meta ----------------------------------------------------------------------------------------
 
 TEST_CASE("mg returns what its flags ask for, in their order") {
@@ -781,6 +855,16 @@ TEST_CASE("md deletes, compares, invalidates or blanks") {
       {"md s T5 x", "HD"},
       {"mg s t", "HD t5"},
       {"ms s 2 F9\nab", "HD"},
+      {"ms b 1 E7 T10 F2\nb", "HD"},
+      {"md b I E9", "HD"},
+      {"md b x", "HD"},
+      {"mg b v c f t", "VA 0 c9 f0 t-1\n"},  // the CAS of the mark before, and no longer stale
+      {"ms c 1 E7\nb", "HD"},
+      {"mg c", "HD"},
+      {"md c x F5", "HD"},
+      {"mg c v f c h", "VA 0 f5 c7 h0\n"},
+      {"md c x F6 E8", "HD"},
+      {"mg c f c", "HD f6 c8"},
       {"md s I x T30 E9", "HD"},
       {"mg s v f t c", "VA 0 f0 t30 c9 X W\n"},
       {"ms s 1\na", "HD"},
@@ -1034,6 +1118,16 @@ TEST_CASE("binary version, flush and stat") {
     CHECK(rows[0].value == "1");
     CHECK(rows[1].key.empty());
   }
+  CHECK(one(client, {kStat, "", "detail on", ""}).status == 0);
+  one(client, store(kSet, "p:k", "1"));
+  const std::vector<Answer> detail =
+      answers(client.ask_binary(request({kStat, "", "detail dump", ""})));
+  REQUIRE(detail.size() == 2);
+  CHECK(detail[0].key == "detailed");
+  CHECK(detail[0].value == "PREFIX p get 0 hit 0 set 1 del 0\r\nEND\r\n");
+  CHECK(one(client, {kStat, "", "detail off", ""}).status == 0);
+  CHECK_FALSE(client.control_.prefixes_.enabled());
+  CHECK(one(client, {kStat, "", "detail", ""}).status == 1);
   CHECK(one(client, {kStat, "", "reset", ""}).status == 0);
   CHECK(client.control_.resets_ == 1);
   CHECK(one(client, {kStat, "", "conns", ""}).status == 1);
