@@ -9,9 +9,10 @@
 //   a gathered read   1 point         (about 0.1 us)
 //   anything else     4 points        (a lock, an allocation)
 //   value bytes       1 point per KiB copied in, 1 per 4 KiB answered (mostly not copied)
-// and a connection has R * kPointsPerRequest points in a pass, that is 1280 gets or 320 sets. When
-// they are used up and input is left, the replies are sent and the worker goes on with this
-// connection after all others have had their turn, without a call to epoll_ctl.
+// and a connection has 20 * kPointsPerRequest points in a pass, that is 1280 gets or 320 sets. An
+// operator who gives -R means requests: then each costs kPointsPerRequest. When the points are used
+// up and input is left, the replies are sent and the worker goes on with this connection after all
+// others have had their turn, without a call to epoll_ctl.
 #pragma once
 
 #include <algorithm>
@@ -29,6 +30,7 @@
 namespace larder::daemon {
 
 constexpr size_t kPointsPerRequest = 64;
+constexpr size_t kPointsPerRead = 1;
 constexpr size_t kPointsPerWrite = 4;
 constexpr size_t kStoredBytesPerPoint = 1024;
 constexpr size_t kAnsweredBytesPerPoint = 4096;
@@ -52,7 +54,8 @@ class Pump {
         worker_(connection.worker_),
         lent_(worker_.lent()),
         points_(static_cast<size_t>(std::max(worker_.settings().requests_per_event, 1)) *
-                kPointsPerRequest) {}
+                kPointsPerRequest),
+        counts_requests_(worker_.settings().requests_per_event_given) {}
 
   // Uses up as much of the input as it can and returns how much that was. The rest is part of a
   // command, or waits until the client takes its replies or (Connection::again_) for the next pass.
@@ -93,6 +96,12 @@ class Pump {
            !lent_.broken;
   }
 
+  // A classic get line is one request, however many keys it has: its end counts.
+  void spend(const proto::Command& command, size_t points) noexcept {
+    const bool one_key = command.op == proto::Op::Get && command.dialect == proto::Dialect::Classic;
+    spent_ += counts_requests_ && !one_key ? kPointsPerRequest : points;
+  }
+
   // -- Reads.
 
   void gather(const proto::Command& command) {
@@ -102,6 +111,7 @@ class Pump {
       worker_.cache().prefetch(hash);
     }
     lent_.batch.add(hash);
+    spend(command, kPointsPerRead);
     if (lent_.batch.size() >= connection_.gather_) run_batch();
   }
 
@@ -112,7 +122,7 @@ class Pump {
     answered_bytes_ = 0;
     for (size_t i = 0; i < batch.size(); ++i) write(batch.commands()[i], batch.replies()[i]);
     worker_.executor().release_scratch();
-    spent_ += batch.size() + answered_bytes_ / kAnsweredBytesPerPoint;
+    spent_ += answered_bytes_ / kAnsweredBytesPerPoint;
     const size_t each = answered_bytes_ / batch.size() + 1;
     connection_.gather_ =
         static_cast<uint8_t>(std::clamp<size_t>(kSendAboveBytes / each, 1, core::kBatchKeys));
@@ -122,7 +132,7 @@ class Pump {
   // -- Everything else. Returns how much of `rest`, what follows the command, it used.
 
   size_t run_alone(const proto::Command& command, std::span<char> rest) {
-    spent_ += kPointsPerWrite;
+    spend(command, kPointsPerWrite);
     if (command.op == proto::Op::Store) return start_store(command, rest);
     if (command.op == proto::Op::Error && command.swallow_bytes > 0) {
       return discard(command, command.swallow_bytes, proto::ErrorId::None, false, rest);
@@ -371,6 +381,7 @@ class Pump {
   Worker& worker_;
   Worker::Lent& lent_;
   const size_t points_;
+  const bool counts_requests_;
   size_t spent_ = 0;
   size_t answered_bytes_ = 0;
   bool in_get_line_ = false;

@@ -197,8 +197,11 @@ constexpr auto kOptions = std::to_array<Option>({
     {"-t,--threads", "<num>", "worker threads (default: 4)",
      [](Settings& s, const Given& g) { s.threads = number<int>(g, 1, kMaxThreads); }},
     {"-R,--max-reqs-per-event", "<num>",
-     "how much a connection may do before others get their turn (default: 20)",
-     [](Settings& s, const Given& g) { s.requests_per_event = number<int>(g, 1, kAnyInt); }},
+     "requests of a connection before others get their turn (default: what takes 20 in memcached)",
+     [](Settings& s, const Given& g) {
+       s.requests_per_event = number<int>(g, 1, kAnyInt);
+       s.requests_per_event_given = true;
+     }},
     {"-C,--disable-cas", nullptr, "no CAS: every item's reads as 0",
      [](Settings& s, const Given&) { s.cas = false; }},
     {"-b,--listen-backlog", "<num>", "backlog of the listening sockets (default: 1024)",

@@ -46,8 +46,9 @@ struct Settings {
   enum class Protocol { Auto, Ascii, Binary } protocol = Protocol::Auto;  // -B
 
   // Work.
-  int threads = 4;                          // -t
-  int requests_per_event = 20;              // -R
+  int threads = 4;              // -t
+  int requests_per_event = 20;  // -R; not given: as long as 20 take memcached
+  bool requests_per_event_given = false;
   uint64_t buffer_limit_bytes = 64u << 20;  // cap of held replies and backlogs, all connections;
                                             // -o read_buf_mem_limit
 

@@ -18,7 +18,7 @@ constexpr size_t kMaxTokens = 23;
 constexpr size_t kMaxMetaTokens = 20;
 
 // Without a newline in this many bytes the connection is closed, unless it is a line of the get
-// family: that is consumed key by key and may be endless.
+// family: from here on that is consumed before it has ended, and may be endless.
 constexpr size_t kMaxUnfinishedLineBytes = 2048;
 // The shortest line that is looked at, newline included: one letter is never a command, and
 // neither is `mn` with a bare newline.

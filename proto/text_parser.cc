@@ -212,13 +212,17 @@ bool TextParser::begin_keys(const char*& p, const char* end) noexcept {
   } else {
     return false;
   }
+  if (end[-1] != '\n' && static_cast<size_t>(end - p) <= kMaxUnfinishedLineBytes &&
+      std::memchr(p, '\n', static_cast<size_t>(end - p)) == nullptr) {
+    return false;  // half a line: no key of it is answered, or touched, yet
+  }
   bad_exptime_ = false;
   exptime_ = 0;
   if (verb->shape == LineShape::TimedKeys) {
     while (q != end && *q == ' ') ++q;
     const char* const time = q;
     q = find_blank_or_newline(q, end);
-    // Not whole yet, or without a key behind it: then the line is looked at as a whole.
+    // Endless, or without a key behind it: then the line is looked at as a whole.
     if (q == end || *q == '\n') return false;
     bad_exptime_ = !read_i32({time, static_cast<size_t>(q - time)}, exptime_);
   }

@@ -1,6 +1,7 @@
 // The text protocol: classic commands (protocol.txt), and meta lines handed to the meta parser.
 //
-// A line of the get family is consumed key by key, so it may be longer than any buffer:
+// A line of the get family is consumed key by key, and from kMaxUnfinishedLineBytes on before its
+// end has come, so it may be longer than any buffer:
 //
 //   Line --- "get ", "gets ", "gat <time> ", "gats <time> " ---> Keys --- newline ---> Line
 //                                                                 |

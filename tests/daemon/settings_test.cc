@@ -52,6 +52,7 @@ TEST_CASE("without options everything has memcached's default") {
   CHECK(s.protocol == Settings::Protocol::Auto);
   CHECK(s.threads == 4);
   CHECK(s.requests_per_event == 20);
+  CHECK_FALSE(s.requests_per_event_given);
   CHECK(s.memory_bytes == uint64_t{64} << 20);
   CHECK(s.item_size_max == 1u << 20);
   CHECK(s.evict);
@@ -118,7 +119,7 @@ TEST_CASE("every option is understood by its letter and by its name") {
       {{"-t", "2"}, {"--threads=2"}, [](const Settings& s) { return s.threads == 2; }},
       {{"-R", "7"},
        {"--max-reqs-per-event=7"},
-       [](const Settings& s) { return s.requests_per_event == 7; }},
+       [](const Settings& s) { return s.requests_per_event == 7 && s.requests_per_event_given; }},
       {{"-C"}, {"--disable-cas"}, [](const Settings& s) { return !s.cas; }},
       {{"-b", "8675"},
        {"--listen-backlog=8675"},
@@ -379,7 +380,8 @@ TEST_CASE("the help names every option, its default, and nothing that is not the
   CHECK(has("in MiB (default: " + std::to_string(s.memory_bytes >> 20) + ")"));
   CHECK(has("connections at a time (default: " + std::to_string(s.max_connections) + ")"));
   CHECK(has("worker threads (default: " + std::to_string(s.threads) + ")"));
-  CHECK(has("others get their turn (default: " + std::to_string(s.requests_per_event) + ")"));
+  CHECK(has("others get their turn (default: what takes " + std::to_string(s.requests_per_event) +
+            " in memcached)"));
   CHECK(has("listening sockets (default: " + std::to_string(s.backlog) + ")"));
   CHECK(has("of all connections (default: " + std::to_string(s.buffer_limit_bytes >> 20) + ")"));
   CHECK(has("1.03 at least (default: 1.08)"));

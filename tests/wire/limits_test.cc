@@ -1,7 +1,6 @@
 // The connection limit, descriptors, idle clients.
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <catch2/catch.hpp>
 #include <string>
@@ -93,28 +92,27 @@ TEST_CASE("running out of descriptors is survived") {
   WireClient client = server.connect();
   REQUIRE(client.ask_line("mn") == "MN");
 
-  // Descriptors for the clients' side only: the lowest free number is the limit for new ones.
-  rlimit before{};
-  getrlimit(RLIMIT_NOFILE, &before);
-  std::vector<WireClient> waiting;
-  std::vector<int> sockets;
-  const int lowest = dup(0);
-  close(lowest);
-  // The client's socket exists already; only the server's accept meets the limit.
+  // The client's socket exists already; only the server's accept meets the limit, for the lowest
+  // free number is the limit for new ones. No check until it is lifted: ubsan, asked about an object
+  // that is new to it, needs a descriptor.
   const larder::daemon::Socket late(::socket(AF_INET, SOCK_STREAM, 0));
-  rlimit tight = before;
-  tight.rlim_cur = static_cast<rlim_t>(late.fd()) + 1;
-  REQUIRE(setrlimit(RLIMIT_NOFILE, &tight) == 0);
   sockaddr_storage address{};
   socklen_t length = sizeof address;
   getpeername(client.fd(), reinterpret_cast<sockaddr*>(&address), &length);
-  REQUIRE(connect(late.fd(), reinterpret_cast<sockaddr*>(&address), length) == 0);
+  rlimit before{};
+  getrlimit(RLIMIT_NOFILE, &before);
+  rlimit tight = before;
+  tight.rlim_cur = static_cast<rlim_t>(late.fd()) + 1;
+  const int limited = setrlimit(RLIMIT_NOFILE, &tight);
+  const int connected = connect(late.fd(), reinterpret_cast<sockaddr*>(&address), length);
   const bool paused = eventually([&] {
     client.send("stats\r\n");
     return client.receive_until("END\r\n").find("STAT listen_disabled_num 0\r\n") ==
            std::string::npos;
   });
   setrlimit(RLIMIT_NOFILE, &before);
+  REQUIRE(limited == 0);
+  REQUIRE(connected == 0);
   CHECK(paused);
 
   REQUIRE(send(late.fd(), "mn\r\n", 4, MSG_NOSIGNAL) == 4);

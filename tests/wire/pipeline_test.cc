@@ -65,6 +65,21 @@ TEST_CASE("a pipeline as clients send it is answered in one go") {
   CHECK(server.stat("conn_yields") == "0");
 }
 
+TEST_CASE("with -R a connection does so many requests at a time, a get line being one") {
+  larder::daemon::Settings settings = larder::test::loopback_settings();
+  settings.requests_per_event = 1;
+  settings.requests_per_event_given = true;
+  TempServer server(settings);
+  WireClient client = server.connect();
+  CHECK(client.answers("get a b c d e f\r\n", "END\r\n"));
+  CHECK(server.stat("conn_yields") == "0");
+  std::string request;
+  for (int i = 0; i < 6; ++i) request += "touch none 0\r\n";
+  client.send(request);
+  client.receive(6 * 11);
+  CHECK(std::stoul(server.stat("conn_yields")) == 5);
+}
+
 TEST_CASE("a get of 100,000 keys is answered as one") {
   TempServer server;
   WireClient client = server.connect();
