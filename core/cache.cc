@@ -154,8 +154,8 @@ ArithResult Cache::arith(uint32_t, const KeyRef& key, const ArithRule& rule, Sec
   return shard_of(key.hash).arith(key, rule, now);
 }
 
-TouchResult Cache::touch(uint32_t, const KeyRef& key, Seconds expiry, Seconds now) {
-  return shard_of(key.hash).touch(key, expiry, now);
+TouchResult Cache::touch(uint32_t, const KeyRef& key, Seconds expiry, Seconds now, bool bump) {
+  return shard_of(key.hash).touch(key, expiry, now, bump);
 }
 
 bool Cache::claim_win(uint32_t, const KeyRef& key, const Item* item) {

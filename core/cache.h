@@ -122,7 +122,9 @@ class Cache {
   StoreResult concat(uint32_t worker, ItemDraft& draft, const ConcatRule& rule, Seconds now);
   RemoveResult remove(uint32_t worker, const KeyRef& key, const RemoveRule& rule, Seconds now);
   ArithResult arith(uint32_t worker, const KeyRef& key, const ArithRule& rule, Seconds now);
-  TouchResult touch(uint32_t worker, const KeyRef& key, Seconds expiry, Seconds now);
+  // `bump`: it counts as a hit in the eviction order and marks the item fetched.
+  TouchResult touch(uint32_t worker, const KeyRef& key, Seconds expiry, Seconds now,
+                    bool bump = true);
   // Hands out the win token of an item found in this turn: true for exactly one caller.
   bool claim_win(uint32_t worker, const KeyRef& key, const Item* item);
 

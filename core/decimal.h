@@ -8,11 +8,9 @@ namespace larder::core {
 
 // Reads a number as memcached does with strtoull: blanks and a sign may lead; after the digits the
 // value ends, or a blank or NUL follows, and what comes after that is ignored. False for anything
-// else, for an empty value, for a negative number and for one beyond 64 bits. A value that begins
-// with a blank and holds no digits counts as 0.
+// else, for a negative number and for one beyond 64 bits.
 inline bool parse_number(std::string_view value, uint64_t& number) noexcept {
   const auto is_blank = [](char c) { return c == ' ' || (c >= '\t' && c <= '\r'); };
-  if (value.empty()) return false;
   size_t at = 0;
   while (at < value.size() && is_blank(value[at])) ++at;
   bool negative = false;
@@ -25,10 +23,7 @@ inline bool parse_number(std::string_view value, uint64_t& number) noexcept {
       return false;
     }
   }
-  if (at == digits_from) {
-    number = 0;
-    return is_blank(value[0]);
-  }
+  if (at == digits_from) return false;
   if (at < value.size() && !is_blank(value[at]) && value[at] != '\0') return false;
   if (negative) {
     n = 0 - n;

@@ -109,8 +109,11 @@ class ItemWriter {
   static void set_state(Item& item, uint8_t state) noexcept {
     item.state_.store(state, std::memory_order_release);
   }
-  static void set_expiry(Item& item, Seconds expiry) noexcept {
+  // False if the item has no word for an expiry.
+  static bool take_expiry(Item& item, Seconds expiry) noexcept {
+    if ((item.state() & Item::kHasExpiry) == 0) return expiry == kNever;
     item.expiry_word().store(expiry, std::memory_order_relaxed);
+    return true;
   }
 
   // Copies a live item into another chunk, as a draft. Under the shard's lock.
@@ -134,18 +137,24 @@ class ItemWriter {
   }
 };
 
-// Notes a hit: plain stores to a word that no writer needs, and none at all once the clock is
+// Notes a use: plain stores to a word that no writer needs, and none at all once the clock is
 // saturated and the access time is at most a minute old.
-inline void note_hit(const Item& item, uint32_t heat, Seconds now) noexcept {
+//
+// mark   Item::kFetched for a hit, 0 where the item was only in the way
+inline void note_use(const Item& item, uint32_t heat, Seconds now, uint32_t mark) noexcept {
   constexpr Seconds kAccessTimeStep = 60;
-  if (Item::clock(heat) == Item::kClockMask && Item::fetched(heat) &&
+  if (Item::clock(heat) == Item::kClockMask && (heat & mark) == mark &&
       now - Item::last_access(heat) < kAccessTimeStep) {
     return;
   }
-  uint32_t next = heat | Item::kFetched;
+  uint32_t next = heat | mark;
   if (Item::clock(next) < Item::kClockMask) ++next;
   if (now - Item::last_access(next) >= kAccessTimeStep) next = (next & 7) | now << 3;
   ItemWriter::set_heat(item, next);
+}
+
+inline void note_hit(const Item& item, uint32_t heat, Seconds now) noexcept {
+  note_use(item, heat, now, Item::kFetched);
 }
 
 }  // namespace larder::core

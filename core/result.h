@@ -53,7 +53,7 @@ struct StoreRule {
   bool compare_cas = false;
   uint64_t cas = 0;
   bool invalidate = false;  // with compare_cas: if the item's CAS is higher, store, mark stale, and
-                            // leave the win token with whom it was
+                            // leave the time and the win token as they were
   bool win_sent = false;    // publish with the win token already handed out (vivify)
 };
 

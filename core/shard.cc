@@ -33,6 +33,9 @@ constexpr uint32_t kSweepWalksPerSecond = 4096;
 // (and counted) that it was the flush.
 constexpr Seconds kFlushRestSeconds = 2;
 
+// The largest value that memcached keeps in one piece (-o slab_chunk_max).
+constexpr uint32_t kUpstreamChunkBytes = 512_KiB;
+
 // memcached's own measure of an item, which -I is compared with: its 48-byte header, CAS, key and
 // NUL, value and CRLF (items.c, protocol.txt "object too large").
 uint64_t upstream_item_bytes(size_t key_bytes, const ItemShape& shape, bool cas) {
@@ -391,40 +394,52 @@ StoreResult Shard::publish(ItemDraft& draft, HashTable::Slot* slot, uint8_t mark
 
 // -- Commands.
 
+StoreStatus Shard::judge(const Item* old, const StoreRule& rule) const {
+  if (old == nullptr) {
+    if (rule.compare_cas) return StoreStatus::NotFound;
+    return rule.policy == StorePolicy::Replace ? StoreStatus::NotStored : StoreStatus::Stored;
+  }
+  if (rule.policy == StorePolicy::Add) return StoreStatus::NotStored;
+  if (!rule.compare_cas || cas_of(*old) == rule.cas) return StoreStatus::Stored;
+  return rule.invalidate && rule.cas < cas_of(*old) ? StoreStatus::Stored : StoreStatus::Exists;
+}
+
 StoreResult Shard::store(ItemDraft&& draft, const StoreRule& rule, Seconds now) {
   assert(draft.complete());
-  StoreResult result;
-  {
-    MutexLock lock(mutex_);
-    HashTable::Slot* slot = find_live({item_at(draft.head_)->key(), draft.hash_}, now);
-    Item* old = item_in(slot);
-    uint8_t marks = rule.win_sent ? Item::kWinSent : 0;
-    result.old_item = old;
-    if (old == nullptr) {
-      if (rule.compare_cas) {
-        result.status = StoreStatus::NotFound;
-      } else if (rule.policy == StorePolicy::Replace) {
-        result.status = StoreStatus::NotStored;
-      } else {
-        result = publish(draft, nullptr, marks, now, false);
+  ItemDraft filled = std::move(draft);
+  for (;;) {
+    Seconds expiry = kNever;
+    {
+      MutexLock lock(mutex_);
+      Item& item = *item_at(filled.head_);
+      HashTable::Slot* slot = find_live({item.key(), filled.hash_}, now);
+      const Item* old = item_in(slot);
+      const StoreStatus status = judge(old, rule);
+      if (status != StoreStatus::Stored) {
+        // memcached moves what is in an add's way to the head of its LRU.
+        if (status == StoreStatus::NotStored && old != nullptr) {
+          note_use(*old, old->heat(), now, 0);
+        }
+        return {status, nullptr, old, 0};
       }
-    } else if (rule.policy == StorePolicy::Add) {
-      // memcached bumps the item that is in the way.
-      note_hit(*old, old->heat(), now);
-      result.status = StoreStatus::NotStored;
-    } else if (rule.compare_cas && cas_of(*old) != rule.cas) {
-      if (rule.invalidate && rule.cas < cas_of(*old)) {
-        marks |= Item::kStale | (old->state() & Item::kWinSent);
-        result = publish(draft, slot, marks, now, false);
-      } else {
-        result.status = StoreStatus::Exists;
-      }
-    } else {
-      result = publish(draft, slot, marks, now, false);
+      uint8_t marks = rule.win_sent ? Item::kWinSent : 0;
+      const bool behind = rule.compare_cas && cas_of(*old) != rule.cas;
+      if (!behind) return publish(filled, slot, marks, now, false);
+      marks |= Item::kStale | (old->state() & Item::kWinSent);
+      expiry = old->expiry();
+      if (ItemWriter::take_expiry(item, expiry)) return publish(filled, slot, marks, now, false);
     }
+    // The old item's time stays, and the new one has no room for it.
+    const Item& item = *item_at(filled.head_);
+    ItemShape shape = shape_of(item);
+    shape.expiry = expiry;
+    ItemDraft copy;
+    if (allocate({item.key(), filled.hash_}, shape, now, copy) != AllocateStatus::Ok ||
+        !copy_value(item, copy)) {
+      return {StoreStatus::OutOfMemory, nullptr, nullptr, 0};
+    }
+    filled = std::move(copy);
   }
-  draft.drop();
-  return result;
 }
 
 bool Shard::copy_value(const Item& from, ItemDraft& to) {
@@ -454,6 +469,8 @@ ItemShape Shard::shape_of(const Item& item) const noexcept {
   shape.client_flags = item.client_flags();
   shape.expiry = item.expiry();
   shape.base64_key = item.base64_key();
+  shape.has_explicit_cas = item.has_wide_cas();
+  if (shape.has_explicit_cas) shape.explicit_cas = item.wide_cas();
   return shape;
 }
 
@@ -520,13 +537,11 @@ RemoveResult Shard::remove(const KeyRef& key, const RemoveRule& rule, Seconds no
       shape.client_flags = rule.client_flags;
     }
     if (rule.set_expiry) shape.expiry = rule.expiry;
-    shape.has_explicit_cas = rule.has_explicit_cas;
-    shape.explicit_cas = rule.explicit_cas;
     // A value that is only blanked is no modification to memcached: its CAS stays.
     const bool keep_cas = !rule.invalidate && !rule.has_explicit_cas;
-    if (keep_cas && old->has_wide_cas()) {
-      shape.has_explicit_cas = true;
-      shape.explicit_cas = old->wide_cas();
+    if (!keep_cas) {
+      shape.has_explicit_cas = rule.has_explicit_cas;
+      shape.explicit_cas = rule.explicit_cas;
     }
     ItemDraft kept;
     if (allocate(key, shape, now, kept) != AllocateStatus::Ok ||
@@ -547,14 +562,14 @@ ArithResult Shard::arith(const KeyRef& key, const ArithRule& rule, Seconds now) 
     if (old == nullptr) return result;
     result.old_item = old;
     // What cannot be a number is refused before the CAS is looked at, what is none after it, as in
-    // memcached.
-    const bool may_be_number = !old->is_large() && old->value_bytes() > 0;
+    // memcached, where that is what has chunks.
+    const bool may_be_number = old->value_bytes() > 0 && old->value_bytes() <= kUpstreamChunkBytes;
     if (may_be_number && rule.compare_cas && cas_of(*old) != rule.cas) {
       result.status = ArithStatus::Exists;
       return result;
     }
     uint64_t number = 0;
-    if (!may_be_number || !parse_number(old->first_part(), number)) {
+    if (!may_be_number || old->is_large() || !parse_number(old->first_part(), number)) {
       result.status = ArithStatus::NonNumeric;
       return result;
     }
@@ -591,7 +606,7 @@ ArithResult Shard::arith(const KeyRef& key, const ArithRule& rule, Seconds now) 
   }
 }
 
-TouchResult Shard::touch(const KeyRef& key, Seconds expiry, Seconds now) {
+TouchResult Shard::touch(const KeyRef& key, Seconds expiry, Seconds now, bool bump) {
   for (;;) {
     TouchResult result;
     {
@@ -610,11 +625,9 @@ TouchResult Shard::touch(const KeyRef& key, Seconds expiry, Seconds now) {
       }
       result.item = item;
       result.heat = item->heat();
-      const bool has_word = (item->state() & Item::kHasExpiry) != 0;
-      if (has_word || expiry == kNever) {
-        if (has_word) ItemWriter::set_expiry(*item, expiry);
+      if (ItemWriter::take_expiry(*item, expiry)) {
         slab_.note_expiry(ref_of(*item), expiry);
-        note_hit(*item, result.heat, now);
+        if (bump) note_hit(*item, result.heat, now);
         return result;
       }
     }
@@ -622,8 +635,6 @@ TouchResult Shard::touch(const KeyRef& key, Seconds expiry, Seconds now) {
     const Item* old = result.item;
     ItemShape shape = shape_of(*old);
     shape.expiry = expiry;
-    shape.has_explicit_cas = old->has_wide_cas();
-    if (shape.has_explicit_cas) shape.explicit_cas = old->wide_cas();
     ItemDraft copy;
     if (allocate(key, shape, now, copy) != AllocateStatus::Ok || !copy_value(*old, copy)) {
       result.item = nullptr;
@@ -634,7 +645,7 @@ TouchResult Shard::touch(const KeyRef& key, Seconds expiry, Seconds now) {
     ItemWriter::set_heat(*item, old->heat());
     const uint8_t marks = old->state() & (Item::kStale | Item::kWinSent);
     if (swap(copy, old, marks, now, true)) {
-      note_hit(*item, item->heat(), now);
+      if (bump) note_hit(*item, item->heat(), now);
       result.item = item;
       return result;
     }

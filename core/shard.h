@@ -84,7 +84,7 @@ class Shard {
   StoreResult concat(ItemDraft& draft, const ConcatRule& rule, Seconds now);
   RemoveResult remove(const KeyRef& key, const RemoveRule& rule, Seconds now);
   ArithResult arith(const KeyRef& key, const ArithRule& rule, Seconds now);
-  TouchResult touch(const KeyRef& key, Seconds expiry, Seconds now);
+  TouchResult touch(const KeyRef& key, Seconds expiry, Seconds now, bool bump);
   bool claim_win(const KeyRef& key, const Item* item);
   void hold(const Item* item);
   void release(const Item* item);
@@ -180,6 +180,8 @@ class Shard {
   // is the old item in another shape, with the same CAS.
   StoreResult publish(ItemDraft& draft, HashTable::Slot* slot, uint8_t marks, Seconds now,
                       bool keep_sequence) REQUIRES(mutex_);
+  // What a store that meets `old` (null if nothing is there) comes to.
+  StoreStatus judge(const Item* old, const StoreRule& rule) const;
   // Publishes the draft in the place of `expected`, if that is still what its key leads to.
   bool swap(ItemDraft& draft, const Item* expected, uint8_t marks, Seconds now, bool keep_sequence)
       EXCLUDES(mutex_);

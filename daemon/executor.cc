@@ -328,7 +328,7 @@ void Executor::run_meta_change(const Command& command, const KeyRef& key, Reply&
     steps =
         walk_expiry(command.return_flags, change.created ? core::kNever : item->expiry(), change);
     if (change.touch && !change.created) {
-      const core::TouchResult touched = cache_.touch(worker_, key, steps.at_end, now);
+      const core::TouchResult touched = cache_.touch(worker_, key, steps.at_end, now, bump);
       item = touched.item;  // null if it went away just now, or there is no memory for a copy
     }
   }
@@ -800,9 +800,7 @@ core::StoreResult Executor::store_draft(const Command& command, core::ItemDraft&
       if (command.mode == StoreMode::Replace) rule.policy = core::StorePolicy::Replace;
     }
     rule.invalidate = rule.compare_cas && command.wants(Want::kInvalidate);
-    const core::StoreResult result = cache_.store(worker_, std::move(draft), rule, now);
-    if (rule.invalidate) keep_time(key_of(command), result, now);
-    return result;
+    return cache_.store(worker_, std::move(draft), rule, now);
   }
 
   core::ConcatRule concat;
@@ -818,14 +816,6 @@ core::StoreResult Executor::store_draft(const Command& command, core::ItemDraft&
   core::StoreRule create;
   create.policy = core::StorePolicy::Add;
   return cache_.store(worker_, std::move(draft), create, now);
-}
-
-// A value that was stored although it is stale has the time of the one before.
-void Executor::keep_time(const KeyRef& key, const core::StoreResult& result, Seconds now) {
-  if (result.status != core::StoreStatus::Stored || !result.item->stale()) return;
-  if (result.old_item == nullptr) return;
-  const Seconds expiry = result.old_item->expiry();
-  if (expiry != result.item->expiry()) (void)cache_.touch(worker_, key, expiry, now);
 }
 
 void Executor::count_store(const Command& command, const core::StoreResult& result) {

@@ -109,7 +109,6 @@ class Executor {
 
   core::StoreResult store_draft(const proto::Command& command, core::ItemDraft&& draft,
                                 Seconds now);
-  void keep_time(const core::KeyRef& key, const core::StoreResult& result, Seconds now);
   void count_store(const proto::Command& command, const core::StoreResult& result);
   bool create_number(const proto::Command& command, const core::KeyRef& key, Seconds expiry,
                      proto::Reply& reply, Seconds now);

@@ -698,6 +698,21 @@ TEST_CASE("h and l tell what was before this request, u leaves no trace") {
       {{"mg a h l u", "HD h0 l100"}, {"mg a h l", "HD h0 l100"}, {"mg a h l", "HD h1 l0"}});
 }
 
+TEST_CASE("what only gets in the way of an add is not fetched") {
+  Client client;
+  client.expect({
+      {"set a 0 0 1\n1", "STORED"},
+      {"add a 0 0 1\n1", "NOT_STORED"},
+      {"ms a 1 ME\n1", "NS"},
+      {"mg a u h", "HD h0"},
+      {"mg a u T10", "HD"},
+      {"mg a u T20", "HD"},
+      {"mg a u h t", "HD h0 t20"},
+      {"mg a T30", "HD"},
+      {"mg a h t", "HD h1 t30"},
+  });
+}
+
 TEST_CASE("mg with C leaves out a value that the client has") {
   Client client;
   client.expect({{"ms a 1 E5\n1", "HD"},
@@ -835,6 +850,13 @@ TEST_CASE("ms with I and a CAS that is behind stores a stale value") {
       {"ms a 1 C70 I\nx", "HD"},
       {"mg a v", "VA 1\nx"},
       {"ms nope 1 C5 I\nx", "NF"},
+      {"ms b 1 E50\nb", "HD"},  // for ever
+      {"mg b", "HD"},
+      {"ms b 1 C10 I T-1 E60\nB", "HD"},
+      {"mg b v t h c", "VA 1 t-1 h0 c60 X W\nB"},
+      {"ms d 1 E50 T100 F3\nd", "HD"},
+      {"ms d 1 C10 I E60 F4\nD", "HD"},  // without a time of its own
+      {"mg d v t h c f", "VA 1 t100 h0 c60 f4 X W\nD"},
   });
 }
 
