@@ -129,6 +129,11 @@ class TextOverUnixSocket(Tools, support.ServerCase):
     over_unix_socket = True
 
 
+class BinaryOverUnixSocket(Tools, support.ServerCase):
+    over_unix_socket = True
+    binary = True
+
+
 class NobodyThere(support.unittest.TestCase):
     def test_a_ping_to_a_closed_port_fails(self):
         done = support.run([TOOLS["memcping"], "-s", f"127.0.0.1:{support.free_port()}"])

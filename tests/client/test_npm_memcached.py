@@ -1,41 +1,27 @@
 """JavaScript: the npm package `memcached`, TCP and unix socket.
 
-The package comes from the npm registry in the versions that npm/package-lock.json pins, and stays
-in a folder under build/ (or LARDER_CLIENT_CACHE), so only the first run needs the network.
+Each run installs the package into a folder of its own, in the versions that npm/package-lock.json
+pins, from whatever registry npm is set up with; npm's own cache spares it the network.
 """
 
-import hashlib
 import os
 import shutil
+import tempfile
 
 import support
 
 NODE = support.need_program("node", "nodejs")
 NPM = support.need_program("npm", "npm")
 SOURCE = os.path.join(support.HERE, "npm")
-CACHE = os.environ.get("LARDER_CLIENT_CACHE",
-                       os.path.join(support.REPOSITORY, "build", "client-cache"))
 
 
-def installed():
-    """The folder that holds node_modules, installed if this is the first run."""
-    with open(os.path.join(SOURCE, "package-lock.json"), "rb") as lock:
-        version = hashlib.sha256(lock.read()).hexdigest()[:16]
-    folder = os.path.join(CACHE, f"npm-{version}")
-    if os.path.exists(os.path.join(folder, "complete")):
-        return folder
-    shutil.rmtree(folder, ignore_errors=True)
-    os.makedirs(folder)
+def install_into(folder):
     for name in ("package.json", "package-lock.json"):
         shutil.copy(os.path.join(SOURCE, name), folder)
-    done = support.run([NPM, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=folder)
+    done = support.run([NPM, "ci", "--prefer-offline", "--ignore-scripts", "--no-audit",
+                        "--no-fund"], cwd=folder)
     if done.returncode != 0:
         support.fail(f"npm could not install the package memcached:\n{done.stdout}")
-    open(os.path.join(folder, "complete"), "w").close()
-    return folder
-
-
-FOLDER = installed()
 
 
 class NpmMemcached:
@@ -61,4 +47,6 @@ class OverUnixSocket(NpmMemcached, support.ScriptCase):
 
 
 if __name__ == "__main__":
-    support.main()
+    with tempfile.TemporaryDirectory(prefix="larder-npm-") as FOLDER:
+        install_into(FOLDER)
+        support.main()

@@ -1,9 +1,9 @@
 """The known differences between Larder and the references, each with its reason.
 
-Larder answers as memcached 1.6.45 does. An entry is either something that is taken out of the
-reference's replies before they are compared (`rewrite`), or something
-that is not asked of a reference of that version (`avoid`: names that streams.py looks up, or that
-only say what it leaves out always).
+Larder answers as memcached 1.6.45 does. An entry is something that is taken out of the reference's
+replies before they are compared (`rewrite`), or something that is not asked of a reference of that
+version (`avoid`: names that streams.py looks up, or that only say what it leaves out always), or
+(neither) something that replies.py compares more loosely.
 """
 
 import re
@@ -35,6 +35,40 @@ KNOWN = (
         "that it has not sent yet; how many these are depends on how the bytes arrive. Larder sends "
         "them first. Such requests are therefore sent when nothing is outstanding.",
         avoid=("a closing request behind unanswered requests",)),
+    Known(
+        "replies held back while the body of a refused store is skipped",
+        None,
+        "memcached sends what it has to say when it has read the whole body, also what it has to say "
+        "to earlier requests of the same pipeline. Larder sends those replies at once. Lines of "
+        "stores with something wrong in them, whose body may never end, are therefore sent when "
+        "nothing is outstanding.",
+        avoid=("a malformed store behind unanswered requests",)),
+    Known(
+        "an unfinished line of gat or gats of more than 2048 bytes",
+        None,
+        "an error of memcached: it may be a list of keys as long as get and gets may have, but "
+        "memcached closes the connection, or not, depending on how the bytes arrive. Larder answers.",
+        avoid=("endless lines of gat and gats",)),
+    Known(
+        "requests that are refused and done nevertheless",
+        None,
+        "an error of memcached: mg and ma notice an over-long opaque only when they write their "
+        "reply, so that a counter is changed, or an item created, by a request that is answered with "
+        "CLIENT_ERROR. Larder refuses before it does anything.",
+        avoid=("over-long opaques of mg and ma",)),
+    Known(
+        "the base64 mark of a key",
+        None,
+        "an error of memcached: it forgets that a key came in base64 when mg or ma creates the item "
+        "(N), and when append, prepend or a number that gets longer replaces it; from then on meta "
+        "replies show the key as it is, with whatever is in it. Larder keeps the mark. It must show "
+        "it where memcached does, and may for any key that was sent in base64."),
+    Known(
+        "T and E of ma on a number that gets longer",
+        None,
+        "an error of memcached: it replaces the item by a longer one, then gives the new time and CAS "
+        "value to the old one. Larder gives them to the new one. With T and E ma only counts down.",
+        avoid=("ma T and E upwards",)),
     Known(
         "unknown binary opcodes with a body",
         None,

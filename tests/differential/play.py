@@ -12,7 +12,7 @@ import tempfile
 import time
 
 import replies
-from streams import PREFIX_BYTES
+from streams import Key64, PREFIX_BYTES
 
 # A server that says nothing for this long is not going to answer: it waits for more of a request.
 SILENCE_SECONDS = 0.25
@@ -212,10 +212,12 @@ class Player:
         self.cuts = random.Random(stream.cut_seed)
         self.whole_writes = whole_writes
         self.opaques = {}
+        self.in_base64 = set()
         batch, read = [], set()
         for position, request in enumerate(requests):
             if request.opaque is not None:
                 self.opaques[request.opaque] = request.key
+            self.in_base64 |= {part.name for part in request.parts if type(part) is Key64}
             new_batch = batch and (
                 request.settles or request.seconds or request.alone == "cut"
                 or request.wire != batch[-1].wire or self.cuts.random() < 0.01
@@ -282,7 +284,8 @@ class Player:
             received = bytes(exchange.received)
             if wire == "text":
                 received = rewrite(received)
-            read.append(reader(exchange.memory, side.prefix, self.opaques).read(received))
+            read.append(reader(exchange.memory, side.prefix, self.opaques,
+                               self.in_base64).read(received))
         what, index = replies.difference(*read) or (None, len(read[0][0]))
         if what is None and exchanges[0].closed != exchanges[1].closed:
             closer = exchanges[0] if exchanges[0].closed else exchanges[1]

@@ -1,8 +1,9 @@
 """Turns reply bytes into a form in which two servers can be compared.
 
 What has to be equal byte for byte becomes `exact`; what may differ in a known way becomes `loose`:
-CAS values (the same pattern of equal, higher and lower per key) and seconds (off by one). Bodies
-of `stats`, the version and the size fields of `me` are left out.
+CAS values (the same pattern of equal, higher and lower per key), seconds (off by one) and whether a
+key is shown in base64 (known.py). Bodies of `stats`, the version and the size fields of `me` are
+left out.
 """
 
 import base64
@@ -12,6 +13,14 @@ import struct
 from streams import FIRST_NATURAL_CAS, LAST_NATURAL_CAS
 
 META_CODES = (b"VA ", b"HD ", b"HD\r", b"EN ", b"NF ", b"NS ", b"EX ")
+
+
+def decoded(key):
+    """What stands in base64 in `key`; None if nothing does."""
+    try:
+        return base64.b64decode(key, validate=True)
+    except (ValueError, binascii.Error):
+        return None
 
 
 class CasMemory:
@@ -62,24 +71,23 @@ class CasMemory:
 class Text:
     """Reads the replies of a text connection.
 
-    memory   CasMemory of the server
-    prefix   of the keys of this play
-    opaques  opaque -> key of the requests sent
+    memory     CasMemory of the server
+    prefix     of the keys of this play
+    opaques    opaque -> key of the requests sent
+    in_base64  the names of the keys that were sent in base64
     """
 
-    def __init__(self, memory, prefix, opaques):
+    def __init__(self, memory, prefix, opaques, in_base64):
         self.memory = memory
         self.prefix = prefix
         self.opaques = opaques
+        self.in_base64 = in_base64
 
     def key_name(self, key):
         if key.startswith(self.prefix):
             return key[len(self.prefix):]
-        try:
-            decoded = base64.b64decode(key, validate=True)
-        except (ValueError, binascii.Error):
-            return None
-        return decoded[len(self.prefix):] if decoded.startswith(self.prefix) else None
+        raw = decoded(key)
+        return raw[len(self.prefix):] if raw and raw.startswith(self.prefix) else None
 
     def read(self, buffer):
         exact, loose = [], []
@@ -118,6 +126,17 @@ class Text:
         exact.append(b" ".join(words) + b"\r\n" + buffer[end:after])
         return after
 
+    def _unmarked(self, key, marked, loose):
+        """What `key` stands for, with a note of whether it was shown in base64 (`marked`); None if
+        it must not be, since nobody has sent it so."""
+        raw = decoded(key) if marked else None
+        if raw is None:
+            raw, marked = key, False
+        if raw.startswith(self.prefix) and raw[len(self.prefix):] not in self.in_base64:
+            return None
+        loose.append(("base64", marked))
+        return raw
+
     def _meta(self, line, buffer, end, exact, loose):
         words = line.rstrip(b"\r\n").split(b" ")
         first = 1
@@ -127,11 +146,15 @@ class Text:
             if len(words) > 1 and words[1].isdigit():
                 after = end + int(words[1]) + 2
         key = None
-        for word in words[first:]:
+        for index, word in enumerate(words[first:], first):
             if word[:1] == b"k":
                 key = self.key_name(word[1:])
+                marked = words[index + 1:index + 2] == [b"b"]
+                raw = self._unmarked(word[1:], marked, loose)
                 if word[:2] == b"kC":  # the key was left out, and a flag with a CAS value took its place
-                    words[words.index(word)] = b"kC<cas>"
+                    words[index] = b"kC<cas>"
+                elif raw is not None:
+                    words[index:index + 1 + marked] = [b"k" + raw]
             elif word[:1] == b"O" and key is None and word[1:].isdigit():
                 key = self.opaques.get(int(word[1:]))
         for index in range(first, len(words)):
@@ -156,6 +179,9 @@ class Text:
     def _describe(self, line, exact, loose):
         words = line.rstrip(b"\r\n").split(b" ")
         key = self.key_name(words[1])
+        raw = self._unmarked(words[1], not words[1].startswith(self.prefix), loose)
+        if raw is not None:
+            words[1] = raw
         for index in range(2, len(words)):
             name, _, value = words[index].partition(b"=")
             if name == b"cas" and value.isdigit():
@@ -171,7 +197,7 @@ class Text:
 class Binary:
     """Reads the replies of a binary connection; see Text."""
 
-    def __init__(self, memory, prefix, opaques):
+    def __init__(self, memory, prefix, opaques, in_base64):
         self.memory = memory
         self.opaques = opaques
 
@@ -199,10 +225,15 @@ class Binary:
 
 
 def loose_equal(one, other):
+    """Whether `other`, of the subject, may stand for `one`, of the reference."""
     kind, value = one
-    if (kind, value) == other:
+    if one == other:
         return True
-    return kind == "seconds" == other[0] and abs(value - other[1]) <= 1
+    if kind != other[0]:
+        return False
+    if kind == "base64":
+        return other[1]  # of the subject
+    return kind == "seconds" and abs(value - other[1]) <= 1
 
 
 def difference(reference, subject):

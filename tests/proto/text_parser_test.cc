@@ -48,8 +48,25 @@ TEST_CASE("gets, gat and gats say what more they want") {
   CHECK(gats.command.exptime == 0);
 }
 
-TEST_CASE("the first keys of a get line come before its end has arrived") {
-  Text text("get a bb ccc");
+TEST_CASE("half a get line is left alone") {
+  for (const char* line : {"get a b", "get a b ", "gets a b\r", "gat 10 a b", "gats x a b "}) {
+    INFO(line);
+    Text text(line);
+    CHECK(text.needs_more());
+    CHECK(text.parsed.consumed == 0);
+  }
+  // Also behind a whole one.
+  Text text("get a\r\ngat 10 b c");
+  CHECK(text.command.key == "a");
+  text.again();
+  CHECK(text.command.op == Op::EndOfKeys);
+  text.again();
+  CHECK(text.needs_more());
+  CHECK(text.parsed.consumed == 0);
+}
+
+TEST_CASE("the first keys of a long get line come before its end has arrived") {
+  Text text("get a bb " + std::string(kMaxUnfinishedLineBytes, ' ') + "ccc");
   CHECK(text.command.key == "a");
   text.again();
   CHECK(text.command.key == "bb");
@@ -61,8 +78,8 @@ TEST_CASE("the first keys of a get line come before its end has arrived") {
 TEST_CASE("an endless get line is never kept") {
   TextProtocol parser;
   Command command;
-  std::string start = "get ";
-  CHECK(parser.parse(start.data(), start.size(), command).consumed == 4);
+  std::string start = "get" + std::string(kMaxUnfinishedLineBytes, ' ');
+  CHECK(parser.parse(start.data(), start.size(), command).consumed == start.size());
   std::string more = "key ";
   for (int i = 0; i < 100000; ++i) {
     const Parsed parsed = parser.parse(more.data(), more.size(), command);
@@ -96,10 +113,11 @@ TEST_CASE("a carriage return belongs to the newline once, and else to the key") 
 
 TEST_CASE("an over-long key takes the line's replies back and the rest of the line is skipped") {
   CHECK(Text("get " + kLongest + "\r\n").command.key == kLongest);
-  // Also where the carriage return, or its newline, has not come yet.
-  CHECK(Text("get " + kLongest + "\r").needs_more());
+  // Also where the line is too long to be kept and has not ended yet.
+  const std::string far(kMaxUnfinishedLineBytes, ' ');
+  CHECK(Text("get" + far + kLongest + "\r").needs_more());
   for (const std::string& line : {"get a " + kTooLong + " b c\r\n", "get a " + kTooLong + "\r\n",
-                                  "get a " + kTooLong, "get a " + kTooLong + "\r"}) {
+                                  "get a " + far + kTooLong, "get a " + far + kTooLong + "\r"}) {
     Text text(line);
     CHECK(text.command.key == "a");
     text.again();
@@ -115,7 +133,7 @@ TEST_CASE("an over-long key takes the line's replies back and the rest of the li
 TEST_CASE("what follows a skipped line is parsed at once") {
   TextProtocol parser;
   Command command;
-  std::string first = "get " + kTooLong;
+  std::string first = "get" + std::string(kMaxUnfinishedLineBytes, ' ') + kTooLong;
   CHECK(parser.parse(first.data(), first.size(), command).status == Parsed::Status::Complete);
   std::string rest = kTooLong + " b\r\nversion\r\n";
   const Parsed parsed = parser.parse(rest.data(), rest.size(), command);
@@ -125,8 +143,9 @@ TEST_CASE("what follows a skipped line is parsed at once") {
 }
 
 TEST_CASE("a bad gat time is told when there is a key, before the key is looked at") {
-  for (const std::string& line : {std::string("gat x k\r\n"), std::string("gat 99999999999 k\r\n"),
-                                  "gat x " + kTooLong + "\r\n", "gats x " + kTooLong}) {
+  for (const std::string& line :
+       {std::string("gat x k\r\n"), std::string("gat 99999999999 k\r\n"),
+        "gat x " + kTooLong + "\r\n", "gats x " + std::string(kMaxUnfinishedLineBytes, 'k')}) {
     Text text(line);
     CHECK(text.refused(ErrorId::InvalidExptime));
   }
