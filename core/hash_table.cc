@@ -304,7 +304,12 @@ bool HashTable::build_segment(uint32_t index, bool overdraft) {
         if (position < first || position >= end) continue;
         const uint32_t home =
             static_cast<uint32_t>(uint64_t{position} * segments) >> (32 - kBucketBits);
-        if (place_in_segment(target, home, tag, slot & kRefMask, nullptr) == nullptr) {
+        // Nobody sees it yet: mostly a plain store does.
+        if (Slot* free = free_slot(target + size_t{home} * kSlotsPerBucket); free != nullptr) {
+          const uint64_t bits = free->load(std::memory_order_relaxed) & kBucketField;
+          free->store((slot & kRefMask) | uint64_t{tag} << kRefBits | bits,
+                      std::memory_order_relaxed);
+        } else if (place_in_segment(target, home, tag, slot & kRefMask, nullptr) == nullptr) {
           // Cannot be at a load of 0.8; if it is, this table stays as it is.
           free_segment(number);
           return false;
