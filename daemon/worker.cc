@@ -11,8 +11,8 @@
 namespace larder::daemon {
 namespace {
 
-// Upkeep between two passes: a slice that no client notices.
-constexpr uint32_t kTendMicroseconds = 200;
+// Upkeep between two passes; with the slice that is running then, 200 at most.
+constexpr uint32_t kTendMicroseconds = 120;
 // An idle worker looks after its shards, and idle connections, this often.
 constexpr timeval kTimerInterval = {0, 500'000};
 
