@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <limits>
+#include <string>
 
 #include "core/decimal.h"
 
@@ -555,6 +556,20 @@ RemoveResult Shard::remove(const KeyRef& key, const RemoveRule& rule, Seconds no
   }
 }
 
+bool Shard::read_number(const Item& item, uint64_t& number) const {
+  if (!item.is_large()) return parse_number(item.first_part(), number);
+  // A long value may begin with a number, too, and what follows a blank does not count.
+  constexpr size_t kEnoughBytes = 64;
+  std::vector<std::string_view> parts;
+  value_parts(item, parts);
+  std::string begin;
+  for (const std::string_view part : parts) {
+    begin += part.substr(0, kEnoughBytes - begin.size());
+    if (begin.size() == kEnoughBytes) break;
+  }
+  return parse_number(begin, number);
+}
+
 ArithResult Shard::arith(const KeyRef& key, const ArithRule& rule, Seconds now) {
   for (;;) {
     ArithResult result;
@@ -569,7 +584,7 @@ ArithResult Shard::arith(const KeyRef& key, const ArithRule& rule, Seconds now) 
       return result;
     }
     uint64_t number = 0;
-    if (!may_be_number || old->is_large() || !parse_number(old->first_part(), number)) {
+    if (!may_be_number || !read_number(*old, number)) {
       result.status = ArithStatus::NonNumeric;
       return result;
     }
@@ -591,10 +606,17 @@ ArithResult Shard::arith(const KeyRef& key, const ArithRule& rule, Seconds now) 
       result.status = ArithStatus::OutOfMemory;
       return result;
     }
-    const std::span<char> window = next.window();
-    std::memset(window.data(), ' ', window.size());
-    std::memcpy(window.data(), digits, digit_count);
-    next.advance(window.size());
+    bool filled = next.append({digits, digit_count});
+    while (filled && !next.complete()) {
+      const std::span<char> window = next.window();
+      std::memset(window.data(), ' ', window.size());
+      next.advance(window.size());
+      filled = !window.empty();
+    }
+    if (!filled) {
+      result.status = ArithStatus::OutOfMemory;
+      return result;
+    }
     const Item* item = item_at(next.head_);
     // A longer number is a new item to memcached, not fetched and with no marks.
     const bool grown = shape.value_bytes > old->value_bytes();

@@ -189,6 +189,8 @@ class Shard {
   const Item* find_now(const KeyRef& key, Seconds now) const noexcept;
   ItemShape shape_of(const Item& item) const noexcept;
   bool copy_value(const Item& from, ItemDraft& to);
+  // What incr counts on from; false if the value does not begin with a number.
+  bool read_number(const Item& item, uint64_t& number) const;
 
   // Evicts to make up for `bytes` taken in a full cache; bounded.
   void keep_room(size_t bytes, Seconds now) REQUIRES(mutex_);

@@ -68,8 +68,8 @@ bool is_concat(const Command& command) {
   return command.mode == StoreMode::Append || command.mode == StoreMode::Prepend;
 }
 
-// Whether the CAS decides about the store. In the binary protocol it does for add, too; an append
-// takes 0 for "no CAS".
+// Whether the CAS decides about the store. In the binary protocol it does for add, too: to add or
+// replace with a CAS is to set with it. An append takes 0 for "no CAS".
 bool compares_cas(const Command& command) {
   if (!command.wants(Want::kCompareCas)) return false;
   if (is_concat(command)) return command.cas != 0;

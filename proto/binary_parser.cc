@@ -122,8 +122,6 @@ Parsed parse_binary(const char* data, size_t bytes, Command& command) noexcept {
   if (verb.op == Op::Store) command.value_bytes = body_bytes - head_bytes;
   if (command.cas != 0 && (verb.op == Op::Store || verb.op == Op::Remove || verb.op == Op::Arith)) {
     command.want |= Want::kCompareCas;
-    // To add or replace with a CAS is to set with it.
-    if (verb.shape == BinaryShape::Value) command.mode = StoreMode::Set;
   }
   return {Status::Complete, BinaryRequestHeader::kBytes + head_bytes};
 }

@@ -386,6 +386,9 @@ TEST_CASE("incr wraps, decr stops at 0, and what is shorter is padded") {
       {"incr n 9", "10"},
       {"mg n v t", "VA 2 t100\n10"},
   });
+  const std::string long_number = "9 " + std::string(30000, 'x');
+  CHECK(client.ask("set long 0 0 30002\r\n" + long_number + "\r\nincr long 1\r\nget long\r\n") ==
+        "STORED\r\n10\r\nVALUE long 0 30002\r\n10" + std::string(30000, ' ') + "\r\nEND\r\n");
   const std::string large(100000, '1');
   CHECK(client.ask("set large 0 0 100000\r\n" + large + "\r\nincr large 1\r\n") ==
         "STORED\r\nCLIENT_ERROR cannot increment or decrement non-numeric value\r\n");
@@ -1161,6 +1164,9 @@ TEST_CASE("a binary value too large is refused and does away with the old one") 
   one(client, store(kSet, "k", "1"));
   const Answer add = one(client, store(kAdd, "k", std::string(2000000, 'x')));
   CHECK(add.status == 3);
+  CHECK(one(client, {kGet, "", "k", ""}).status == 0);
+  CHECK(one(client, store(kAdd, "k", std::string(2000000, 'x'), 1)).status == 3);
+  CHECK(one(client, store(kReplace, "k", std::string(2000000, 'x'), 1)).status == 3);
   CHECK(one(client, {kGet, "", "k", ""}).status == 0);
   const Answer set = one(client, store(kSet, "k", std::string(2000000, 'x')));
   CHECK(set.status == 3);

@@ -51,13 +51,14 @@ TEST_CASE("a binary set says flags, time and length, and leaves the value") {
   CHECK(set.input.substr(set.parsed.consumed) == "value");
 }
 
-TEST_CASE("a CAS makes add and replace a set that compares") {
+TEST_CASE("a CAS with any kind of store compares") {
   const std::string extras(8, '\0');
+  constexpr StoreMode kModes[] = {StoreMode::Set, StoreMode::Add, StoreMode::Replace};
   for (const int opcode : {0x01, 0x02, 0x03, 0x11, 0x12, 0x13}) {
     Binary store(BinaryRequest{
         .opcode = static_cast<uint8_t>(opcode), .key = "k", .extras = extras, .cas = 99}
                      .bytes());
-    CHECK(store.command.mode == StoreMode::Set);
+    CHECK(store.command.mode == kModes[(opcode & 0xf) - 1]);
     CHECK(store.command.wants(Want::kCompareCas));
     CHECK(store.command.cas == 99);
   }
