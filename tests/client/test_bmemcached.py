@@ -1,4 +1,4 @@
-"""python-binary-memcached (module bmemcached): the binary protocol, as Datadog's agent speaks it."""
+"""python-binary-memcached (module bmemcached): the binary protocol, as Datadog's agent does."""
 
 import os
 import time

@@ -12,7 +12,8 @@ from pymemcache.client.base import Client, PooledClient
 from pymemcache.client.hash import HashClient
 from pymemcache.client.retrying import RetryingClient
 from pymemcache.exceptions import (
-    MemcacheClientError, MemcacheIllegalInputError, MemcacheServerError, MemcacheUnknownCommandError)
+    MemcacheClientError, MemcacheIllegalInputError, MemcacheServerError,
+    MemcacheUnknownCommandError)
 
 
 class Pymemcache:

@@ -371,6 +371,7 @@ class Difference:
 
     def __init__(self, what, position, batch, replies_around):
         self.what = what
+        self.is_of_the_clock = what.startswith("seconds ")
         self.position = position
         self.batch = batch
         self.replies = replies_around

@@ -1,9 +1,9 @@
 """Turns reply bytes into a form in which two servers can be compared.
 
 What has to be equal byte for byte becomes `exact`; what may differ in a known way becomes `loose`:
-CAS values (the same pattern of equal, higher and lower per key), seconds (off by one) and whether a
-key is shown in base64 (known.py). Bodies of `stats`, the version and the size fields of `me` are
-left out.
+CAS values (the same pattern of equal, higher and lower per key), seconds (off by two, since the
+servers' clocks tick at different moments) and whether a key is shown in base64 (known.py). Bodies
+of `stats`, the version and the size fields of `me` are left out.
 """
 
 import base64
@@ -151,7 +151,7 @@ class Text:
                 key = self.key_name(word[1:])
                 marked = words[index + 1:index + 2] == [b"b"]
                 raw = self._unmarked(word[1:], marked, loose)
-                if word[:2] == b"kC":  # the key was left out, and a flag with a CAS value took its place
+                if word[:2] == b"kC":  # the key was left out, and a CAS value took its place
                     words[index] = b"kC<cas>"
                 elif raw is not None:
                     words[index:index + 1 + marked] = [b"k" + raw]
@@ -171,7 +171,7 @@ class Text:
     def _seconds(self, digits, loose):
         seconds = int(digits)
         if seconds < 0 or seconds >= 2**31:
-            # The time left of an item made with an expiry in the past counts from the server's start.
+            # The time left of an item made with an expiry in the past, from the server's start on.
             return b"<past>"
         loose.append(("seconds", seconds))
         return b"<seconds>"
@@ -233,7 +233,7 @@ def loose_equal(one, other):
         return False
     if kind == "base64":
         return other[1]  # of the subject
-    return kind == "seconds" and abs(value - other[1]) <= 1
+    return kind == "seconds" and abs(value - other[1]) <= 2
 
 
 def difference(reference, subject):
