@@ -20,11 +20,13 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
+#include <cstdint>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <memory>
 #include <random>
 #include <sstream>
 #include <stdexcept>
@@ -125,12 +127,10 @@ class Server {
       }
       std::this_thread::sleep_for(std::chrono::milliseconds(20));
     }
+    stop();
     throw std::runtime_error("no answer from: " + command);
   }
-  ~Server() {
-    kill(pid_, SIGTERM);
-    waitpid(pid_, nullptr, 0);
-  }
+  ~Server() { stop(); }
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
@@ -149,6 +149,11 @@ class Server {
   }
 
  private:
+  void stop() {
+    kill(pid_, SIGTERM);
+    waitpid(pid_, nullptr, 0);
+  }
+
   int port_;
   pid_t pid_ = -1;
 };
@@ -319,20 +324,20 @@ double median(std::vector<double> values) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  Options options;
-  CLI::App app{"Compares the CPU per key of two memcached-compatible servers on this machine."};
-  app.add_option("--a", options.command_a, "server A, with {port}")->required();
-  app.add_option("--b", options.command_b, "server B, with {port}")->required();
-  app.add_option("--rounds", options.rounds, "runs of each")->check(CLI::Range(1, 1000));
-  app.add_option("--seconds", options.seconds, "of one run")->check(CLI::Range(0.1, 600.0));
-  app.add_option("--keys", options.keys, "stored in each server");
-  app.add_option("--value-bytes", options.value_bytes, "of each value");
-  app.add_option("--connections", options.connections, "of the load");
-  app.add_option("--server-cpu", options.server_cpu, "core of the servers");
-  app.add_option("--client-cpu", options.client_cpu, "core of the load");
-  app.add_option("--only", options.only, "workloads whose names contain one of these");
-  CLI11_PARSE(app, argc, argv);
   try {
+    Options options;
+    CLI::App app{"Compares the CPU per key of two memcached-compatible servers on this machine."};
+    app.add_option("--a", options.command_a, "server A, with {port}")->required();
+    app.add_option("--b", options.command_b, "server B, with {port}")->required();
+    app.add_option("--rounds", options.rounds, "runs of each")->check(CLI::Range(1, 1000));
+    app.add_option("--seconds", options.seconds, "of one run")->check(CLI::Range(0.1, 600.0));
+    app.add_option("--keys", options.keys, "stored in each server");
+    app.add_option("--value-bytes", options.value_bytes, "of each value");
+    app.add_option("--connections", options.connections, "of the load");
+    app.add_option("--server-cpu", options.server_cpu, "core of the servers");
+    app.add_option("--client-cpu", options.client_cpu, "core of the load");
+    app.add_option("--only", options.only, "workloads whose names contain one of these");
+    CLI11_PARSE(app, argc, argv);
     pin(0, options.client_cpu);
     const Server a(options.command_a, options.server_cpu);
     const Server b(options.command_b, options.server_cpu);
