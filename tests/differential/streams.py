@@ -528,13 +528,18 @@ class Generator:
         names = [b"\0word%d\0" % index for index in range(len(words))]
         request = self.line(names, body, name, opaque)
         parts = []
+        place = 0
         for part in request.parts:
             while type(part) is bytes and b"\0word" in part:
                 before, _, rest = part.partition(b"\0word")
                 index, _, part = rest.partition(b"\0")
                 parts.append(before)
                 digits = index.rstrip(b"xX")
-                parts += words[int(digits)] if digits.isdigit() else (index,)
+                word = words[int(digits)] if digits.isdigit() else (index,)
+                if place == 1 and any(type(piece) is CasOf for piece in word):
+                    word = (b"C1",)  # as a key it must be the same for both servers
+                parts += word
+                place += 1
             parts.append(part)
         kind = {b"mg": "read", b"ma": "count"}.get(words[0][0])
         whole = Request(self.pieces(*parts), "text", name, opaque, kind=kind)

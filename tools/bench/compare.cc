@@ -6,6 +6,12 @@
 // them with the same keys, and runs each workload A B A B ... for a fixed time. Every reply is
 // checked byte for byte. Prints for each workload the medians of the servers' own CPU time per key
 // (/proc/<pid>/task/*/schedstat) and the ratio B / A: above 1, A is cheaper.
+//
+//   larder-compare --fill 10 --fill 100 --a '...' --b '...'
+//
+// Instead: starts the servers one after the other, stores 1.3 times as many keys with values of
+// these sizes as would fit if only keys and values took room, and prints how many each server holds
+// in the end, how many sets it refused, its memory and its CPU time.
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -49,6 +55,7 @@ struct Options {
   int server_cpu = 0;
   int client_cpu = 1;
   std::vector<std::string> only;
+  std::vector<size_t> fill_value_bytes;
 };
 
 struct Workload {
@@ -146,6 +153,14 @@ class Server {
       if (file >> on_cpu) total += on_cpu;
     }
     return total;
+  }
+
+  double resident_mib() const {
+    std::ifstream file("/proc/" + std::to_string(pid_) + "/statm");
+    double size_pages = 0;
+    double resident_pages = 0;
+    file >> size_pages >> resident_pages;
+    return resident_pages * static_cast<double>(sysconf(_SC_PAGESIZE)) / (1 << 20);
   }
 
  private:
@@ -316,6 +331,85 @@ double run(const Server& server, const Workload& workload, const Options& option
   return cpu / keys;
 }
 
+std::string command(int port, const std::string& request, const std::string& end) {
+  const int fd = connect_to(port);
+  if (fd < 0) throw std::runtime_error("cannot connect");
+  std::string reply;
+  if (::send(fd, request.data(), request.size(), MSG_NOSIGNAL) > 0) {
+    char buffer[4096];
+    ssize_t n = 0;
+    while (!reply.ends_with(end) && (n = recv(fd, buffer, sizeof buffer, 0)) > 0) {
+      reply.append(buffer, static_cast<size_t>(n));
+    }
+  }
+  close(fd);
+  return reply;
+}
+
+uint64_t stat(int port, const std::string& name) {
+  const std::string stats = command(port, "stats\r\n", "END\r\n");
+  const size_t at = stats.find("STAT " + name + " ");
+  if (at == std::string::npos) throw std::runtime_error("no such statistic: " + name);
+  return std::stoull(stats.substr(at + 6 + name.size()));
+}
+
+// Stores keys until 1.3 times the memory limit has gone in; returns how many sets were refused.
+uint64_t overfill(int port, size_t value_bytes, uint64_t keys) {
+  const int fd = connect_to(port);
+  if (fd < 0) throw std::runtime_error("cannot connect");
+  const std::string value = value_of(0, value_bytes);
+  uint64_t refused = 0;
+  std::string request;
+  std::vector<char> buffer(1 << 16);
+  for (uint64_t n = 0; n < keys;) {
+    request.clear();
+    uint64_t waiting = 0;
+    for (; waiting < 64 && n < keys; ++waiting, ++n) {
+      request += "set " + key_of(n) + " 0 0 " + std::to_string(value_bytes) + "\r\n";
+      request += value;
+      request += "\r\n";
+    }
+    if (::send(fd, request.data(), request.size(), MSG_NOSIGNAL) < 0) break;
+    bool line_begins = true;
+    while (waiting > 0) {
+      const ssize_t got = recv(fd, buffer.data(), buffer.size(), 0);
+      if (got <= 0) throw std::runtime_error("the server closed the connection");
+      for (ssize_t i = 0; i < got; ++i) {
+        const char c = buffer[static_cast<size_t>(i)];
+        if (line_begins && c != 'S') throw std::runtime_error("not a reply to set");
+        // STORED or SERVER_ERROR.
+        if (c == 'V') ++refused;
+        line_begins = c == '\n';
+        if (line_begins) --waiting;
+      }
+    }
+  }
+  close(fd);
+  return refused;
+}
+
+void compare_fill(const Options& options) {
+  std::printf("%-12s %-2s %12s %14s %8s %8s %8s\n", "value bytes", "", "items", "bytes over kv",
+              "refused", "RSS MiB", "CPU s");
+  for (const size_t value_bytes : options.fill_value_bytes) {
+    for (const bool is_a : {true, false}) {
+      const Server server(is_a ? options.command_a : options.command_b, options.server_cpu);
+      const uint64_t limit = stat(server.port(), "limit_maxbytes");
+      const size_t raw_bytes = key_of(0).size() + value_bytes;
+      const uint64_t keys = limit / raw_bytes * 13 / 10;
+      const uint64_t refused = overfill(server.port(), value_bytes, keys);
+      const double cpu_s = server.cpu_nanoseconds() / 1e9;
+      const uint64_t items = stat(server.port(), "curr_items");
+      std::printf(
+          "%-12zu %-2s %12llu %14.1f %8llu %8.0f %8.1f\n", value_bytes, is_a ? "A" : "B",
+          static_cast<unsigned long long>(items),
+          static_cast<double>(limit) / static_cast<double>(items) - static_cast<double>(raw_bytes),
+          static_cast<unsigned long long>(refused), server.resident_mib(), cpu_s);
+      std::fflush(stdout);
+    }
+  }
+}
+
 double median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
   return values[values.size() / 2];
@@ -337,8 +431,14 @@ int main(int argc, char** argv) {
     app.add_option("--server-cpu", options.server_cpu, "core of the servers");
     app.add_option("--client-cpu", options.client_cpu, "core of the load");
     app.add_option("--only", options.only, "workloads whose names contain one of these");
+    app.add_option("--fill", options.fill_value_bytes,
+                   "instead: count the items held with values of so many bytes");
     CLI11_PARSE(app, argc, argv);
     pin(0, options.client_cpu);
+    if (!options.fill_value_bytes.empty()) {
+      compare_fill(options);
+      return 0;
+    }
     const Server a(options.command_a, options.server_cpu);
     const Server b(options.command_b, options.server_cpu);
     fill(a.port(), options);
