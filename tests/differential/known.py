@@ -102,7 +102,7 @@ KNOWN = (
         None,
         "an error of memcached: the later one takes the earlier one back, and what has not been "
         "asked for meanwhile is there again. Larder has flushed. A stream that waits has one at "
-        "most.",
+        "most, and none after a flush at once.",
         avoid=("a second delayed flush",)),
     Known(
         "unknown binary opcodes with a body",

@@ -419,7 +419,14 @@ class Generator:
         other = rng.choice(self.OTHER)
         if rng.random() < 0.2 and "delayed flush" not in self.avoid:
             other = b"flush_all %d" % self.flush_delay() + rng.choice((b"", b" noreply"))
+        elif other.startswith(b"flush_all"):
+            self.flushed_at_once()
         return self.line(other.split(b" "))
+
+    def flushed_at_once(self):
+        """A delayed flush would take this one back (known.py)."""
+        if self.short_lives:
+            self.flush_seconds = [0]
 
     def flush_delay(self):
         """Seconds; one that will be over before the stream is comes once (known.py)."""
@@ -673,6 +680,8 @@ class Generator:
             extras = rng.choice((b"", bytes(4), None))
             if extras is None:
                 extras = struct.pack(">I", self.flush_delay())
+            else:
+                self.flushed_at_once()
             if "delayed flush" in self.avoid:
                 extras = b""
             return self.binary_request(rng.choice((0x08, 0x18)), extras=extras, keyless=True)
