@@ -51,12 +51,13 @@ Cache::Cache(const CacheConfig& config) : config_(config) {
   hash_seed_ = config.hash_seed != 0 ? config.hash_seed : random_seed();
   sizes_ = std::make_unique<SizeClasses>(choose_factor(config), config.min_chunk_bytes);
   epoch_ = std::make_unique<Epoch>(config.workers);
+  uses_ = std::make_unique<UseCounts>(config.workers);
   pool_ = std::make_unique<PagePool>(config.memory_bytes, reserve_for(config.memory_bytes),
                                      config.huge_pages);
   const uint32_t count = choose_shards(config);
   while (1u << (8 - shard_shift_) < count) --shard_shift_;
   for (uint32_t i = 0; i < count; ++i) {
-    shards_.push_back(std::make_unique<Shard>(config_, *sizes_, *pool_, *epoch_, hash_seed_,
+    shards_.push_back(std::make_unique<Shard>(config_, *sizes_, *pool_, *epoch_, *uses_, hash_seed_,
                                               static_cast<uint16_t>(i), count));
   }
 }
@@ -77,7 +78,12 @@ void Cache::refresh_turn(uint32_t worker) noexcept { epoch_->refresh(epoch_->rea
 
 void Cache::prefetch(KeyHash hash) const noexcept { shard_of(hash).table().prefetch(hash); }
 
-void Cache::lookup(uint32_t, std::span<const Probe> probes, std::span<Found> found,
+void Cache::count_use(uint32_t worker, const Item& item) noexcept {
+  uses_->add(worker, item.is_large() ? Eviction::group_of_large(item, sizes_->count())
+                                     : sizes_->class_for(item.stored_bytes()));
+}
+
+void Cache::lookup(uint32_t worker, std::span<const Probe> probes, std::span<Found> found,
                    Seconds now) noexcept {
   // Three passes, so that the cache misses of a batch overlap: buckets were prefetched as the
   // commands were parsed; match tags and prefetch the items; compare keys.
@@ -101,16 +107,19 @@ void Cache::lookup(uint32_t, std::span<const Probe> probes, std::span<Found> fou
     }
     Found& result = found[i];
     if (item == nullptr) {
-      result = {nullptr, 0, MissReason::Absent};
+      result = {nullptr, {}, MissReason::Absent};
       continue;
     }
     const MissReason gone = shard.gone(*item, now);
     if (gone != MissReason::None) [[unlikely]] {
-      result = {nullptr, 0, gone};
+      result = {nullptr, {}, gone};
       continue;
     }
-    const uint32_t heat = item->heat();
-    if (probe.bump) note_hit(*item, heat, now);
+    const Heat heat = item->heat();
+    if (probe.bump) {
+      note_hit(*item, heat, now);
+      count_use(worker, *item);
+    }
     result = {item, heat, MissReason::None};
   }
 }
@@ -138,24 +147,33 @@ AllocateStatus Cache::allocate(uint32_t, const KeyRef& key, const ItemShape& sha
   return shard_of(key.hash).allocate(key, shape, now, draft);
 }
 
-StoreResult Cache::store(uint32_t, ItemDraft&& draft, const StoreRule& rule, Seconds now) {
-  return shard_of(draft.hash()).store(std::move(draft), rule, now);
+StoreResult Cache::store(uint32_t worker, ItemDraft&& draft, const StoreRule& rule, Seconds now) {
+  const StoreResult result = shard_of(draft.hash()).store(std::move(draft), rule, now);
+  if (result.status == StoreStatus::Stored) count_use(worker, *result.item);
+  return result;
 }
 
-StoreResult Cache::concat(uint32_t, ItemDraft& draft, const ConcatRule& rule, Seconds now) {
-  return shard_of(draft.hash()).concat(draft, rule, now);
+StoreResult Cache::concat(uint32_t worker, ItemDraft& draft, const ConcatRule& rule, Seconds now) {
+  const StoreResult result = shard_of(draft.hash()).concat(draft, rule, now);
+  if (result.status == StoreStatus::Stored) count_use(worker, *result.item);
+  return result;
 }
 
 RemoveResult Cache::remove(uint32_t, const KeyRef& key, const RemoveRule& rule, Seconds now) {
   return shard_of(key.hash).remove(key, rule, now);
 }
 
-ArithResult Cache::arith(uint32_t, const KeyRef& key, const ArithRule& rule, Seconds now) {
-  return shard_of(key.hash).arith(key, rule, now);
+ArithResult Cache::arith(uint32_t worker, const KeyRef& key, const ArithRule& rule, Seconds now) {
+  const ArithResult result = shard_of(key.hash).arith(key, rule, now);
+  if (result.status == ArithStatus::Done) count_use(worker, *result.item);
+  return result;
 }
 
-TouchResult Cache::touch(uint32_t, const KeyRef& key, Seconds expiry, Seconds now, bool bump) {
-  return shard_of(key.hash).touch(key, expiry, now, bump);
+TouchResult Cache::touch(uint32_t worker, const KeyRef& key, Seconds expiry, Seconds now,
+                         bool bump) {
+  const TouchResult result = shard_of(key.hash).touch(key, expiry, now, bump);
+  if (bump && result.item != nullptr) count_use(worker, *result.item);
+  return result;
 }
 
 bool Cache::claim_win(uint32_t, const KeyRef& key, const Item* item) {

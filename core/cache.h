@@ -24,6 +24,7 @@ class Shard;
 class PagePool;
 class Epoch;
 class SizeClasses;
+class UseCounts;
 
 struct CacheConfig {
   size_t memory_bytes = 64_MiB;    // -m: items, table and bookkeeping
@@ -34,6 +35,7 @@ struct CacheConfig {
   uint32_t min_chunk_bytes = 24;   // smallest chunk
   bool evict = true;               // -M turns it off
   bool cas = true;                 // -C turns it off: every CAS reads as 0
+  EvictionOrder order = EvictionOrder::Density;
   bool huge_pages = true;
   uint64_t hash_seed = 0;  // 0: random
 };
@@ -165,6 +167,7 @@ class Cache {
   void check_invariants();
 
  private:
+  void count_use(uint32_t worker, const Item& item) noexcept;
   Shard& shard_of(KeyHash hash) const noexcept;
   Shard& shard_of(const Item& item) const noexcept;
 
@@ -173,6 +176,7 @@ class Cache {
   uint32_t shard_shift_ = 8;  // KeyHash::shard_bits() >> this is the shard
   std::unique_ptr<SizeClasses> sizes_;
   std::unique_ptr<Epoch> epoch_;
+  std::unique_ptr<UseCounts> uses_;
   std::unique_ptr<PagePool> pool_;
   std::vector<std::unique_ptr<Shard>> shards_;
 };

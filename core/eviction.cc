@@ -1,24 +1,203 @@
 #include "core/eviction.h"
 
-#include "core/item_writer.h"
+#include <algorithm>
+#include <bit>
+#include <cassert>
+#include <cstdio>
+#include <cstdlib>
 
 namespace larder::core {
 
-void Eviction::lower_clock(const Item& item, uint32_t heat) noexcept {
-  // A reader may raise it at the same moment; one of the two is lost, which costs one tick.
-  ItemWriter::set_heat(item, heat - 1);
+Eviction::Eviction(PagePool& pool, const Slab& slab, uint32_t classes, const UseCounts& counts,
+                   EvictionOrder order)
+    : pool_(pool),
+      slab_(slab),
+      counts_(counts),
+      order_(order),
+      level_of_(classes + kRings, kAsleep),
+      hands_(classes),
+      uses_(classes + kRings) {
+  for (uint32_t c = 0; c < classes; ++c) weights_.push_back(weight(slab.chunk_bytes(c)));
 }
 
-const Item* Eviction::at_hand() const noexcept {
-  if (slab_.pages().empty()) return nullptr;
-  size_t p = page_ < slab_.pages().size() ? page_ : 0;
-  const PageNumber page = slab_.pages()[p];
+double Eviction::weight(double bytes) const noexcept {
+  return order_ == EvictionOrder::Lru ? 1.0 : bytes;
+}
+
+unsigned Eviction::ring_of(const Item& item) noexcept {
+  const auto bits = static_cast<unsigned>(std::bit_width(item.value_bytes()));
+  return std::min(bits - std::min(bits, kFirstRingBits), kRings - 1);
+}
+
+void Eviction::add_large(Item& item) {
+  const unsigned r = ring_of(item);
+  Ring& ring = rings_[r];
+  double& level = level_of_[hands_.size() + r];
+  if (level == kAsleep) level = level_;
+  ItemWriter::set_ring_index(item, static_cast<uint32_t>(ring.refs.size()));
+  ring.refs.push_back(pool_.ref_of(&item));
+  ring.bytes += item.value_bytes();
+}
+
+void Eviction::remove_large(const Item& item) noexcept {
+  Ring& ring = rings_[ring_of(item)];
+  const uint32_t index = item.ring_index();
+  assert(index < ring.refs.size() && ring.refs[index] == pool_.ref_of(&item));
+  const Ref last = ring.refs.back();
+  ring.refs[index] = last;
+  ItemWriter::set_ring_index(*reinterpret_cast<Item*>(pool_.at(last)), index);
+  ring.refs.pop_back();
+  ring.bytes -= item.value_bytes();
+}
+
+void Eviction::replace_large(const Item& item, Item& copy) noexcept {
+  rings_[ring_of(item)].refs[item.ring_index()] = pool_.ref_of(&copy);
+  ItemWriter::set_ring_index(copy, item.ring_index());
+}
+
+Eviction::Extent Eviction::extent(uint32_t group) const noexcept {
+  if (group < hands_.size()) {
+    const uint64_t chunks = slab_.of(group).chunks;
+    return {chunks, chunks * slab_.chunk_bytes(group)};
+  }
+  const Ring& ring = rings_[group - hands_.size()];
+  return {ring.refs.size(), ring.bytes};
+}
+
+bool Eviction::choose_hand() noexcept {
+  for (;;) {
+    const auto behind = std::min_element(level_of_.begin(), level_of_.end());
+    if (*behind == kAsleep) return false;
+    hand_ = static_cast<uint32_t>(behind - level_of_.begin());
+    const Extent there = extent(hand_);
+    if (there.items == 0) {
+      *behind = kAsleep;
+      continue;
+    }
+    const auto items = static_cast<double>(there.items);
+    const double own_weight =
+        hand_ < hands_.size() ? weights_[hand_] : weight(static_cast<double>(there.bytes) / items);
+    level_ = *behind;
+    level_per_step_ = 1.0 / (items * std::min(own_weight * uses_[hand_].boost, most_weight_));
+    steps_left_ = static_cast<uint32_t>(std::min<uint64_t>(kMostStepsAtOnce, 1 + there.items / 16));
+    return true;
+  }
+}
+
+void Eviction::note_victim(const Item& item) noexcept {
+  const Ref ref = pool_.ref_of(&item);
+  turnover_bytes_ +=
+      item.is_large() ? item.value_bytes() : pool_.info(PagePool::page_of(ref)).chunk_bytes;
+  if (turnover_bytes_ >= turnover_due_bytes_) measure_turnover();
+}
+
+void Eviction::measure_turnover() noexcept {
+  uint64_t all_bytes = 0;
+  for (uint32_t g = 0; g < level_of_.size(); ++g) all_bytes += extent(g).bytes;
+  // How far the level rises while the least share is turned over: one round, at the fastest.
+  const double rise = (level_ - turnover_level_) / static_cast<double>(turnover_bytes_) *
+                      kLeastTurnover * static_cast<double>(all_bytes);
+  if (turnover_due_bytes_ > 0 && rise > 0) {
+    const bool first = most_weight_ == std::numeric_limits<double>::max();
+    most_weight_ = first ? 1 / rise : 0.7 * most_weight_ + 0.3 / rise;
+  }
+  adapt();
+  turnover_level_ = level_;
+  turnover_bytes_ = 0;
+  turnover_due_bytes_ = std::max<uint64_t>(all_bytes / 64, 1);
+}
+
+void Eviction::adapt() noexcept {
+  double all_made = 0;
+  for (uint32_t g = 0; g < uses_.size(); ++g) {
+    uses_[g].made = static_cast<double>(counts_.total(g) - uses_[g].counted);
+    all_made += uses_[g].made;
+  }
+  const double rise = level_ - adapted_level_;
+  if (order_ == EvictionOrder::Lru || all_made < kEnoughUses || rise <= 0) return;
+  adapted_level_ = level_;
+  double all_expected = 0;
+  for (uint32_t g = 0; g < uses_.size(); ++g) {
+    Uses& u = uses_[g];
+    u.counted += static_cast<uint64_t>(u.made);
+    const Extent there = extent(g);
+    const auto items = static_cast<double>(there.items);
+    u.expected =
+        there.items == 0 ? 0 : items * rise * weight(static_cast<double>(there.bytes) / items);
+    all_expected += u.expected;
+  }
+  for (Uses& u : uses_) {
+    u.made_share += (u.made / all_made - u.made_share) * kNewShare;
+    u.expected_share += (u.expected / all_expected - u.expected_share) * kNewShare;
+    const double least = 1 / all_made;
+    u.boost = std::clamp(u.expected_share / kUnusualShare / std::max(u.made_share, least), 1.0,
+                         kMostBoost);
+  }
+}
+
+Item* Eviction::next() noexcept {
+  --steps_left_;
+  level_of_[hand_] += level_per_step_;
+  return hand_ < hands_.size() ? next_in_class() : next_in_ring(rings_[hand_ - hands_.size()]);
+}
+
+Item* Eviction::next_in_class() noexcept {
+  const std::vector<PageNumber>& pages = slab_.of(hand_).pages;
+  if (pages.empty()) return nullptr;  // it was the last; its hand falls asleep when next chosen
+  Hand& hand = hands_[hand_];
+  if (hand.page >= pages.size()) hand = {};
+  const PageNumber page = pages[hand.page];
   const PageInfo& info = pool_.info(page);
-  for (uint32_t c = p == page_ ? chunk_ : 0; c < info.carved; ++c) {
+  if (hand.chunk >= info.carved) {
+    hand = {hand.page + 1, 0};
+    return nullptr;
+  }
+  char* at = pool_.at(slab_.chunk(page, hand.chunk++));
+  __builtin_prefetch(at + size_t{2} * info.chunk_bytes);
+  Item* item = reinterpret_cast<Item*>(at);
+  if ((item->state() & Item::kStateMask) != Item::kLive || item->is_large()) return nullptr;
+  return item;
+}
+
+Item* Eviction::next_in_ring(Ring& ring) noexcept {
+  if (ring.refs.empty()) return nullptr;
+  if (ring.hand >= ring.refs.size()) ring.hand = 0;
+  return reinterpret_cast<Item*>(pool_.at(ring.refs[ring.hand++]));
+}
+
+const Item* Eviction::at_hand(uint32_t size_class) const noexcept {
+  const std::vector<PageNumber>& pages = slab_.of(size_class).pages;
+  if (pages.empty()) return nullptr;
+  const Hand hand = hands_[size_class].page < pages.size() ? hands_[size_class] : Hand{};
+  const PageNumber page = pages[hand.page];
+  for (uint32_t c = hand.chunk; c < pool_.info(page).carved; ++c) {
     const Item* item = reinterpret_cast<const Item*>(pool_.at(slab_.chunk(page, c)));
     if ((item->state() & Item::kStateMask) == Item::kLive) return item;
   }
   return nullptr;
+}
+
+void Eviction::check_invariants() const {
+  const auto require = [](bool holds, const char* what) {
+    if (holds) return;
+    std::fprintf(stderr, "eviction invariant broken: %s\n", what);
+    std::abort();
+  };
+  for (unsigned r = 0; r < kRings; ++r) {
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < rings_[r].refs.size(); ++i) {
+      const Item& item = *reinterpret_cast<const Item*>(pool_.at(rings_[r].refs[i]));
+      require((item.state() & Item::kStateMask) == Item::kLive && item.is_large(),
+              "a ring holds what is not a large item");
+      require(ring_of(item) == r && item.ring_index() == i, "an item is not where it says");
+      bytes += item.value_bytes();
+    }
+    require(bytes == rings_[r].bytes, "a ring's bytes do not add up");
+    require(bytes == 0 || level_of_[hands_.size() + r] != kAsleep, "a ring sleeps");
+  }
+  for (uint32_t c = 0; c < hands_.size(); ++c) {
+    require(slab_.of(c).pages.empty() || level_of_[c] != kAsleep, "a class sleeps");
+  }
 }
 
 }  // namespace larder::core

@@ -1,25 +1,59 @@
-// Eviction: in which order items go. A clock over the shard's pages in chunk order, all classes
-// together; no links in items.
+// Eviction: in which order items go. Greedy dual-size with frequency (GDSF: Cherkasova, "Improving
+// WWW Proxies Performance with Greedy-Dual-Size-Frequency Caching", HP Labs 1998), turned by hands
+// instead of a sorted queue, so that a hit need only write some bits of the item's own.
 //
-// A hit raises the item's 2-bit clock (item_writer.h, note_hit); the hand passes over an item whose
-// clock is not 0 and lowers it, and takes the first that is 0. What is expired or flushed is taken
-// at once. Since chunks are reused behind the hand, a new item gets nearly a whole round.
+// GDSF keeps an item until a level L, which rises with every eviction, has passed
+// L(last use) + uses / size. Items of one size class share the size, so a clock for each class says
+// the same: its hand goes round once while L rises by 1 / size, and passes over an item more often
+// the more it was used (core/heat.h). To let L rise is to move the hand that is furthest behind,
+// one chunk at a time. So large items are asked more often whether they are worth their room, and a
+// victim is found after one to five live items. What is expired or flushed is taken when met.
 //
-// The interface is this small so that a better policy can take its place: choose a victim, be told
-// of nothing else. Threads: under the shard's lock.
+// Two corrections:
+//  - No hand goes round while less than a tenth of the memory is turned over: whatever is stored
+//    stays at least so long, however large it is.
+//  - GDSF keeps what nobody wants any more for long if it is small. The workers count the uses of
+//    each group, stores among them (UseCounts); where they are far fewer than the average leads to
+//    expect, the hand goes faster.
+//
+// Items above a chunk lie in rings of references, by size in powers of two, with a hand each. A
+// group is a size class or a ring.
+//
+// EvictionOrder::Lru, for those who compare: every hand goes round equally fast, and passes over an
+// item once for whatever uses: a clock, the usual stand-in for LRU.
+//
+// Threads: under the shard's lock.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <limits>
+#include <vector>
 
 #include "core/item.h"
+#include "core/item_writer.h"
 #include "core/page_pool.h"
 #include "core/slab.h"
+#include "core/use_counts.h"
 
 namespace larder::core {
 
 class Eviction {
  public:
-  Eviction(PagePool& pool, const Slab& slab) : pool_(pool), slab_(slab) {}
+  Eviction(PagePool& pool, const Slab& slab, uint32_t classes, const UseCounts& counts,
+           EvictionOrder order);
+
+  // The class has got a page.
+  void wake(uint32_t size_class) noexcept {
+    if (level_of_[size_class] == kAsleep) level_of_[size_class] = level_;
+  }
+  static uint32_t group_of_large(const Item& item, uint32_t classes) noexcept {
+    return classes + ring_of(item);
+  }
+  // A large item is in the table, has left it, or is now there as a copy.
+  void add_large(Item& item);
+  void remove_large(const Item& item) noexcept;
+  void replace_large(const Item& item, Item& copy) noexcept;
 
   // The next live item that should go, or null if none was met within `steps` chunks. An item for
   // which is_gone(item) holds (expired, flushed) goes first.
@@ -27,41 +61,110 @@ class Eviction {
   Item* victim(uint32_t& steps, IsGone is_gone) noexcept {
     Item* coldest = nullptr;
     uint32_t live_seen = 0;
-    while (steps > 0 && !slab_.pages().empty()) {
-      if (page_ >= slab_.pages().size()) page_ = chunk_ = 0;
-      const PageNumber page = slab_.pages()[page_];
-      const PageInfo& info = pool_.info(page);
-      if (chunk_ >= info.carved) {
-        ++page_;
-        chunk_ = 0;
+    for (; steps > 0; --steps) {
+      if (steps_left_ == 0 && !choose_hand()) return nullptr;
+      Item* item = next();
+      if (item == nullptr) continue;
+      const Heat heat = item->heat();
+      if (heat.is_cold() || is_gone(*item)) {
         --steps;
-        continue;
+        note_victim(*item);
+        return item;
       }
-      Item* item = reinterpret_cast<Item*>(pool_.at(slab_.chunk(page, chunk_++)));
-      --steps;
-      if ((item->state() & Item::kStateMask) != Item::kLive) continue;
-      const uint32_t heat = item->heat();
-      if (Item::clock(heat) == 0 || is_gone(*item)) return item;
-      lower_clock(*item, heat);
-      if (coldest == nullptr || Item::clock(heat) < Item::clock(coldest->heat())) coldest = item;
+      ItemWriter::set_heat(
+          *item, order_ == EvictionOrder::Lru ? heat.passed_once() : heat.passed_by_uses());
+      if (coldest == nullptr || heat.left() < coldest->heat().left()) coldest = item;
       // Everything is hot: a bound on the work matters more than the best victim.
-      if (++live_seen >= kLiveStepsPerVictim) return coldest;
+      if (++live_seen >= kLiveStepsPerVictim) {
+        note_victim(*coldest);
+        return coldest;
+      }
     }
     return nullptr;
   }
 
-  // The item at the hand, for its age; null if there is none. `size_class` UINT32_MAX: any.
-  const Item* at_hand() const noexcept;
+  // The item at the hand of a class, for its age; null if there is none.
+  const Item* at_hand(uint32_t size_class) const noexcept;
+
+  void check_invariants() const;
 
  private:
   static constexpr uint32_t kLiveStepsPerVictim = 32;
+  // Steps between two choices of a hand: few, or small classes would go round at once.
+  static constexpr uint32_t kMostStepsAtOnce = 8;
+  // Of the memory, turned over before a hand may be round.
+  static constexpr double kLeastTurnover = 0.1;
+  // A group is used too little if its share of the uses is less than an eighth of what is expected;
+  // then its hand goes faster, up to so much. Fewer uses than these say nothing.
+  static constexpr double kUnusualShare = 8;
+  static constexpr double kMostBoost = 1024;
+  static constexpr double kEnoughUses = 1000;
+  static constexpr double kNewShare = 0.75;
+  static constexpr double kAsleep = std::numeric_limits<double>::infinity();
+  static constexpr unsigned kRings = 18;  // values of 16 KiB to 1 GiB and what comes with them
+  static constexpr unsigned kFirstRingBits = 14;
 
-  static void lower_clock(const Item& item, uint32_t heat) noexcept;
+  struct Hand {
+    uint32_t page = 0;  // index in its class's pages
+    uint32_t chunk = 0;
+  };
+  // What is known of a group's uses. Shares are of all groups', earlier seconds fading.
+  struct Uses {
+    uint64_t counted = 0;  // of UseCounts, up to the last look
+    double made = 0;       // since the last look
+    double expected = 0;   // in a measure of its own
+    double made_share = 0;
+    double expected_share = 0;
+    double boost = 1;  // how much faster its hand goes
+  };
+  struct Ring {
+    std::vector<Ref> refs;
+    uint64_t bytes = 0;
+    size_t hand = 0;
+  };
+
+  // What one item of so many bytes counts for, and so how fast its hand goes round.
+  double weight(double bytes) const noexcept;
+  // Points hand_ at the class that is furthest behind; false if there is nothing at all.
+  bool choose_hand() noexcept;
+  // Moves the chosen hand by one; what lies there if it is live, else null.
+  Item* next() noexcept;
+  Item* next_in_class() noexcept;
+  Item* next_in_ring(Ring& ring) noexcept;
+  static unsigned ring_of(const Item& item) noexcept;
+  // What a group holds, in items and bytes, free chunks included.
+  struct Extent {
+    uint64_t items;
+    uint64_t bytes;
+  };
+  Extent extent(uint32_t group) const noexcept;
+  void note_victim(const Item& item) noexcept;
+  // Once for each 64th of the memory that is turned over: looks how far the level rose and what was
+  // used meanwhile.
+  void measure_turnover() noexcept;
+  void adapt() noexcept;
 
   PagePool& pool_;
   const Slab& slab_;
-  size_t page_ = 0;
-  uint32_t chunk_ = 0;
+  const UseCounts& counts_;
+  const EvictionOrder order_;
+  double level_ = 0;
+  // By class, then by ring: how far its hand has come. Asleep: nothing there.
+  std::vector<double> level_of_;
+  std::vector<Hand> hands_;
+  std::vector<double> weights_;
+  std::array<Ring, kRings> rings_;
+  uint32_t hand_ = 0;
+  uint32_t steps_left_ = 0;
+  double level_per_step_ = 0;
+
+  std::vector<Uses> uses_;  // by group
+  double adapted_level_ = 0;
+  // For the first correction.
+  double most_weight_ = std::numeric_limits<double>::max();
+  double turnover_level_ = 0;  // when counting began
+  uint64_t turnover_bytes_ = 0;
+  uint64_t turnover_due_bytes_ = 0;
 };
 
 }  // namespace larder::core

@@ -1,13 +1,12 @@
 // Item: one key and its value, as it lies in the arena.
 //
 //  0        4        8    9    10   12
-//  +--------+--------+----+----+----+ [expiry 4][flags 4][more 4][wide cas 8][large 8] key value
+//  +--------+--------+----+----+----+ [expiry 4][flags 4][more 4][wide cas 8][large 16] key value
 //  | seq 32 | heat 32| kl | st | vl |
 //  +--------+--------+----+----+----+
 //
 //  seq   immutable   the shard's sequence number of this modification, low 32 bits: the CAS
-//  heat  atomic, written by readers with plain stores: a lost update costs one clock tick.
-//        last access 29 (s) | fetched 1 | clock 2
+//  heat  atomic, written by readers with plain stores: core/heat.h
 //  kl    immutable   key length 1..250; 253 marks a part of a large value
 //  st    atomic, written under the shard's lock only
 //  vl    immutable   value length; in a large item the bytes of the first part
@@ -22,6 +21,7 @@
 #include <cstring>
 #include <string_view>
 
+#include "core/heat.h"
 #include "core/units.h"
 
 namespace larder::core {
@@ -54,19 +54,13 @@ class Item {
   bool base64_key() const noexcept { return has_more() && (more() & kMoreBase64) != 0; }
   bool stale() const noexcept { return (state() & kStale) != 0; }
   bool win_sent() const noexcept { return (state() & kWinSent) != 0; }
-  uint32_t heat() const noexcept { return heat_.load(std::memory_order_relaxed); }
-
-  static Seconds last_access(uint32_t heat) noexcept { return heat >> 3; }
-  static bool fetched(uint32_t heat) noexcept { return (heat & kFetched) != 0; }
-  static uint32_t clock(uint32_t heat) noexcept { return heat & kClockMask; }
+  Heat heat() const noexcept { return Heat(heat_.load(std::memory_order_relaxed)); }
 
   // Header, options, key and (first part of the) value.
   uint32_t stored_bytes() const noexcept { return key_offset() + key_bytes_ + value_bytes_; }
 
   // -- Layout, for core.
   static constexpr uint32_t kHeaderBytes = 12;
-  static constexpr uint32_t kFetched = 4;
-  static constexpr uint32_t kClockMask = 3;
 
   static constexpr uint8_t kStateMask = 3;
   static constexpr uint8_t kDraft = 0;  // being filled, or a free chunk
@@ -74,7 +68,6 @@ class Item {
   static constexpr uint8_t kDead = 2;  // unlinked; readers of this turn may still look at it
   static constexpr uint8_t kStale = 1 << 2;
   static constexpr uint8_t kWinSent = 1 << 3;
-  static constexpr uint8_t kInWindow = 1 << 4;
   static constexpr uint8_t kHasExpiry = 1 << 5;
   static constexpr uint8_t kHasFlags = 1 << 6;
   static constexpr uint8_t kHasMore = 1 << 7;
@@ -83,9 +76,11 @@ class Item {
   static constexpr uint32_t kMoreWideCas = 2;
   static constexpr uint32_t kMoreLarge = 4;
 
-  static constexpr uint8_t kPartMark = 253;  // key_bytes_ of a part
+  static constexpr uint32_t kLargeBytes = 16;  // next part 8, value length 4, place in its ring 4
+  static constexpr uint8_t kPartMark = 253;    // key_bytes_ of a part
 
-  // Of a large item: where its second part lies.
+  // Of a large item: its place in its ring (core/eviction.h), and where its second part lies.
+  uint32_t ring_index() const noexcept { return load_u32(large_offset() + 12); }
   Ref next_part() const noexcept { return load_u64(large_offset()); }
   uint32_t head_bytes() const noexcept { return key_offset() + key_bytes_; }
   uint32_t key_bytes() const noexcept { return key_bytes_; }
@@ -118,7 +113,8 @@ class Item {
     uint32_t offset = kHeaderBytes + expiry_size(st) + flags_size(st);
     if ((st & kHasMore) != 0) [[unlikely]] {
       const uint32_t more = load_u32(offset);
-      offset += 4 + ((more & kMoreWideCas) != 0 ? 8 : 0) + ((more & kMoreLarge) != 0 ? 12 : 0);
+      offset +=
+          4 + ((more & kMoreWideCas) != 0 ? 8 : 0) + ((more & kMoreLarge) != 0 ? kLargeBytes : 0);
     }
     return offset;
   }

@@ -37,7 +37,7 @@ class ItemWriter {
       l.state_bits |= Item::kHasMore;
       l.head_bytes += 4;
       if ((l.more & Item::kMoreWideCas) != 0) l.head_bytes += 8;
-      if ((l.more & Item::kMoreLarge) != 0) l.head_bytes += 12;
+      if ((l.more & Item::kMoreLarge) != 0) l.head_bytes += Item::kLargeBytes;
     }
     l.head_bytes += static_cast<uint32_t>(key_bytes);
     return l;
@@ -48,7 +48,7 @@ class ItemWriter {
                      uint32_t first_part_bytes, Seconds now) noexcept {
     Item* item = reinterpret_cast<Item*>(chunk);
     item->seq_ = 0;
-    item->heat_.store(now << 3, std::memory_order_relaxed);
+    item->heat_.store(Heat::fresh(now).word(), std::memory_order_relaxed);
     item->key_bytes_ = static_cast<uint8_t>(key.size());
     item->value_bytes_ = static_cast<uint16_t>(first_part_bytes);
     char* at = chunk + Item::kHeaderBytes;
@@ -68,6 +68,7 @@ class ItemWriter {
       if ((l.more & Item::kMoreLarge) != 0) {
         write64(0);
         write32(shape.value_bytes);
+        write32(0);
       }
     }
     std::memcpy(at, key.data(), key.size());
@@ -102,9 +103,13 @@ class ItemWriter {
     std::memcpy(const_cast<char*>(head.bytes()) + head.large_offset(), &next, sizeof next);
   }
 
+  static void set_ring_index(Item& head, uint32_t index) noexcept {
+    std::memcpy(const_cast<char*>(head.bytes()) + head.large_offset() + 12, &index, sizeof index);
+  }
+
   static void set_seq(Item& item, uint32_t seq) noexcept { item.seq_ = seq; }
-  static void set_heat(const Item& item, uint32_t heat) noexcept {
-    item.heat_.store(heat, std::memory_order_relaxed);
+  static void set_heat(const Item& item, Heat heat) noexcept {
+    item.heat_.store(heat.word(), std::memory_order_relaxed);
   }
   static void set_state(Item& item, uint8_t state) noexcept {
     item.state_.store(state, std::memory_order_release);
@@ -120,7 +125,7 @@ class ItemWriter {
   static Item* copy(char* chunk, const Item& from) noexcept {
     Item* item = reinterpret_cast<Item*>(chunk);
     item->seq_ = from.seq_;
-    item->heat_.store(from.heat(), std::memory_order_relaxed);
+    item->heat_.store(from.heat().word(), std::memory_order_relaxed);
     item->key_bytes_ = from.key_bytes_;
     item->value_bytes_ = from.value_bytes_;
     const uint8_t state = from.state_.load(std::memory_order_relaxed);
@@ -137,24 +142,15 @@ class ItemWriter {
   }
 };
 
-// Notes a use: plain stores to a word that no writer needs, and none at all once the clock is
-// saturated and the access time is at most a minute old.
+// Notes a use: a plain store to a word that no writer needs, and none at all once it is saturated.
 //
-// mark   Item::kFetched for a hit, 0 where the item was only in the way
-inline void note_use(const Item& item, uint32_t heat, Seconds now, uint32_t mark) noexcept {
-  constexpr Seconds kAccessTimeStep = 60;
-  if (Item::clock(heat) == Item::kClockMask && (heat & mark) == mark &&
-      now - Item::last_access(heat) < kAccessTimeStep) {
-    return;
-  }
-  uint32_t next = heat | mark;
-  if (Item::clock(next) < Item::kClockMask) ++next;
-  if (now - Item::last_access(next) >= kAccessTimeStep) next = (next & 7) | now << 3;
-  ItemWriter::set_heat(item, next);
+// mark   Heat::kFetched for a hit, 0 where the item was only in the way
+inline void note_use(const Item& item, Heat heat, Seconds now, uint32_t mark) noexcept {
+  if (!heat.is_saturated(now, mark)) ItemWriter::set_heat(item, heat.used(now, mark));
 }
 
-inline void note_hit(const Item& item, uint32_t heat, Seconds now) noexcept {
-  note_use(item, heat, now, Item::kFetched);
+inline void note_hit(const Item& item, Heat heat, Seconds now) noexcept {
+  note_use(item, heat, now, Heat::kFetched);
 }
 
 }  // namespace larder::core

@@ -43,7 +43,8 @@ struct PageInfo {
   uint16_t free_head;  // index of the first free chunk below `carved`
   bool draining;       // being emptied: gives out no chunk
   uint32_t chunk_bytes;
-  uint32_t index;       // position in the shard's page list
+  uint32_t index;  // position in the shard's page list
+  uint32_t index_in_class;
   PageNumber previous;  // in its class's list of pages that have room
   PageNumber next;
   Seconds min_expiry;  // no item of the page expires earlier; kNever if none expires

@@ -26,7 +26,7 @@ enum class MissReason : uint8_t { None, Absent, Expired, Flushed };
 
 struct Found {
   const Item* item = nullptr;  // null on a miss; good until the end of the turn
-  uint32_t heat = 0;           // Item::heat() as it was before this hit
+  Heat heat;                   // Item::heat() as it was before this hit
   MissReason miss = MissReason::None;
 };
 
@@ -116,7 +116,7 @@ struct ArithResult {
 
 struct TouchResult {
   const Item* item = nullptr;  // null: not found. May be a copy of the item with another expiry
-  uint32_t heat = 0;           // as it was before this touch
+  Heat heat;                   // as it was before this touch
   MissReason miss = MissReason::None;
   bool out_of_memory = false;
 };

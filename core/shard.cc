@@ -44,12 +44,6 @@ uint64_t upstream_item_bytes(size_t key_bytes, const ItemShape& shape, bool cas)
          uint64_t{shape.value_bytes} + 2;
 }
 
-// The heat of an item that takes another's place and has not been asked for: what is known of the
-// key's popularity goes on.
-uint32_t unfetched(uint32_t old_heat, Seconds now) noexcept {
-  return now << 3 | Item::clock(old_heat);
-}
-
 }  // namespace
 
 void RetireQueue::grow() {
@@ -79,7 +73,7 @@ bool Shard::Holds::release(Ref ref) {
 }
 
 Shard::Shard(const CacheConfig& config, const SizeClasses& sizes, PagePool& pool, Epoch& epoch,
-             uint64_t hash_seed, uint16_t number, uint32_t shard_count)
+             const UseCounts& uses, uint64_t hash_seed, uint16_t number, uint32_t shard_count)
     : config_(config),
       sizes_(sizes),
       pool_(pool),
@@ -89,7 +83,7 @@ Shard::Shard(const CacheConfig& config, const SizeClasses& sizes, PagePool& pool
       shard_count_(shard_count),
       table_(pool, epoch, number),
       slab_(pool, sizes, number),
-      eviction_(pool, slab_),
+      eviction_(pool, slab_, sizes.count(), uses, config.order),
       counters_(sizes.count()) {
   reserve_.reserve(kReservePages);
 }
@@ -126,6 +120,7 @@ Ref Shard::take_chunk(uint32_t size_class, Seconds now) {
     const PageNumber page = take_page();
     if (page == kNoPage) return 0;
     slab_.add_page(page, size_class);
+    eviction_.wake(size_class);
     ref = slab_.take(size_class);
   }
   keep_room(sizes_.chunk_bytes(size_class), now);
@@ -218,19 +213,20 @@ void Shard::note_live(const Item& item, int sign) {
 void Shard::retire(Item& item, Why why, Seconds now) {
   const uint32_t size_class = class_of(item);
   ClassCounters& c = counters_[size_class];
-  const uint32_t heat = item.heat();
+  const Heat heat = item.heat();
   if (why == Why::Evicted) {
     ++c.evicted;
     if (item.expiry() != kNever) ++c.evicted_nonzero;
-    if (!Item::fetched(heat)) ++c.evicted_unfetched;
-    const Seconds age = now - Item::last_access(heat);
-    if (Item::fetched(heat) && age <= 60) ++c.evicted_active;
+    if (!heat.fetched()) ++c.evicted_unfetched;
+    const Seconds age = heat.idle_seconds(now);
+    if (heat.fetched() && age <= 60) ++c.evicted_active;
     c.evicted_age = age;
   } else if (why == Why::Expired) {
     ++c.reclaimed;
-    if (!Item::fetched(heat)) ++c.expired_unfetched;
+    if (!heat.fetched()) ++c.expired_unfetched;
   }
   note_live(item, -1);
+  if (item.is_large()) eviction_.remove_large(item);
   debt_bytes_ = std::max(-kMostCreditBytes, debt_bytes_ - int64_t{sizes_.chunk_bytes(size_class)} -
                                                 int64_t{item.value_bytes()} +
                                                 static_cast<int64_t>(item.first_part().size()));
@@ -386,6 +382,7 @@ StoreResult Shard::publish(ItemDraft& draft, HashTable::Slot* slot, uint8_t mark
     return {StoreStatus::OutOfMemory, nullptr, nullptr, 0};
   }
   note_live(item, +1);
+  if (item.is_large()) eviction_.add_large(item);
   if (!keep_sequence) ++total_items_;
   pool_.draft_bytes().fetch_sub(draft.parts_bytes_, std::memory_order_relaxed);
   draft.shard_ = nullptr;
@@ -423,6 +420,7 @@ StoreResult Shard::store(ItemDraft&& draft, const StoreRule& rule, Seconds now) 
         }
         return {status, nullptr, old, 0};
       }
+      if (old != nullptr) ItemWriter::set_heat(item, old->heat().inherited(now));
       uint8_t marks = rule.win_sent ? Item::kWinSent : 0;
       const bool behind = rule.compare_cas && cas_of(*old) != rule.cas;
       if (!behind) return publish(filled, slot, marks, now, false);
@@ -509,7 +507,7 @@ StoreResult Shard::concat(ItemDraft& draft, const ConcatRule& rule, Seconds now)
       return result;
     }
     const Item* item = item_at(joined.head_);
-    ItemWriter::set_heat(*item, unfetched(old->heat(), now));
+    ItemWriter::set_heat(*item, old->heat().inherited(now));
     if (swap(joined, old, 0, now, false)) {
       return {StoreStatus::Stored, item, old, cas_of(*item)};
     }
@@ -551,7 +549,7 @@ RemoveResult Shard::remove(const KeyRef& key, const RemoveRule& rule, Seconds no
     }
     const uint8_t marks = rule.invalidate ? Item::kStale : 0;
     const Item* item = item_at(kept.head_);
-    ItemWriter::set_heat(*item, rule.drop_value ? unfetched(old->heat(), now) : old->heat());
+    ItemWriter::set_heat(*item, rule.drop_value ? old->heat().inherited(now) : old->heat());
     if (swap(kept, old, marks, now, keep_cas)) return {RemoveStatus::Removed, item};
   }
 }
@@ -620,7 +618,7 @@ ArithResult Shard::arith(const KeyRef& key, const ArithRule& rule, Seconds now) 
     const Item* item = item_at(next.head_);
     // A longer number is a new item to memcached, not fetched and with no marks.
     const bool grown = shape.value_bytes > old->value_bytes();
-    ItemWriter::set_heat(*item, grown ? unfetched(old->heat(), now) : old->heat());
+    ItemWriter::set_heat(*item, grown ? old->heat().inherited(now) : old->heat());
     const uint8_t marks = grown ? 0 : old->state() & (Item::kStale | Item::kWinSent);
     if (swap(next, old, marks, now, false)) {
       return {ArithStatus::Done, number, cas_of(*item), item, old};
@@ -779,6 +777,7 @@ bool Shard::drain_step(Seconds now, uint32_t items) {
     HashTable::Slot* slot = table_.find_ref(ref, hash);
     assert(slot != nullptr);
     table_.replace(*slot, hash, to);
+    if (item.is_large()) eviction_.replace_large(item, copy);
     ItemWriter::set_state(item,
                           static_cast<uint8_t>((item.state() & ~Item::kStateMask) | Item::kDead));
     retired_.push({ref | kMoved, epoch_.now()});
@@ -900,7 +899,7 @@ void Shard::add_class_totals(uint32_t size_class, ClassTotals& totals, Seconds n
   MutexLock lock(mutex_);
   const Slab::Class& slab = slab_.of(size_class);
   const ClassCounters& c = counters_[size_class];
-  totals.pages += slab.pages;
+  totals.pages += slab.pages.size();
   totals.used_chunks += slab.used;
   totals.free_chunks += slab.free();
   totals.items += c.items;
@@ -913,10 +912,8 @@ void Shard::add_class_totals(uint32_t size_class, ClassTotals& totals, Seconds n
   totals.reclaimed += c.reclaimed;
   totals.out_of_memory += c.out_of_memory;
   totals.evicted_age_seconds = std::max(totals.evicted_age_seconds, c.evicted_age);
-  if (const Item* item = eviction_.at_hand(); item != nullptr) {
-    totals.oldest_age_seconds =
-        std::max(totals.oldest_age_seconds,
-                 now > Item::last_access(item->heat()) ? now - Item::last_access(item->heat()) : 0);
+  if (const Item* item = eviction_.at_hand(size_class); item != nullptr) {
+    totals.oldest_age_seconds = std::max(totals.oldest_age_seconds, item->heat().idle_seconds(now));
   }
 }
 
@@ -952,16 +949,16 @@ size_t Shard::size_histogram(size_t from_page, std::vector<uint64_t>& by_32_byte
 size_t Shard::visit_class(uint32_t size_class, size_t from_page, Seconds now,
                           const std::function<bool(const Item&)>& visit) {
   MutexLock lock(mutex_);
-  for (size_t p = from_page; p < slab_.pages().size(); ++p) {
-    const PageNumber page = slab_.pages()[p];
+  const std::vector<PageNumber>& pages = slab_.of(size_class).pages;
+  if (from_page < pages.size()) {
+    const PageNumber page = pages[from_page];
     const PageInfo& info = pool_.info(page);
-    if (info.size_class != size_class) continue;
     for (uint32_t c = 0; c < info.carved; ++c) {
       const Item& item = *item_at(slab_.chunk(page, c));
       if ((item.state() & Item::kStateMask) != Item::kLive) continue;
       if (gone(item, now) == MissReason::None && !visit(item)) return 0;
     }
-    return p + 1 < slab_.pages().size() ? p + 1 : 0;
+    return from_page + 1 < pages.size() ? from_page + 1 : 0;
   }
   return 0;
 }
@@ -974,6 +971,7 @@ void Shard::check_invariants() {
     std::abort();
   };
   slab_.check_invariants();
+  eviction_.check_invariants();
   table_.check_invariants();
   uint64_t items = 0;
   table_.for_each([&](uint32_t position, Ref ref) {

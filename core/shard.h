@@ -33,6 +33,7 @@
 #include "core/result.h"
 #include "core/size_classes.h"
 #include "core/slab.h"
+#include "core/use_counts.h"
 
 namespace larder::core {
 
@@ -63,7 +64,7 @@ class RetireQueue {
 class Shard {
  public:
   Shard(const CacheConfig& config, const SizeClasses& sizes, PagePool& pool, Epoch& epoch,
-        uint64_t hash_seed, uint16_t number, uint32_t shard_count);
+        const UseCounts& uses, uint64_t hash_seed, uint16_t number, uint32_t shard_count);
   Shard(const Shard&) = delete;
   Shard& operator=(const Shard&) = delete;
 

@@ -28,6 +28,15 @@ void Slab::link(PageNumber page) noexcept {
   c.with_room = page;
 }
 
+void Slab::drop(std::vector<PageNumber>& pages, uint32_t PageInfo::*index,
+                PageNumber page) noexcept {
+  const PageNumber last = pages.back();
+  const uint32_t place = pool_.info(page).*index;
+  pages[place] = last;
+  pool_.info(last).*index = place;
+  pages.pop_back();
+}
+
 void Slab::unlink(PageNumber page) noexcept {
   PageInfo& info = pool_.info(page);
   if (info.previous != kNoPage) {
@@ -51,7 +60,8 @@ void Slab::add_page(PageNumber page, uint32_t size_class) {
   info.min_expiry = kNever;
   pages_.push_back(page);
   Class& c = classes_[size_class];
-  ++c.pages;
+  info.index_in_class = static_cast<uint32_t>(c.pages.size());
+  c.pages.push_back(page);
   c.chunks += info.chunks;
   link(page);
 }
@@ -106,12 +116,9 @@ PageNumber Slab::put(Ref ref) noexcept {
   const bool was_full = !has_room(info);
   if (--info.used == 0) {
     if (!was_full && !info.draining) unlink(page);
-    --c.pages;
     c.chunks -= info.chunks;
-    const PageNumber last = pages_.back();
-    pages_[info.index] = last;
-    pool_.info(last).index = info.index;
-    pages_.pop_back();
+    drop(c.pages, &PageInfo::index_in_class, page);
+    drop(pages_, &PageInfo::index, page);
     unpoison(pool_.address(page), kPageBytes);
     return page;
   }
@@ -198,13 +205,15 @@ void Slab::check_invariants() const {
     }
     require(live + info.drafts + info.parts <= info.used, "more live, draft and parts than used");
     Class& c = seen[info.size_class];
-    ++c.pages;
+    require(classes_[info.size_class].pages[info.index_in_class] == pages_[i],
+            "a page is not where its class has it");
+    c.pages.push_back(pages_[i]);
     c.chunks += info.chunks;
     c.used += info.used;
   }
   for (uint32_t c = 0; c < classes_.size(); ++c) {
-    require(seen[c].pages == classes_[c].pages && seen[c].chunks == classes_[c].chunks &&
-                seen[c].used == classes_[c].used,
+    require(seen[c].pages.size() == classes_[c].pages.size() &&
+                seen[c].chunks == classes_[c].chunks && seen[c].used == classes_[c].used,
             "class totals differ from its pages");
     for (PageNumber p = classes_[c].with_room; p != kNoPage; p = pool_.info(p).next) {
       const PageInfo& info = pool_.info(p);

@@ -20,8 +20,8 @@ class Slab {
  public:
   struct Class {
     PageNumber with_room = kNoPage;  // first of the pages that have a free chunk
-    uint64_t pages = 0;
-    uint64_t chunks = 0;  // capacity of its pages
+    std::vector<PageNumber> pages;   // all of them, in no particular order
+    uint64_t chunks = 0;             // capacity of its pages
     uint64_t used = 0;
     uint64_t free() const noexcept { return chunks - used; }
   };
@@ -54,9 +54,12 @@ class Slab {
   uint32_t class_with_spare_page() const noexcept;
   static constexpr uint32_t kNoClass = UINT32_MAX;
 
-  // The pages of chunks, in no particular order; the hand and the sweep walk them.
+  // The pages of all classes, in no particular order; the sweep walks them.
   const std::vector<PageNumber>& pages() const noexcept { return pages_; }
   const Class& of(uint32_t size_class) const noexcept { return classes_[size_class]; }
+  uint32_t chunk_bytes(uint32_t size_class) const noexcept {
+    return sizes_.chunk_bytes(size_class);
+  }
   uint64_t large_pages() const noexcept { return large_pages_; }
 
   PageInfo& info(Ref ref) noexcept { return pool_.info(PagePool::page_of(ref)); }
@@ -73,6 +76,8 @@ class Slab {
   void check_invariants() const;
 
  private:
+  // Takes what is at `index` out of a list whose members know their place.
+  void drop(std::vector<PageNumber>& pages, uint32_t PageInfo::*index, PageNumber page) noexcept;
   void link(PageNumber page) noexcept;
   void unlink(PageNumber page) noexcept;
   static bool has_room(const PageInfo& page) noexcept { return page.used < page.chunks; }

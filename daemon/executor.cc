@@ -76,11 +76,6 @@ bool compares_cas(const Command& command) {
   return command.mode != StoreMode::Add || command.dialect == Dialect::Binary;
 }
 
-uint32_t idle_seconds(uint32_t heat, Seconds now) {
-  const Seconds last = Item::last_access(heat);
-  return now > last ? now - last : 0;
-}
-
 // A look at another cache line, saved where nobody asks for it. Any c will do: of the flags that
 // stand in a line with a c somewhere, few are not it.
 bool needs_cas(const Command& command) {
@@ -88,10 +83,10 @@ bool needs_cas(const Command& command) {
          command.return_flags.find('c') != std::string_view::npos;
 }
 
-void describe_time(const Item& item, uint32_t heat, Seconds now, Reply& reply) {
+void describe_time(const Item& item, core::Heat heat, Seconds now, Reply& reply) {
   reply.ttl_seconds = ttl_of(item.expiry(), now);
-  reply.last_access_seconds = idle_seconds(heat, now);
-  reply.fetched = Item::fetched(heat);
+  reply.last_access_seconds = heat.idle_seconds(now);
+  reply.fetched = heat.fetched();
 }
 
 }  // namespace
@@ -274,7 +269,7 @@ void Executor::run_gat(const Command& command, const KeyRef& key, Reply& reply, 
       cache_.touch(worker_, key, expiry_of(command, command.exptime, now), now);
   if (touched.item == nullptr) {
     if (touched.out_of_memory) return fail(reply, ErrorId::OutOfMemory);
-    count_misses({nullptr, 0, touched.miss});
+    count_misses({nullptr, {}, touched.miss});
     stats_.touch_misses.add();
     reply.status = Status::Miss;
     return;
@@ -355,8 +350,8 @@ void Executor::run_meta_change(const Command& command, const KeyRef& key, Reply&
   reply.cas = cache_.cas_of(*item);
   reply.value_bytes = item->value_bytes();
   reply.ttl_seconds = ttl_of(steps.at_ttl, now);
-  reply.last_access_seconds = idle_seconds(found.heat, now);
-  reply.fetched = Item::fetched(found.heat);
+  reply.last_access_seconds = found.heat.idle_seconds(now);
+  reply.fetched = found.heat.fetched();
   reply.value_dropped = command.wants(Want::kConditional) && reply.cas == command.cas;
   if (command.wants(Want::kValue) && !reply.value_dropped) fill_value(*item, reply);
   if (change.created) {

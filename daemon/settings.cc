@@ -262,6 +262,14 @@ constexpr auto kSubOptions = std::to_array<SubOption>({
        const uint64_t mib = number<uint32_t>(g, 0, kAnyU32);
        if (mib != 0) s.buffer_limit_bytes = mib << 20;
      }},
+    {"lru", Takes::Value,
+     "what goes when room is needed: density (default: what is used least for its size) or plain "
+     "(what was not used longest)",
+     [](Settings& s, const Given& g) {
+       if (g.value != "density" && g.value != "plain") refuse(g, "density or plain");
+       s.eviction_order =
+           g.value == "plain" ? core::EvictionOrder::Lru : core::EvictionOrder::Density;
+     }},
     {"track_sizes", Takes::Nothing, "let stats sizes walk the cache",
      [](Settings& s, const Given&) { s.track_sizes = true; }},
     {"relaxed_privileges", Takes::Nothing,
@@ -595,6 +603,7 @@ core::CacheConfig cache_config(const Settings& settings) {
     config.min_chunk_bytes = core::Item::kHeaderBytes + settings.min_item_bytes;
   }
   config.evict = settings.evict;
+  config.order = settings.eviction_order;
   config.cas = settings.cas;
   return config;
 }

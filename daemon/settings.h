@@ -57,12 +57,13 @@ struct Settings {
   uint32_t item_size_max = 1u << 20;    // -I
   double growth_factor = 1.08;          // -f
   bool growth_factor_given = false;
-  uint32_t min_item_bytes = 0;  // -n; 0: not given
-  bool evict = true;            // -M clears it
-  bool cas = true;              // -C clears it
-  bool large_pages = false;     // -L
-  bool lock_memory = false;     // -k
-  bool track_sizes = false;     // -o track_sizes: `stats sizes` may walk the cache
+  uint32_t min_item_bytes = 0;                                        // -n; 0: not given
+  bool evict = true;                                                  // -M clears it
+  core::EvictionOrder eviction_order = core::EvictionOrder::Density;  // -o lru
+  bool cas = true;                                                    // -C clears it
+  bool large_pages = false;                                           // -L
+  bool lock_memory = false;                                           // -k
+  bool track_sizes = false;  // -o track_sizes: `stats sizes` may walk the cache
 
   // Process.
   bool daemonize = false;           // -d

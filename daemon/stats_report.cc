@@ -367,6 +367,8 @@ void append_larder_stats(const StatsSources& sources, StatList& list) {
       .add("items", totals.items)
       .add("item_bytes", totals.item_bytes)
       .add("draft_bytes", cache.draft_bytes())
+      .text("eviction_order",
+            cache.config().order == core::EvictionOrder::Density ? "density" : "plain")
       .add("evictions", totals.evictions)
       .add("reclaimed", totals.reclaimed)
       .add("retired_chunks", totals.retired)

@@ -158,6 +158,7 @@ TEST_CASE("memory flows to the size that is asked for, and no set fails on the w
     for (uint64_t n = 0; n < count; ++n) {
       c.must_set(prefix + std::to_string(n), value);
       if (n % 64 == 0) c.cache.tend(0, c.now, 100);
+      if (n % 3000 == 0) ++c.now;
     }
   };
   fill(100, 600'000, "small-");

@@ -2,6 +2,7 @@
 
 #include <catch2/catch.hpp>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -12,18 +13,18 @@ using namespace larder::core;
 namespace {
 
 struct Fixture {
-  PagePool pool{16_MiB, 16_MiB, false};
-  SizeClasses sizes{1.25, 24};
-  Slab slab{pool, sizes, 0};
-  Eviction eviction{pool, slab};
-  std::vector<Item*> items;
+  explicit Fixture(EvictionOrder order = EvictionOrder::Density)
+      : eviction(pool, slab, sizes.count(), counts, order) {}
 
-  Fixture() {
-    const uint32_t c = sizes.class_for(2000);
-    for (int p = 0; p < 2; ++p) {
+  // Fills pages of a class with items that have never been used.
+  std::vector<Item*> fill(uint32_t bytes, int pages) {
+    std::vector<Item*> items;
+    const uint32_t c = sizes.class_for(bytes);
+    for (int p = 0; p < pages; ++p) {
       slab.add_page(pool.take(false), c);
+      eviction.wake(c);
       while (const Ref ref = slab.take(c)) {
-        const std::string key = "k" + std::to_string(items.size());
+        const std::string key = "k" + std::to_string(count++);
         const ItemLayout layout = ItemWriter::layout(key.size(), {}, false);
         Item* item = ItemWriter::begin(pool.at(ref), layout, key, {}, 0, kFirstSecond);
         ItemWriter::set_state(*item, Item::kLive);
@@ -31,49 +32,180 @@ struct Fixture {
         items.push_back(item);
       }
     }
+    return items;
+  }
+  // A large item as the ring sees it: the head alone.
+  Item* add_large(uint32_t value_bytes) {
+    ItemShape shape;
+    shape.value_bytes = value_bytes;
+    const std::string key = "l" + std::to_string(count++);
+    const ItemLayout layout = ItemWriter::layout(key.size(), shape, true);
+    const uint32_t c = sizes.class_for(layout.head_bytes);
+    Ref ref = slab.take(c);
+    if (ref == 0) {
+      slab.add_page(pool.take(false), c);
+      eviction.wake(c);
+      ref = slab.take(c);
+    }
+    Item* item = ItemWriter::begin(pool.at(ref), layout, key, shape, 0, kFirstSecond);
+    ItemWriter::set_state(*item, static_cast<uint8_t>(item->state() | Item::kLive));
+    slab.mark_published(ref);
+    eviction.add_large(*item);
+    return item;
   }
   Item* victim(uint32_t steps = 10000) {
     return eviction.victim(steps, [this](const Item& item) { return &item == gone; });
   }
+  static void use(Item& item, int times) {
+    for (int i = 0; i < times; ++i) note_hit(item, item.heat(), kFirstSecond);
+  }
+
+  PagePool pool{16_MiB, 16_MiB, false};
+  SizeClasses sizes{1.25, 24};
+  Slab slab{pool, sizes, 0};
+  UseCounts counts{1};
+  Eviction eviction;
   const Item* gone = nullptr;
+  int count = 0;
 };
 
 }  // namespace
 
-TEST_CASE("items that were never hit go in the order in which they lie") {
+TEST_CASE("items that were never used go in the order in which they lie") {
   Fixture f;
+  const std::vector<Item*> items = f.fill(2000, 2);
   for (size_t i = 0; i < 5; ++i) {
     Item* v = f.victim();
-    REQUIRE(v == f.items[i]);
+    REQUIRE(v == items[i]);
     ItemWriter::set_state(*v, Item::kDead);
   }
 }
 
-TEST_CASE("each hit, up to three, survives one round of the hand") {
+TEST_CASE("the more an item was used the more rounds of the hand it survives") {
+  const auto [uses, rounds] = GENERATE(table<int, int>({{1, 2}, {2, 3}, {3, 3}, {7, 4}, {20, 4}}));
   Fixture f;
-  Item* hot = f.items[0];
-  for (int i = 0; i < 10; ++i) note_hit(*hot, hot->heat(), kFirstSecond);
-  for (int round = 0; round < 3; ++round) {
-    for (size_t i = 1; i < f.items.size(); ++i) REQUIRE(f.victim() == f.items[i]);
+  const std::vector<Item*> items = f.fill(2000, 2);
+  Fixture::use(*items[0], uses);
+  for (int round = 0; round < rounds; ++round) {
+    for (size_t i = 1; i < items.size(); ++i) REQUIRE(f.victim() == items[i]);
   }
-  CHECK(f.victim() == hot);
+  CHECK(f.victim() == items[0]);
+}
+
+TEST_CASE("a use before the rounds are over gives all of them again") {
+  Fixture f;
+  const std::vector<Item*> items = f.fill(2000, 2);
+  Fixture::use(*items[0], 3);
+  for (int round = 0; round < 20; ++round) {
+    for (size_t i = 1; i < items.size(); ++i) REQUIRE(f.victim() == items[i]);
+    if (round % 2 == 1) Fixture::use(*items[0], 1);
+  }
+}
+
+TEST_CASE("LRU: one round for whatever uses") {
+  Fixture f(EvictionOrder::Lru);
+  const std::vector<Item*> items = f.fill(2000, 2);
+  Fixture::use(*items[0], 5);
+  for (size_t i = 1; i < items.size(); ++i) REQUIRE(f.victim() == items[i]);
+  CHECK(f.victim() == items[0]);
+}
+
+TEST_CASE("a hand takes as many steps as its class has bytes; with LRU, as it has items") {
+  const auto order = GENERATE(EvictionOrder::Density, EvictionOrder::Lru);
+  Fixture f(order);
+  const std::vector<Item*> small = f.fill(100, 4);
+  const std::vector<Item*> large = f.fill(4000, 4);
+  size_t of_small = 0;
+  size_t of_large = 0;
+  for (int i = 0; i < 3000; ++i) {
+    const Item* v = f.victim();
+    ++(f.sizes.class_for(static_cast<uint32_t>(f.slab.info(f.pool.ref_of(v)).chunk_bytes)) ==
+               f.sizes.class_for(100)
+           ? of_small
+           : of_large);
+  }
+  const double expected = order == EvictionOrder::Lru ? static_cast<double>(small.size()) /
+                                                            static_cast<double>(large.size())
+                                                      : 1.0;
+  CHECK(static_cast<double>(of_small) / static_cast<double>(of_large) ==
+        Approx(expected).epsilon(0.1));
+}
+
+TEST_CASE("large items are asked by their whole size, not by that of the chunk with their key") {
+  Fixture f;
+  const std::vector<Item*> small = f.fill(1000, 16);
+  Item* large = f.add_large(1000000);
+  Item* used = f.add_large(900000);
+  Fixture::use(*used, 1);
+  f.eviction.check_invariants();
+  size_t before = 0;
+  while (f.victim() != large) ++before;
+  CHECK(before < small.size() / 10);
+  f.eviction.remove_large(*large);
+  ItemWriter::set_state(*large, Item::kDead);
+  f.eviction.check_invariants();
+  while (f.victim() != used) ++before;
+  CHECK(before < small.size() / 10);
+}
+
+TEST_CASE("no hand goes round while less than a tenth of the memory is turned over") {
+  Fixture f;
+  f.fill(1000, 100);
+  Item* large = f.add_large(1000000);
+  // After a while it is known how far the level rises meanwhile.
+  uint64_t bytes = 0;
+  uint64_t since = 0;
+  uint64_t least = UINT64_MAX;
+  for (int i = 0; i < 100000; ++i) {
+    const Item* v = f.victim();
+    const uint64_t freed = v == large ? 1000000 : f.sizes.chunk_bytes(f.sizes.class_for(1000));
+    bytes += freed;
+    since += freed;
+    if (v != large) continue;
+    if (bytes > 10 * 100 * kPageBytes) least = std::min(least, since);
+    since = 0;
+  }
+  const uint64_t all = 100 * kPageBytes + 1000000;
+  CHECK(least > all / 12);
+  CHECK(least < all);
+}
+
+TEST_CASE("a group that nobody uses any more goes faster") {
+  Fixture f;
+  const std::vector<Item*> small = f.fill(100, 100);
+  const std::vector<Item*> large = f.fill(2000, 20);
+  const uint32_t small_class = f.sizes.class_for(100);
+  const uint32_t large_class = f.sizes.class_for(2000);
+  const auto share_of_small = [&](bool small_is_used) {
+    int of_small = 0;
+    for (int i = 0; i < 200000; ++i) {
+      const Item* v = f.victim();
+      const PageNumber page = PagePool::page_of(f.pool.ref_of(v));
+      if (f.pool.info(page).size_class == small_class) ++of_small;
+      for (int use = 0; use < 4; ++use) f.counts.add(0, large_class);
+      for (int use = 0; use < 40 && small_is_used; ++use) f.counts.add(0, small_class);
+    }
+    return of_small / 200000.0;
+  };
+  const double used = share_of_small(true);
+  CHECK(share_of_small(false) > used + 0.02);
+  CHECK(share_of_small(true) == Approx(used).margin(0.02));
 }
 
 TEST_CASE("what is gone anyway goes first, however hot") {
   Fixture f;
-  Item* hot = f.items[0];
-  for (int i = 0; i < 3; ++i) note_hit(*hot, hot->heat(), kFirstSecond);
-  f.gone = hot;
-  CHECK(f.victim() == hot);
+  const std::vector<Item*> items = f.fill(2000, 2);
+  Fixture::use(*items[0], 3);
+  f.gone = items[0];
+  CHECK(f.victim() == items[0]);
 }
 
 TEST_CASE("the search is bounded, by chunks and by hot items") {
   Fixture f;
-  for (Item* item : f.items) ItemWriter::set_state(*item, Item::kDead);
+  CHECK(f.victim(10) == nullptr);
+  for (Item* item : f.fill(2000, 2)) ItemWriter::set_state(*item, Item::kDead);
   CHECK(f.victim(10) == nullptr);
   Fixture all_hot;
-  for (Item* item : all_hot.items) {
-    for (int i = 0; i < 3; ++i) note_hit(*item, item->heat(), kFirstSecond);
-  }
+  for (Item* item : all_hot.fill(2000, 2)) Fixture::use(*item, 3);
   CHECK(all_hot.victim() != nullptr);
 }

@@ -44,7 +44,7 @@ TEST_CASE("an item gives back what was put in, for every combination of options"
     CHECK(item->has_wide_cas() == shape.has_explicit_cas);
     if (shape.has_explicit_cas) CHECK(item->wide_cas() == shape.explicit_cas);
     CHECK_FALSE(item->is_large());
-    CHECK(Item::last_access(item->heat()) == 100);
+    CHECK(item->heat() == Heat::fresh(100));
   }
 }
 
@@ -55,16 +55,13 @@ TEST_CASE("a plain item costs 12 bytes beside its key and value") {
   CHECK(make("k", "v", shape)->stored_bytes() == 16 + 1 + 1);
 }
 
-TEST_CASE("hits saturate: then nothing is stored for a minute") {
+TEST_CASE("a hit is noted, and a use that is no read is no hit") {
   const Item* item = make("k", "v", {});
-  for (int i = 0; i < 3; ++i) note_hit(*item, item->heat(), 101);
-  const uint32_t saturated = item->heat();
-  CHECK(Item::clock(saturated) == 3);
-  CHECK(Item::fetched(saturated));
-  note_hit(*item, saturated, 159);
-  CHECK(item->heat() == saturated);
-  note_hit(*item, saturated, 160);
-  CHECK(Item::last_access(item->heat()) == 160);
+  note_use(*item, item->heat(), 101, 0);
+  CHECK(item->heat() == Heat::fresh(100).used(101, 0));
+  CHECK_FALSE(item->heat().fetched());
+  note_hit(*item, item->heat(), 101);
+  CHECK(item->heat().fetched());
 }
 
 TEST_CASE("a copy is the same item with the same sequence and heat") {

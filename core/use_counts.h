@@ -1,0 +1,38 @@
+// UseCounts: how often the items of each group were used or stored (Eviction: size classes, then
+// rings of large items). Each worker counts for itself with plain loads and stores; any thread may
+// add up.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <vector>
+
+#include "core/units.h"
+
+namespace larder::core {
+
+class UseCounts {
+ public:
+  static constexpr uint32_t kMostGroups = 192;
+
+  explicit UseCounts(uint32_t workers) : counts_(workers) {}
+
+  void add(uint32_t worker, uint32_t group) noexcept {
+    std::atomic<uint64_t>& count = counts_[worker].of[group];
+    count.store(count.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  }
+  uint64_t total(uint32_t group) const noexcept {
+    uint64_t sum = 0;
+    for (const Counts& counts : counts_) sum += counts.of[group].load(std::memory_order_relaxed);
+    return sum;
+  }
+
+ private:
+  struct alignas(kCacheLineBytes) Counts {
+    std::array<std::atomic<uint64_t>, kMostGroups> of{};
+  };
+  std::vector<Counts> counts_;
+};
+
+}  // namespace larder::core
