@@ -3,7 +3,7 @@
 //
 // Server gathers the sources and calls these; they append rows and read nothing else, so that tests
 // can hand in what they like. Any thread: counters are read relaxed, core's totals lock by
-// themselves. What each of memcached's names means for our engine: daemon/README.md.
+// themselves. What each of memcached's names means for our engine: docs/statistics.md.
 #pragma once
 
 #include <sys/time.h>
