@@ -13,25 +13,29 @@
 namespace larder::core {
 namespace {
 
-// One shard for each 64 MiB, so that half-used pages (classes x shards) stay a small share; not
+// One shard for each 256 MiB, so that half-used pages (classes x shards) stay a small share; not
 // more than two a worker, which is enough for writers not to wait for each other. A power of two.
 uint32_t choose_shards(const CacheConfig& config) {
   uint64_t shards = config.shards;
   if (shards == 0) {
-    shards = std::clamp<uint64_t>(config.memory_bytes / 64_MiB, 1, uint64_t{2} * config.workers);
+    shards = std::clamp<uint64_t>(config.memory_bytes / 256_MiB, 1, uint64_t{2} * config.workers);
   }
   uint32_t power = 1;
   while (power * 2 <= std::min<uint64_t>(shards, kMaxShards)) power *= 2;
   return power;
 }
 
-// Every class in use has a page that is half empty. In a small cache fewer classes waste less than
-// exact ones: at least four pages a class.
-double choose_factor(const CacheConfig& config) {
-  const double pages = static_cast<double>(config.memory_bytes) / kPageBytes;
-  const double most_classes = std::max(pages / 4, 8.0);
-  const double range = static_cast<double>(SizeClasses::kMaxChunkBytes) / 48;
-  return std::max(config.growth_factor, std::exp(std::log(range) / most_classes));
+// Every class in use has a page that is half empty; items lose half a step between classes. With
+// n = ln(range) / ln(factor) classes the sum of both is least where ln(factor) is the square root
+// of ln(range) pages: 1.08 for a shard of 64 MiB, 1.04 for one of 256 MiB.
+double choose_factor(const CacheConfig& config, uint32_t shards) {
+  const double pages = static_cast<double>(config.memory_bytes) / shards / kPageBytes;
+  const double range = std::log(static_cast<double>(SizeClasses::kMaxChunkBytes) / 48);
+  if (config.growth_factor == 0) {
+    return std::clamp(std::exp(std::sqrt(range / pages)), 1.04, 1.3);
+  }
+  // As asked for, but no more classes than there are four pages for each.
+  return std::max(config.growth_factor, std::exp(range / std::max(pages / 4, 8.0)));
 }
 
 uint64_t random_seed() {
@@ -49,12 +53,13 @@ size_t reserve_for(size_t limit_bytes) {
 
 Cache::Cache(const CacheConfig& config) : config_(config) {
   hash_seed_ = config.hash_seed != 0 ? config.hash_seed : random_seed();
-  sizes_ = std::make_unique<SizeClasses>(choose_factor(config), config.min_chunk_bytes);
+  const uint32_t count = choose_shards(config);
+  config_.growth_factor = choose_factor(config, count);
+  sizes_ = std::make_unique<SizeClasses>(config_.growth_factor, config.min_chunk_bytes);
   epoch_ = std::make_unique<Epoch>(config.workers);
   uses_ = std::make_unique<UseCounts>(config.workers);
   pool_ = std::make_unique<PagePool>(config.memory_bytes, reserve_for(config.memory_bytes),
                                      config.huge_pages);
-  const uint32_t count = choose_shards(config);
   while (1u << (8 - shard_shift_) < count) --shard_shift_;
   for (uint32_t i = 0; i < count; ++i) {
     shards_.push_back(std::make_unique<Shard>(config_, *sizes_, *pool_, *epoch_, *uses_, hash_seed_,

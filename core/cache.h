@@ -31,7 +31,7 @@ struct CacheConfig {
   uint32_t item_size_max = 1_MiB;  // -I
   uint32_t workers = 4;            // threads that call
   uint32_t shards = 0;             // 0: chosen from memory and workers
-  double growth_factor = 1.08;     // of the size classes
+  double growth_factor = 0;        // of the size classes; 0: chosen from the size of a shard
   uint32_t min_chunk_bytes = 24;   // smallest chunk
   bool evict = true;               // -M turns it off
   bool cas = true;                 // -C turns it off: every CAS reads as 0

@@ -89,7 +89,7 @@ class Eviction {
   void check_invariants() const;
 
  private:
-  static constexpr uint32_t kLiveStepsPerVictim = 32;
+  static constexpr uint32_t kLiveStepsPerVictim = 128;
   // Steps between two choices of a hand: few, or small classes would go round at once.
   static constexpr uint32_t kMostStepsAtOnce = 8;
   // Of the memory, turned over before a hand may be round.

@@ -15,6 +15,9 @@ namespace {
 
 // Pages a full shard keeps empty, so that a class that runs dry need not wait for readers.
 constexpr size_t kReservePages = 2;
+// A class with fewer pages uses what is free in the next class before it takes another: the page
+// would stand half empty, which is more than the step between two classes.
+constexpr size_t kFewPages = 6;
 // What a shard may have evicted ahead without owing it.
 constexpr int64_t kMostCreditBytes = 64 << 10;
 // Payload of the two kinds of part: a whole page, or the largest chunk.
@@ -116,6 +119,10 @@ Ref Shard::take_chunk(uint32_t size_class, Seconds now) {
     reclaim();
     ref = slab_.take(size_class);
   }
+  if (ref == 0 && slab_.of(size_class).pages.size() < kFewPages &&
+      size_class + 1 < sizes_.count()) {
+    ref = slab_.take(size_class + 1);
+  }
   if (ref == 0) {
     const PageNumber page = take_page();
     if (page == kNoPage) return 0;
@@ -123,7 +130,7 @@ Ref Shard::take_chunk(uint32_t size_class, Seconds now) {
     eviction_.wake(size_class);
     ref = slab_.take(size_class);
   }
-  keep_room(sizes_.chunk_bytes(size_class), now);
+  keep_room(slab_.info(ref).chunk_bytes, now);
   return ref;
 }
 
@@ -227,9 +234,10 @@ void Shard::retire(Item& item, Why why, Seconds now) {
   }
   note_live(item, -1);
   if (item.is_large()) eviction_.remove_large(item);
-  debt_bytes_ = std::max(-kMostCreditBytes, debt_bytes_ - int64_t{sizes_.chunk_bytes(size_class)} -
-                                                int64_t{item.value_bytes()} +
-                                                static_cast<int64_t>(item.first_part().size()));
+  debt_bytes_ =
+      std::max(-kMostCreditBytes, debt_bytes_ - int64_t{slab_.info(ref_of(item)).chunk_bytes} -
+                                      int64_t{item.value_bytes()} +
+                                      static_cast<int64_t>(item.first_part().size()));
   const uint8_t state = item.state();
   ItemWriter::set_state(item, static_cast<uint8_t>((state & ~Item::kStateMask) | Item::kDead));
   retired_.push({ref_of(item), epoch_.now()});
@@ -350,7 +358,7 @@ void Shard::drop_draft(ItemDraft& draft) noexcept {
   pool_.draft_bytes().fetch_sub(draft.parts_bytes_, std::memory_order_relaxed);
   MutexLock lock(mutex_);
   const Item& item = *item_at(draft.head_);
-  int64_t bytes = sizes_.chunk_bytes(class_of(item));
+  int64_t bytes = slab_.info(draft.head_).chunk_bytes;
   slab_.mark_published(draft.head_);
   if (item.is_large()) {
     bytes += draft.parts_bytes_;

@@ -209,7 +209,7 @@ void append_settings_stats(const StatsSources& sources, StatList& list) {
       .text("domain_socket", settings.unix_socket.empty() ? "NULL" : settings.unix_socket)
       .text("umask", std::string(mode, mode_end))
       .yes_no("shutdown_command", settings.allow_shutdown)
-      .fraction("growth_factor", settings.growth_factor, 2)
+      .fraction("growth_factor", sources.cache->config().growth_factor, 2)
       .add("chunk_size", min_item_bytes)
       .add("num_threads", settings.threads)
       .add("num_threads_per_udp", settings.listen.size() > 1 ? 1 : settings.threads)

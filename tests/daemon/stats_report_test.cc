@@ -179,7 +179,7 @@ TEST_CASE("stats settings has memcached's keys in its order") {
   CHECK(plain.at("inter") == "NULL");
   CHECK(plain.at("domain_socket") == "NULL");
   CHECK(plain.at("umask") == "700");
-  CHECK(plain.at("growth_factor") == "1.08");
+  CHECK(plain.at("growth_factor") == "1.16");  // of 16 MiB
   CHECK(plain.at("binding_protocol") == "auto-negotiate");
   CHECK(plain.at("item_size_max") == "1048576");
   CHECK(plain.at("slab_automove_freeratio") == "0.010");
