@@ -83,9 +83,11 @@ void Cache::refresh_turn(uint32_t worker) noexcept { epoch_->refresh(epoch_->rea
 
 void Cache::prefetch(KeyHash hash) const noexcept { shard_of(hash).table().prefetch(hash); }
 
-void Cache::count_use(uint32_t worker, const Item& item) noexcept {
-  uses_->add(worker, item.is_large() ? Eviction::group_of_large(item, sizes_->count())
-                                     : sizes_->class_for(item.stored_bytes()));
+void Cache::count_uses(uint32_t worker, const Item& item, uint64_t uses) noexcept {
+  uses_->add(worker,
+             item.is_large() ? Eviction::group_of_large(item, sizes_->count())
+                             : sizes_->class_for(item.stored_bytes()),
+             uses);
 }
 
 void Cache::lookup(uint32_t worker, std::span<const Probe> probes, std::span<Found> found,
@@ -94,6 +96,8 @@ void Cache::lookup(uint32_t worker, std::span<const Probe> probes, std::span<Fou
   // commands were parsed; match tags and prefetch the items; compare keys.
   const Item* candidates[kBatchKeys];
   const size_t count = std::min(probes.size(), kBatchKeys);
+  if (count == 0) return;
+  const size_t drawn = uses_->draw(worker, count);  // it is counted for the whole batch
   for (size_t i = 0; i < count; ++i) {
     const HashTable& table = shard_of(probes[i].hash).table();
     const HashTable::Slot* bucket = table.home_bucket(probes[i].hash);
@@ -123,7 +127,7 @@ void Cache::lookup(uint32_t worker, std::span<const Probe> probes, std::span<Fou
     const Heat heat = item->heat();
     if (probe.bump) {
       note_hit(*item, heat, now);
-      count_use(worker, *item);
+      if (i == drawn) count_uses(worker, *item, count);
     }
     result = {item, heat, MissReason::None};
   }
@@ -154,13 +158,13 @@ AllocateStatus Cache::allocate(uint32_t, const KeyRef& key, const ItemShape& sha
 
 StoreResult Cache::store(uint32_t worker, ItemDraft&& draft, const StoreRule& rule, Seconds now) {
   const StoreResult result = shard_of(draft.hash()).store(std::move(draft), rule, now);
-  if (result.status == StoreStatus::Stored) count_use(worker, *result.item);
+  if (result.status == StoreStatus::Stored) count_uses(worker, *result.item);
   return result;
 }
 
 StoreResult Cache::concat(uint32_t worker, ItemDraft& draft, const ConcatRule& rule, Seconds now) {
   const StoreResult result = shard_of(draft.hash()).concat(draft, rule, now);
-  if (result.status == StoreStatus::Stored) count_use(worker, *result.item);
+  if (result.status == StoreStatus::Stored) count_uses(worker, *result.item);
   return result;
 }
 
@@ -170,14 +174,14 @@ RemoveResult Cache::remove(uint32_t, const KeyRef& key, const RemoveRule& rule, 
 
 ArithResult Cache::arith(uint32_t worker, const KeyRef& key, const ArithRule& rule, Seconds now) {
   const ArithResult result = shard_of(key.hash).arith(key, rule, now);
-  if (result.status == ArithStatus::Done) count_use(worker, *result.item);
+  if (result.status == ArithStatus::Done) count_uses(worker, *result.item);
   return result;
 }
 
 TouchResult Cache::touch(uint32_t worker, const KeyRef& key, Seconds expiry, Seconds now,
                          bool bump) {
   const TouchResult result = shard_of(key.hash).touch(key, expiry, now, bump);
-  if (bump && result.item != nullptr) count_use(worker, *result.item);
+  if (bump && result.item != nullptr) count_uses(worker, *result.item);
   return result;
 }
 

@@ -167,7 +167,7 @@ class Cache {
   void check_invariants();
 
  private:
-  void count_use(uint32_t worker, const Item& item) noexcept;
+  void count_uses(uint32_t worker, const Item& item, uint64_t uses = 1) noexcept;
   Shard& shard_of(KeyHash hash) const noexcept;
   Shard& shard_of(const Item& item) const noexcept;
 
