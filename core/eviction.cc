@@ -8,6 +8,8 @@
 
 namespace larder::core {
 
+static_assert(SizeClasses::kCount + Eviction::kRings <= UseCounts::kMostGroups);
+
 Eviction::Eviction(PagePool& pool, const Slab& slab, uint32_t classes, const UseCounts& counts,
                    EvictionOrder order)
     : pool_(pool),

@@ -40,6 +40,8 @@ namespace larder::core {
 
 class Eviction {
  public:
+  static constexpr unsigned kRings = 18;  // values of 16 KiB to 1 GiB and what comes with them
+
   Eviction(PagePool& pool, const Slab& slab, uint32_t classes, const UseCounts& counts,
            EvictionOrder order);
 
@@ -101,14 +103,13 @@ class Eviction {
   static constexpr double kEnoughUses = 1000;
   static constexpr double kNewShare = 0.75;
   static constexpr double kAsleep = std::numeric_limits<double>::infinity();
-  static constexpr unsigned kRings = 18;  // values of 16 KiB to 1 GiB and what comes with them
   static constexpr unsigned kFirstRingBits = 14;
 
   struct Hand {
     uint32_t page = 0;  // index in its class's pages
     uint32_t chunk = 0;
   };
-  // What is known of a group's uses. Shares are of all groups', earlier seconds fading.
+  // What is known of a group's uses. Shares are of all groups', what is longer ago fading.
   struct Uses {
     uint64_t counted = 0;  // of UseCounts, up to the last look
     double made = 0;       // since the last look
