@@ -81,7 +81,7 @@ bool Eviction::choose_hand() noexcept {
         hand_ < hands_.size() ? weights_[hand_] : weight(static_cast<double>(there.bytes) / items);
     level_ = *behind;
     level_per_step_ = 1.0 / (items * std::min(own_weight * uses_[hand_].boost, most_weight_));
-    steps_left_ = static_cast<uint32_t>(std::min<uint64_t>(kMostStepsAtOnce, 1 + there.items / 16));
+    steps_left_ = static_cast<uint32_t>(std::min<uint64_t>(kMostStepsAtOnce, 1 + there.items / 64));
     return true;
   }
 }

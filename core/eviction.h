@@ -93,7 +93,7 @@ class Eviction {
  private:
   static constexpr uint32_t kLiveStepsPerVictim = 128;
   // Steps between two choices of a hand: few, or small classes would go round at once.
-  static constexpr uint32_t kMostStepsAtOnce = 8;
+  static constexpr uint32_t kMostStepsAtOnce = 64;
   // Of the memory, turned over before a hand may be round.
   static constexpr double kLeastTurnover = 0.1;
   // A group is used too little if its share of the uses is less than an eighth of what is expected;

@@ -27,14 +27,15 @@ PagePool::PagePool(size_t limit_bytes, size_t reserve_bytes, bool huge_pages) {
   const size_t pages = reserve_pages_ + kOverdraftPages + 1;
   mapped_bytes_ = pages * kPageBytes + kHugePageBytes;
   mapping_ = reserve(mapped_bytes_);
-  infos_bytes_ = pages * sizeof(PageInfo);
-  char* infos = mapping_ != nullptr ? reserve(infos_bytes_) : nullptr;
-  if (infos == nullptr) {
+  side_table_bytes_ = pages * (sizeof(PageInfo) + sizeof(BlockExpiries));
+  char* side_table = mapping_ != nullptr ? reserve(side_table_bytes_) : nullptr;
+  if (side_table == nullptr) {
     if (mapping_ != nullptr) munmap(mapping_, mapped_bytes_);
     throw std::runtime_error("cannot reserve " + std::to_string(mapped_bytes_ >> 20) +
                              " MiB of address space for the cache");
   }
-  infos_ = reinterpret_cast<PageInfo*>(infos);
+  expiries_ = reinterpret_cast<BlockExpiries*>(side_table);
+  infos_ = reinterpret_cast<PageInfo*>(expiries_ + pages);
   const auto start = reinterpret_cast<uintptr_t>(mapping_);
   base_ = mapping_ + ((start + kHugePageBytes - 1) / kHugePageBytes * kHugePageBytes - start);
   // Advice only: a kernel without huge pages serves small ones.
@@ -44,7 +45,7 @@ PagePool::PagePool(size_t limit_bytes, size_t reserve_bytes, bool huge_pages) {
 
 PagePool::~PagePool() {
   munmap(mapping_, mapped_bytes_);
-  munmap(infos_, infos_bytes_);
+  munmap(expiries_, side_table_bytes_);
 }
 
 bool PagePool::set_limit(size_t limit_bytes) noexcept {

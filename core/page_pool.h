@@ -11,6 +11,7 @@
 // neither they nor their PageInfo are touched.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -47,9 +48,14 @@ struct PageInfo {
   uint32_t index_in_class;
   PageNumber previous;  // in its class's list of pages that have room
   PageNumber next;
-  Seconds min_expiry;  // no item of the page expires earlier; kNever if none expires
 };
 constexpr uint16_t kNoChunk = UINT16_MAX;
+
+// The earliest expiry of what begins in each block of 4 KiB of a page, UINT32_MAX if nothing there
+// expires: so that one expired item costs the walk of a block, not of a page.
+constexpr size_t kBlockBytes = 4_KiB;
+constexpr uint32_t kBlocksPerPage = kPageBytes / kBlockBytes;
+using BlockExpiries = std::array<Seconds, kBlocksPerPage>;
 
 class PagePool {
  public:
@@ -89,6 +95,8 @@ class PagePool {
 
   PageInfo& info(PageNumber page) noexcept { return infos_[page]; }
   const PageInfo& info(PageNumber page) const noexcept { return infos_[page]; }
+  BlockExpiries& expiries(PageNumber page) noexcept { return expiries_[page]; }
+  const BlockExpiries& expiries(PageNumber page) const noexcept { return expiries_[page]; }
   char* address(PageNumber page) const noexcept { return base_ + size_t{page} * kPageBytes; }
 
   char* base() const noexcept { return base_; }
@@ -102,7 +110,7 @@ class PagePool {
   std::atomic<uint64_t>& draft_bytes() noexcept { return draft_bytes_; }
   const std::atomic<uint64_t>& draft_bytes() const noexcept { return draft_bytes_; }
 
-  static constexpr size_t kBytesPerPage = kPageBytes + sizeof(PageInfo);
+  static constexpr size_t kBytesPerPage = kPageBytes + sizeof(PageInfo) + sizeof(BlockExpiries);
   static constexpr size_t kOverdraftPages = 64;  // 4 MiB: what several workers' turns may retire
 
  private:
@@ -110,8 +118,9 @@ class PagePool {
   size_t reserve_pages_ = 0;
   size_t mapped_bytes_ = 0;
   char* mapping_ = nullptr;
-  PageInfo* infos_ = nullptr;
-  size_t infos_bytes_ = 0;
+  PageInfo* infos_ = nullptr;  // the side table, and the other half of it
+  BlockExpiries* expiries_ = nullptr;
+  size_t side_table_bytes_ = 0;
 
   Mutex mutex_;
   std::vector<PageNumber> free_ GUARDED_BY(mutex_);      // resident

@@ -193,15 +193,36 @@ class Shard {
   // What incr counts on from; false if the value does not begin with a number.
   bool read_number(const Item& item, uint64_t& number) const;
 
-  // Evicts to make up for `bytes` taken in a full cache; bounded.
+  // In a full cache: what is free or will be when readers have left, and how much of it there
+  // should be. How much that is, depends on the sizes in use: it rises while the reserve is short,
+  // and else falls; with the share of what is to be given back.
+  uint64_t room_bytes() const REQUIRES(mutex_) {
+    return slab_.free_bytes() + retired_bytes_ + reserve_.size() * kPageBytes;
+  }
+  uint64_t room_goal() const REQUIRES(mutex_);
+  void adjust_room(size_t bytes) REQUIRES(mutex_);
+  // Lets go what has expired, and when nothing has, in the order of eviction, until there is room;
+  // bounded by steps.
+  void make_room(uint32_t steps, Seconds now) REQUIRES(mutex_);
+  // `bytes` were taken.
   void keep_room(size_t bytes, Seconds now) REQUIRES(mutex_);
   bool evict_one(uint32_t& steps, Seconds now) REQUIRES(mutex_);
   size_t pages_wanted() const REQUIRES(mutex_);
   bool drain_step(Seconds now, uint32_t items) REQUIRES(mutex_);
   void stop_drain(PageNumber page) REQUIRES(mutex_);
-  bool sweep_slice(Seconds now) REQUIRES(mutex_);
-  // Unlinks what is gone from a page, `unlinks` items at most; false if some are left.
-  bool sweep_page(PageNumber page, Seconds now, uint32_t& unlinks) REQUIRES(mutex_);
+  // Unlinks what has expired from blocks that are due, and counts down blocks and items. True if
+  // more is due.
+  bool expire_blocks(uint32_t& blocks, uint32_t& unlinks, Seconds now) REQUIRES(mutex_);
+  // Unlinks what is gone from a block, `unlinks` items at most; false if some are left.
+  bool sweep_block(PageNumber page, uint32_t block, Seconds now, uint32_t& unlinks)
+      REQUIRES(mutex_);
+  // After a flush. True if there is more to do.
+  bool sweep_flushed(uint32_t& blocks, uint32_t& unlinks, Seconds now) REQUIRES(mutex_);
+  // What a retired chunk gives back, its parts included unless they live on.
+  uint64_t bytes_of(const Item& item, bool moved) const noexcept {
+    const uint64_t head = pool_.info(PagePool::page_of(ref_of(item))).chunk_bytes;
+    return !moved && item.is_large() ? head + item.value_bytes() - item.part_bytes() : head;
+  }
 
   const CacheConfig& config_;
   const SizeClasses& sizes_;
@@ -226,12 +247,11 @@ class Shard {
   PageNumber draining_ GUARDED_BY(mutex_) = kNoPage;
   uint32_t drain_next_ GUARDED_BY(mutex_) = 0;
   size_t drained_waiting_ GUARDED_BY(mutex_) = 0;  // emptied pages whose chunks are still retired
-  int64_t debt_bytes_ GUARDED_BY(mutex_) = 0;      // taken in a full cache and not yet evicted
-  // The sweep for what has expired: one round a second at most.
-  size_t sweep_pages_ GUARDED_BY(mutex_) = 0;  // pages left in this round
-  Seconds sweep_second_ GUARDED_BY(mutex_) = 0;
-  uint32_t sweep_walks_ GUARDED_BY(mutex_) = 0;  // pages walked in this second
-  size_t flush_pages_ GUARDED_BY(mutex_) = 0;    // pages left to sweep after a flush
+  uint64_t room_wanted_ GUARDED_BY(mutex_) = 0;
+  uint64_t retired_bytes_ GUARDED_BY(mutex_) = 0;
+  size_t flush_pages_ GUARDED_BY(mutex_) = 0;           // pages left to sweep after a flush
+  PageNumber flush_page_ GUARDED_BY(mutex_) = kNoPage;  // the one that is being swept
+  uint32_t flush_blocks_ GUARDED_BY(mutex_) = 0;        // and its blocks that are done
   Seconds flush_sweep_from_ GUARDED_BY(mutex_) = 0;
   uint64_t total_items_ GUARDED_BY(mutex_) = 0;
   uint64_t pages_moved_ GUARDED_BY(mutex_) = 0;

@@ -57,12 +57,15 @@ void Slab::add_page(PageNumber page, uint32_t size_class) {
   info.free_head = kNoChunk;
   info.chunk_bytes = sizes_.chunk_bytes(size_class);
   info.index = static_cast<uint32_t>(pages_.size());
-  info.min_expiry = kNever;
+  pool_.expiries(page).fill(ExpiryIndex::kLater);
   pages_.push_back(page);
+  expiries_.add();
   Class& c = classes_[size_class];
   info.index_in_class = static_cast<uint32_t>(c.pages.size());
+  if (c.pages.empty()) ++classes_in_use_;
   c.pages.push_back(page);
   c.chunks += info.chunks;
+  free_bytes_ += uint64_t{info.chunks} * info.chunk_bytes;
   link(page);
 }
 
@@ -99,6 +102,7 @@ Ref Slab::take(uint32_t size_class) noexcept {
   ++info.used;
   ++info.drafts;
   ++c.used;
+  free_bytes_ -= info.chunk_bytes;
   if (!has_room(info)) unlink(page);
   return chunk(page, index);
 }
@@ -113,11 +117,15 @@ PageNumber Slab::put(Ref ref) noexcept {
   char* at = pool_.at(ref);
   Class& c = classes_[info.size_class];
   --c.used;
+  free_bytes_ += info.chunk_bytes;
   const bool was_full = !has_room(info);
   if (--info.used == 0) {
     if (!was_full && !info.draining) unlink(page);
     c.chunks -= info.chunks;
+    free_bytes_ -= uint64_t{info.chunks} * info.chunk_bytes;
     drop(c.pages, &PageInfo::index_in_class, page);
+    if (c.pages.empty()) --classes_in_use_;
+    expiries_.remove(info.index);
     drop(pages_, &PageInfo::index, page);
     unpoison(pool_.address(page), kPageBytes);
     return page;
@@ -179,6 +187,9 @@ void Slab::check_invariants() const {
     std::abort();
   };
   std::vector<Class> seen(classes_.size());
+  expiries_.check_invariants();
+  require(expiries_.size() == pages_.size(), "the expiry index has not one entry a page");
+  uint64_t free_bytes = 0;
   for (uint32_t i = 0; i < pages_.size(); ++i) {
     const PageInfo& info = pool_.info(pages_[i]);
     require(info.kind == PageInfo::Kind::Chunks && info.index == i && info.shard == shard_,
@@ -199,9 +210,12 @@ void Slab::check_invariants() const {
       if ((item->state() & Item::kStateMask) != Item::kLive) continue;
       ++live;
       if (const Seconds e = item->expiry(); e != kNever) {
-        require(info.min_expiry != kNever && info.min_expiry <= e,
-                "an item expires before its page's minimum");
+        require(pool_.expiries(pages_[i])[block_of(chunk(pages_[i], c))] <= e,
+                "an item expires before its block's minimum");
       }
+    }
+    for (const Seconds e : pool_.expiries(pages_[i])) {
+      require(expiries_.of(i) <= e, "a block's earliest expiry is before its page's");
     }
     require(live + info.drafts + info.parts <= info.used, "more live, draft and parts than used");
     Class& c = seen[info.size_class];
@@ -211,7 +225,10 @@ void Slab::check_invariants() const {
     c.chunks += info.chunks;
     c.used += info.used;
   }
+  uint32_t classes_in_use = 0;
   for (uint32_t c = 0; c < classes_.size(); ++c) {
+    free_bytes += classes_[c].free() * sizes_.chunk_bytes(c);
+    if (!classes_[c].pages.empty()) ++classes_in_use;
     require(seen[c].pages.size() == classes_[c].pages.size() &&
                 seen[c].chunks == classes_[c].chunks && seen[c].used == classes_[c].used,
             "class totals differ from its pages");
@@ -221,6 +238,8 @@ void Slab::check_invariants() const {
               "a page without room is listed");
     }
   }
+  require(free_bytes == free_bytes_, "the free bytes do not add up");
+  require(classes_in_use == classes_in_use_, "the classes in use do not add up");
 }
 
 }  // namespace larder::core

@@ -7,9 +7,11 @@
 // Threads: under the shard's lock.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
+#include "core/expiry_index.h"
 #include "core/item.h"
 #include "core/page_pool.h"
 #include "core/size_classes.h"
@@ -66,11 +68,45 @@ class Slab {
   Ref chunk(PageNumber page, uint32_t index) const noexcept {
     return (Ref{page} << kPageShift) + index * (pool_.info(page).chunk_bytes >> kRefShift);
   }
-  // For the sweep: an item of this expiry now lies in the page.
+  // Of all chunks that are not used.
+  uint64_t free_bytes() const noexcept { return free_bytes_; }
+  uint32_t classes_in_use() const noexcept { return classes_in_use_; }
+
+  // -- Expiry: at which times what lies where expires; never later than the truth.
+  // An item of this expiry is published there.
   void note_expiry(Ref ref, Seconds expiry) noexcept {
     if (expiry == kNever) return;
-    PageInfo& page = info(ref);
-    if (page.min_expiry == kNever || expiry < page.min_expiry) page.min_expiry = expiry;
+    const PageNumber page = PagePool::page_of(ref);
+    Seconds& of_block = pool_.expiries(page)[block_of(ref)];
+    if (expiry >= of_block) return;
+    of_block = expiry;
+    expiries_.lower(pool_.info(page).index, expiry);
+  }
+  bool has_due(Seconds now) const noexcept { return expiries_.earliest() <= now; }
+  // A page in which a block may hold what has expired; kNoPage if there is none.
+  PageNumber due_page(Seconds now) const noexcept {
+    const uint32_t index = expiries_.find_due(now);
+    return index == ExpiryIndex::kNone ? kNoPage : pages_[index];
+  }
+  // What begins in a block of a page: chunks `first` to `end` - 1.
+  struct ChunkRange {
+    uint32_t first;
+    uint32_t end;
+  };
+  ChunkRange chunks_in_block(PageNumber page, uint32_t block) const noexcept {
+    const PageInfo& info = pool_.info(page);
+    const auto from = static_cast<uint32_t>(block * kBlockBytes);
+    const auto to = static_cast<uint32_t>(from + kBlockBytes);
+    const uint32_t bytes = info.chunk_bytes;
+    return {(from + bytes - 1) / bytes, std::min<uint32_t>((to + bytes - 1) / bytes, info.carved)};
+  }
+  // The earliest expiry in a block, after a walk. When the page's blocks are done: page_walked.
+  void set_block_expiry(PageNumber page, uint32_t block, Seconds expiry) noexcept {
+    pool_.expiries(page)[block] = expiry;
+  }
+  void page_walked(PageNumber page) noexcept {
+    const BlockExpiries& blocks = pool_.expiries(page);
+    expiries_.set(pool_.info(page).index, *std::min_element(blocks.begin(), blocks.end()));
   }
 
   void check_invariants() const;
@@ -80,6 +116,9 @@ class Slab {
   void drop(std::vector<PageNumber>& pages, uint32_t PageInfo::*index, PageNumber page) noexcept;
   void link(PageNumber page) noexcept;
   void unlink(PageNumber page) noexcept;
+  static uint32_t block_of(Ref ref) noexcept {
+    return static_cast<uint32_t>((ref & ((Ref{1} << kPageShift) - 1)) / (kBlockBytes >> kRefShift));
+  }
   static bool has_room(const PageInfo& page) noexcept { return page.used < page.chunks; }
 
   PagePool& pool_;
@@ -87,6 +126,9 @@ class Slab {
   const uint16_t shard_;
   std::vector<Class> classes_;
   std::vector<PageNumber> pages_;
+  ExpiryIndex expiries_;  // of pages_, in their order
+  uint64_t free_bytes_ = 0;
+  uint32_t classes_in_use_ = 0;
   uint64_t large_pages_ = 0;
 };
 
