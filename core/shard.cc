@@ -24,16 +24,18 @@ constexpr size_t kFewPages = 6;
 // density.)
 constexpr uint64_t kRoomRise = 4;
 constexpr uint64_t kRoomFall = 16;
+// Of what is to be given back after the limit was lowered: emptied ahead of the pages that leave.
+constexpr size_t kMostPagesAhead = 32;
 // Payload of the two kinds of part: a whole page, or the largest chunk.
 constexpr uint32_t kPagePartBytes = kPageBytes - Item::kHeaderBytes;
 constexpr uint32_t kChunkPartBytes = SizeClasses::kMaxChunkBytes - Item::kHeaderBytes;
 // In a retire entry: the item was moved, its parts live on under the copy.
 constexpr Ref kMoved = Ref{1} << 63;
 // Bounds of one hold of the lock.
-constexpr uint32_t kReclaimAtOnce = 256;
+constexpr uint32_t kReclaimAtOnce = 128;
 // Retired chunks that are worth a look at the readers.
 constexpr size_t kReclaimFrom = 64;
-constexpr uint32_t kUnlinkAtOnce = 128;
+constexpr uint32_t kUnlinkAtOnce = 64;
 constexpr uint32_t kBlocksAtOnce = 64;
 // What one store does about expired items before it evicts live ones.
 constexpr uint32_t kBlocksPerStore = 16;
@@ -56,11 +58,11 @@ uint64_t upstream_item_bytes(size_t key_bytes, const ItemShape& shape, bool cas)
 
 }  // namespace
 
-void RetireQueue::grow() {
-  std::vector<Entry> larger(ring_.size() * 2);
+void RetireQueue::resize(size_t entries) {
+  std::vector<Entry> ring(entries);
   const size_t n = size();
-  for (size_t i = 0; i < n; ++i) larger[i] = ring_[(head_ + i) & (ring_.size() - 1)];
-  ring_ = std::move(larger);
+  for (size_t i = 0; i < n; ++i) ring[i] = ring_[(head_ + i) & (ring_.size() - 1)];
+  ring_ = std::move(ring);
   head_ = 0;
   tail_ = n;
 }
@@ -729,7 +731,8 @@ size_t Shard::pages_wanted() const {
 }
 
 uint64_t Shard::room_goal() const {
-  return room_wanted_ + pool_.pages_over_limit() * kPageBytes / shard_count_;
+  const size_t to_give_back = pool_.pages_over_limit() / shard_count_;
+  return room_wanted_ + std::min(to_give_back, kMostPagesAhead) * kPageBytes;
 }
 
 void Shard::adjust_room(size_t bytes) {

@@ -37,7 +37,8 @@
 
 namespace larder::core {
 
-// First in, first out, of what was unlinked. Grows by doubling, never shrinks.
+// First in, first out, of what was unlinked. Grows by doubling; when it is empty, it gives back
+// what it had grown to.
 class RetireQueue {
  public:
   struct Entry {
@@ -47,16 +48,22 @@ class RetireQueue {
   bool empty() const noexcept { return head_ == tail_; }
   size_t size() const noexcept { return tail_ - head_; }
   const Entry& front() const noexcept { return ring_[head_ & (ring_.size() - 1)]; }
-  void pop() noexcept { ++head_; }
+  void pop() {
+    ++head_;
+    if (empty() && ring_.size() > kMostKeptEntries) resize(kLeastEntries);
+  }
   void push(Entry entry) {
-    if (tail_ - head_ == ring_.size()) grow();
+    if (tail_ - head_ == ring_.size()) resize(ring_.size() * 2);
     ring_[tail_++ & (ring_.size() - 1)] = entry;
   }
 
  private:
-  void grow();
+  static constexpr size_t kLeastEntries = 1024;
+  static constexpr size_t kMostKeptEntries = 16 * 1024;
 
-  std::vector<Entry> ring_ = std::vector<Entry>(1024);
+  void resize(size_t entries);
+
+  std::vector<Entry> ring_ = std::vector<Entry>(kLeastEntries);
   size_t head_ = 0;
   size_t tail_ = 0;
 };

@@ -11,8 +11,9 @@
 namespace larder::daemon {
 namespace {
 
-// Upkeep between two passes; with the slice that is running then, 200 at most.
-constexpr uint32_t kTendMicroseconds = 120;
+// Upkeep between two passes; with the slice that is running then some 100, which is what a request
+// may have to wait for it.
+constexpr uint32_t kTendMicroseconds = 60;
 // An idle worker looks after its shards, and idle connections, this often.
 constexpr timeval kTimerInterval = {0, 500'000};
 

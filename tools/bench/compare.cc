@@ -12,15 +12,8 @@
 // Instead: starts the servers one after the other, stores 1.3 times as many keys with values of
 // these sizes as would fit if only keys and values took room, and prints how many each server holds
 // in the end, how many sets it refused, its memory and its CPU time.
-#include <arpa/inet.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <sched.h>
-#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -29,18 +22,17 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
-#include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <memory>
 #include <random>
-#include <sstream>
 #include <stdexcept>
 #include <string>
-#include <thread>
 #include <vector>
 
+#include "tools/bench/server.h"
+
 namespace {
+
+using namespace larder::bench;
 
 using Clock = std::chrono::steady_clock;
 
@@ -70,121 +62,6 @@ constexpr Workload kWorkloads[] = {
     {"get, pipelined 32", false, 1, 32}, {"set, pipelined 32", true, 1, 32},
     {"multiget 50", false, 50, 1},
 };
-
-void pin(pid_t pid, int cpu) {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  CPU_SET(cpu, &set);
-  if (sched_setaffinity(pid, sizeof set, &set) != 0) std::perror("sched_setaffinity");
-}
-
-int free_port() {
-  const int fd = socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t length = sizeof address;
-  if (bind(fd, reinterpret_cast<sockaddr*>(&address), length) != 0 ||
-      getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length) != 0) {
-    throw std::runtime_error("no free port");
-  }
-  close(fd);
-  return ntohs(address.sin_port);
-}
-
-int connect_to(int port) {
-  const int fd = socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(static_cast<uint16_t>(port));
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  if (connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
-    close(fd);
-    return -1;
-  }
-  const int on = 1;
-  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  return fd;
-}
-
-// A server process that is stopped when it goes out of scope.
-class Server {
- public:
-  Server(std::string command, int cpu) : port_(free_port()) {
-    const size_t at = command.find("{port}");
-    if (at == std::string::npos) throw std::runtime_error("no {port} in: " + command);
-    command.replace(at, 6, std::to_string(port_));
-    std::istringstream words(command);
-    std::vector<std::string> arguments{std::istream_iterator<std::string>(words), {}};
-    pid_ = fork();
-    if (pid_ == 0) {
-      pin(0, cpu);
-      std::vector<char*> argv;
-      for (std::string& a : arguments) argv.push_back(a.data());
-      argv.push_back(nullptr);
-      execvp(argv[0], argv.data());
-      std::perror(argv[0]);
-      _exit(127);
-    }
-    for (int i = 0; i < 200; ++i) {
-      const int fd = connect_to(port_);
-      if (fd >= 0) {
-        close(fd);
-        return;
-      }
-      std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    }
-    stop();
-    throw std::runtime_error("no answer from: " + command);
-  }
-  ~Server() { stop(); }
-  Server(const Server&) = delete;
-  Server& operator=(const Server&) = delete;
-
-  int port() const { return port_; }
-
-  // CPU time of all its threads.
-  double cpu_nanoseconds() const {
-    double total = 0;
-    const std::string tasks = "/proc/" + std::to_string(pid_) + "/task";
-    for (const auto& task : std::filesystem::directory_iterator(tasks)) {
-      std::ifstream file(task.path() / "schedstat");
-      double on_cpu = 0;
-      if (file >> on_cpu) total += on_cpu;
-    }
-    return total;
-  }
-
-  double resident_mib() const {
-    std::ifstream file("/proc/" + std::to_string(pid_) + "/statm");
-    double size_pages = 0;
-    double resident_pages = 0;
-    file >> size_pages >> resident_pages;
-    return resident_pages * static_cast<double>(sysconf(_SC_PAGESIZE)) / (1 << 20);
-  }
-
- private:
-  void stop() {
-    kill(pid_, SIGTERM);
-    waitpid(pid_, nullptr, 0);
-  }
-
-  int port_;
-  pid_t pid_ = -1;
-};
-
-std::string key_of(uint64_t n) {
-  char key[32];
-  std::snprintf(key, sizeof key, "key-%016llu", static_cast<unsigned long long>(n));
-  return key;
-}
-
-std::string value_of(uint64_t n, size_t bytes) {
-  std::string value = std::to_string(n) + ":";
-  while (value.size() < bytes) value += static_cast<char>('a' + (n + value.size()) % 26);
-  value.resize(bytes);
-  return value;
-}
 
 // One connection: a request out, the expected reply in.
 class Connection {
@@ -331,28 +208,6 @@ double run(const Server& server, const Workload& workload, const Options& option
   return cpu / keys;
 }
 
-std::string command(int port, const std::string& request, const std::string& end) {
-  const int fd = connect_to(port);
-  if (fd < 0) throw std::runtime_error("cannot connect");
-  std::string reply;
-  if (::send(fd, request.data(), request.size(), MSG_NOSIGNAL) > 0) {
-    char buffer[4096];
-    ssize_t n = 0;
-    while (!reply.ends_with(end) && (n = recv(fd, buffer, sizeof buffer, 0)) > 0) {
-      reply.append(buffer, static_cast<size_t>(n));
-    }
-  }
-  close(fd);
-  return reply;
-}
-
-uint64_t stat(int port, const std::string& name) {
-  const std::string stats = command(port, "stats\r\n", "END\r\n");
-  const size_t at = stats.find("STAT " + name + " ");
-  if (at == std::string::npos) throw std::runtime_error("no such statistic: " + name);
-  return std::stoull(stats.substr(at + 6 + name.size()));
-}
-
 // Stores keys until 1.3 times the memory limit has gone in; returns how many sets were refused.
 uint64_t overfill(int port, size_t value_bytes, uint64_t keys) {
   const int fd = connect_to(port);
@@ -408,11 +263,6 @@ void compare_fill(const Options& options) {
       std::fflush(stdout);
     }
   }
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
 }
 
 }  // namespace

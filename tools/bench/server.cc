@@ -1,0 +1,154 @@
+#include "tools/bench/server.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <sstream>
+#include <stdexcept>
+#include <thread>
+
+namespace larder::bench {
+namespace {
+
+int free_port() {
+  const int fd = socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t length = sizeof address;
+  if (bind(fd, reinterpret_cast<sockaddr*>(&address), length) != 0 ||
+      getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length) != 0) {
+    throw std::runtime_error("no free port");
+  }
+  close(fd);
+  return ntohs(address.sin_port);
+}
+
+}  // namespace
+
+void pin(pid_t pid, int cpu) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(cpu, &set);
+  if (sched_setaffinity(pid, sizeof set, &set) != 0) std::perror("sched_setaffinity");
+}
+
+int connect_to(int port) {
+  const int fd = socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(static_cast<uint16_t>(port));
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  if (connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
+    close(fd);
+    return -1;
+  }
+  const int on = 1;
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  return fd;
+}
+
+Server::Server(std::string command, int cpu) : port_(free_port()) {
+  const size_t at = command.find("{port}");
+  if (at == std::string::npos) throw std::runtime_error("no {port} in: " + command);
+  command.replace(at, 6, std::to_string(port_));
+  std::istringstream words(command);
+  std::vector<std::string> arguments{std::istream_iterator<std::string>(words), {}};
+  pid_ = fork();
+  if (pid_ == 0) {
+    pin(0, cpu);
+    std::vector<char*> argv;
+    for (std::string& a : arguments) argv.push_back(a.data());
+    argv.push_back(nullptr);
+    execvp(argv[0], argv.data());
+    std::perror(argv[0]);
+    _exit(127);
+  }
+  for (int i = 0; i < 200; ++i) {
+    const int fd = connect_to(port_);
+    if (fd >= 0) {
+      close(fd);
+      return;
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  stop();
+  throw std::runtime_error("no answer from: " + command);
+}
+double Server::cpu_nanoseconds() const {
+  double total = 0;
+  const std::string tasks = "/proc/" + std::to_string(pid_) + "/task";
+  for (const auto& task : std::filesystem::directory_iterator(tasks)) {
+    std::ifstream file(task.path() / "schedstat");
+    double on_cpu = 0;
+    if (file >> on_cpu) total += on_cpu;
+  }
+  return total;
+}
+
+double Server::resident_mib() const {
+  std::ifstream file("/proc/" + std::to_string(pid_) + "/statm");
+  double size_pages = 0;
+  double resident_pages = 0;
+  file >> size_pages >> resident_pages;
+  return resident_pages * static_cast<double>(sysconf(_SC_PAGESIZE)) / (1 << 20);
+}
+
+void Server::stop() {
+  kill(pid_, SIGTERM);
+  waitpid(pid_, nullptr, 0);
+}
+
+std::string key_of(uint64_t n) {
+  char key[32];
+  std::snprintf(key, sizeof key, "key-%016llu", static_cast<unsigned long long>(n));
+  return key;
+}
+
+std::string value_of(uint64_t n, size_t bytes) {
+  std::string value = std::to_string(n) + ":";
+  while (value.size() < bytes) value += static_cast<char>('a' + (n + value.size()) % 26);
+  value.resize(bytes);
+  return value;
+}
+
+std::string command(int port, const std::string& request, const std::string& end) {
+  const int fd = connect_to(port);
+  if (fd < 0) throw std::runtime_error("cannot connect");
+  std::string reply;
+  if (::send(fd, request.data(), request.size(), MSG_NOSIGNAL) > 0) {
+    char buffer[4096];
+    ssize_t n = 0;
+    while (!reply.ends_with(end) && (n = recv(fd, buffer, sizeof buffer, 0)) > 0) {
+      reply.append(buffer, static_cast<size_t>(n));
+    }
+  }
+  close(fd);
+  return reply;
+}
+
+uint64_t stat(int port, const std::string& name) {
+  const std::string stats = command(port, "stats\r\n", "END\r\n");
+  const size_t at = stats.find("STAT " + name + " ");
+  if (at == std::string::npos) throw std::runtime_error("no such statistic: " + name);
+  return std::stoull(stats.substr(at + 6 + name.size()));
+}
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+}  // namespace larder::bench

@@ -1,0 +1,48 @@
+// What the measuring programs share: a server process that is measured from outside, and a little
+// of its protocol. Nothing of Larder in it. Failures are thrown as std::runtime_error.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace larder::bench {
+
+// Keeps a process (0: the calling thread) on one core.
+void pin(pid_t pid, int cpu);
+// A connected socket to a port of this machine, or -1.
+int connect_to(int port);
+
+// A server on loopback that is stopped when it goes out of scope.
+class Server {
+ public:
+  // command   its words, with {port} where the port belongs
+  Server(std::string command, int cpu);
+  ~Server() { stop(); }
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  int port() const { return port_; }
+  double cpu_nanoseconds() const;  // of all its threads
+  double resident_mib() const;
+
+ private:
+  void stop();
+
+  int port_;
+  pid_t pid_ = -1;
+};
+
+std::string key_of(uint64_t n);  // 20 bytes
+std::string value_of(uint64_t n, size_t bytes);
+
+// One request over a connection of its own; the reply up to and including `end`.
+std::string command(int port, const std::string& request, const std::string& end);
+uint64_t stat(int port, const std::string& name);
+
+double median(std::vector<double> values);
+
+}  // namespace larder::bench

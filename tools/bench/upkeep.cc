@@ -1,0 +1,259 @@
+// larder-upkeep: what a server's upkeep costs and what its clients feel of it, from outside.
+//
+//   larder-upkeep --server 'larderd -u nobody -l 127.0.0.1 -p {port} -t 2 -m 2048' --mass-expiry
+//
+// Fills the server with items (--items, --value-bytes) that all expire in one second, and measures
+// single gets of other keys over that second and what follows (--seconds), then the same with items
+// that do not expire; in turn, --rounds times, a fresh server each. Prints for each pair the two
+// p99.9 and their ratio, how long it took until all were gone, and the medians.
+//
+//   larder-upkeep --server '... -m 2048' --shrink-to 512
+//
+// Fills the server, asks it to live with so many MiB (cache_memlimit), and prints how long its
+// resident memory takes to get there, and the p99.9 of single gets before and meanwhile.
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "tools/bench/server.h"
+
+namespace {
+
+using namespace larder::bench;
+using Clock = std::chrono::steady_clock;
+
+struct Options {
+  std::string server;
+  bool mass_expiry = false;
+  uint64_t shrink_to_mib = 0;
+  uint64_t items = 5'000'000;
+  size_t value_bytes = 100;
+  int rounds = 5;
+  int seconds = 6;
+  int server_cpu = 0;
+  int client_cpu = 1;
+};
+
+constexpr uint64_t kGetKeys = 1000;  // what is asked for, apart from the rest
+constexpr uint64_t kFirstGetKey = 9'000'000'000'000ULL;
+
+double seconds_between(Clock::time_point from, Clock::time_point to) {
+  return std::chrono::duration<double>(to - from).count();
+}
+
+// A blocking connection.
+class Client {
+ public:
+  explicit Client(int port) : fd_(connect_to(port)) {
+    if (fd_ < 0) throw std::runtime_error("cannot connect");
+  }
+  ~Client() { close(fd_); }
+  Client(const Client&) = delete;
+  Client& operator=(const Client&) = delete;
+
+  // Sends it and waits for as many bytes as the reply has, or for `other` instead; it must be one
+  // of them.
+  void exchange(const std::string& request, const std::string& reply,
+                const std::string& other = {}) {
+    size_t sent = 0;
+    while (sent < request.size()) {
+      const ssize_t n = ::send(fd_, request.data() + sent, request.size() - sent, MSG_NOSIGNAL);
+      if (n <= 0) throw std::runtime_error("the server closed the connection");
+      sent += static_cast<size_t>(n);
+    }
+    got_.clear();
+    char buffer[1 << 16];
+    while (got_.size() < reply.size()) {
+      const ssize_t n = recv(fd_, buffer, sizeof buffer, 0);
+      if (n <= 0) throw std::runtime_error("the server closed the connection");
+      got_.append(buffer, static_cast<size_t>(n));
+      if (!other.empty() && got_ == other) return;
+    }
+    if (got_ != reply) throw std::runtime_error("wrong reply: " + got_.substr(0, 80));
+  }
+
+ private:
+  int fd_;
+  std::string got_;
+};
+
+// `expiry` as in the protocol: seconds since 1970, or 0 for never.
+void fill(int port, uint64_t first, uint64_t count, size_t value_bytes, int64_t expiry) {
+  Client client(port);
+  const std::string tail =
+      " 0 " + std::to_string(expiry) + " " + std::to_string(value_bytes) + "\r\n";
+  const std::string value = value_of(0, value_bytes) + "\r\n";
+  for (uint64_t n = 0; n < count;) {
+    std::string request;
+    std::string reply;
+    for (int i = 0; i < 64 && n < count; ++i, ++n) {
+      request += "set " + key_of(first + n) + tail + value;
+      reply += "STORED\r\n";
+    }
+    client.exchange(request, reply);
+  }
+}
+
+// Single gets in a row, until told to stop.
+class Prober {
+ public:
+  Prober(int port, size_t value_bytes) : client_(port) {
+    for (uint64_t n = 0; n < kGetKeys; ++n) {
+      const std::string key = key_of(kFirstGetKey + n);
+      requests_.push_back("get " + key + "\r\n");
+      replies_.push_back("VALUE " + key + " 0 " + std::to_string(value_bytes) + "\r\n" +
+                         value_of(0, value_bytes) + "\r\nEND\r\n");
+    }
+  }
+  // Asks until `done` says so, looked at every 20 ms; the p99.9 in microseconds.
+  template <class Done>
+  double p999_until(Done done) {
+    std::vector<double> latencies;
+    auto look = Clock::now();
+    for (uint64_t i = 0;; ++i) {
+      const size_t n = i * 7919 % kGetKeys;
+      const auto start = Clock::now();
+      client_.exchange(requests_[n], replies_[n], "END\r\n");  // it may have been evicted
+      const auto end = Clock::now();
+      latencies.push_back(seconds_between(start, end) * 1e6);
+      if (end - look > std::chrono::milliseconds(20)) {
+        look = end;
+        if (done(end)) break;
+      }
+    }
+    const auto at = latencies.begin() + static_cast<std::ptrdiff_t>(latencies.size() * 999 / 1000);
+    std::nth_element(latencies.begin(), at, latencies.end());
+    return *at;
+  }
+
+ private:
+  Client client_;
+  std::vector<std::string> requests_;
+  std::vector<std::string> replies_;
+};
+
+struct ExpiryRun {
+  double p999_us;
+  double gone_after_s;  // from the second in which they expire
+  double cpu_s;
+};
+
+ExpiryRun run_expiry(const Options& options, bool expires) {
+  const Server server(options.server, options.server_cpu);
+  // Time to store them all.
+  const int64_t expiry = std::time(nullptr) + 10 + static_cast<int64_t>(options.items / 200'000);
+  fill(server.port(), kFirstGetKey, kGetKeys, options.value_bytes, 0);
+  fill(server.port(), 0, options.items, options.value_bytes, expires ? expiry : 0);
+  if (std::time(nullptr) >= expiry) throw std::runtime_error("storing took too long");
+  if (stat(server.port(), "evictions") > 0) throw std::runtime_error("-m is too small for --items");
+  Prober prober(server.port(), options.value_bytes);
+  std::this_thread::sleep_until(std::chrono::system_clock::from_time_t(expiry - 1));
+  const double cpu_before = server.cpu_nanoseconds();
+  const auto start = Clock::now();
+  ExpiryRun run{0, -1, 0};
+  auto asked = start;
+  run.p999_us = prober.p999_until([&](Clock::time_point now) {
+    if (expires && run.gone_after_s < 0 && now - asked > std::chrono::milliseconds(200)) {
+      asked = now;
+      if (stat(server.port(), "curr_items") <= kGetKeys) {
+        run.gone_after_s = seconds_between(start, now) - 1;
+      }
+    }
+    return seconds_between(start, now) > options.seconds;
+  });
+  run.cpu_s = (server.cpu_nanoseconds() - cpu_before) / 1e9;
+  return run;
+}
+
+void measure_mass_expiry(const Options& options) {
+  std::vector<double> ratios;
+  for (int r = 0; r < options.rounds; ++r) {
+    const ExpiryRun expiring = run_expiry(options, true);
+    const ExpiryRun still = run_expiry(options, false);
+    ratios.push_back(expiring.p999_us / still.p999_us);
+    std::printf("p99.9 of gets: %7.0f us while %llu items expire, %7.0f us else, ratio %.2f; ",
+                expiring.p999_us, static_cast<unsigned long long>(options.items), still.p999_us,
+                ratios.back());
+    if (expiring.gone_after_s < 0) {
+      std::printf("not gone after %d s\n", options.seconds - 1);
+    } else {
+      std::printf("gone after %.1f s\n", expiring.gone_after_s);
+    }
+    std::fflush(stdout);
+  }
+  std::printf("median ratio %.2f\n", median(ratios));
+}
+
+void measure_shrink(const Options& options) {
+  const Server server(options.server, options.server_cpu);
+  fill(server.port(), kFirstGetKey, kGetKeys, options.value_bytes, 0);
+  const uint64_t limit = stat(server.port(), "limit_maxbytes");
+  fill(server.port(), 0, limit / options.value_bytes, options.value_bytes, 0);
+  fill(server.port(), kFirstGetKey, kGetKeys, options.value_bytes, 0);
+  Prober prober(server.port(), options.value_bytes);
+  const double full_mib = server.resident_mib();
+  auto start = Clock::now();
+  const double before = prober.p999_until(
+      [&](Clock::time_point now) { return seconds_between(start, now) > options.seconds; });
+  const double cpu_before = server.cpu_nanoseconds();
+  command(server.port(), "cache_memlimit " + std::to_string(options.shrink_to_mib) + "\r\n",
+          "OK\r\n");
+  start = Clock::now();
+  // What is not the cache: some 10 MiB.
+  const double goal_mib = static_cast<double>(options.shrink_to_mib) + 16;
+  double took_s = -1;
+  const double meanwhile = prober.p999_until([&](Clock::time_point now) {
+    if (server.resident_mib() <= goal_mib) took_s = seconds_between(start, now);
+    return took_s >= 0 || seconds_between(start, now) > 60;
+  });
+  if (took_s < 0) {
+    std::printf("from %.0f MiB to %.0f MiB resident only, within a minute\n", full_mib,
+                server.resident_mib());
+    return;
+  }
+  std::printf(
+      "from %.0f MiB to %.0f MiB resident in %.2f s (%.0f MiB/s), %.2f s of CPU (the gets "
+      "included); p99.9 of gets %.0f us before, %.0f us meanwhile\n",
+      full_mib, server.resident_mib(), took_s, (full_mib - server.resident_mib()) / took_s,
+      (server.cpu_nanoseconds() - cpu_before) / 1e9, before, meanwhile);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    Options options;
+    CLI::App app{"Measures what a memcached-compatible server's upkeep costs its clients."};
+    app.add_option("--server", options.server, "the server's command, with {port}")->required();
+    auto* expiry = app.add_flag("--mass-expiry", options.mass_expiry, "all items expire at once");
+    app.add_option("--shrink-to", options.shrink_to_mib, "MiB that a full server is told to use")
+        ->excludes(expiry);
+    app.add_option("--items", options.items, "that expire");
+    app.add_option("--value-bytes", options.value_bytes, "of each value");
+    app.add_option("--rounds", options.rounds, "pairs of runs")->check(CLI::Range(1, 1000));
+    app.add_option("--seconds", options.seconds, "of gets in each run")->check(CLI::Range(2, 600));
+    app.add_option("--server-cpu", options.server_cpu, "core of the server");
+    app.add_option("--client-cpu", options.client_cpu, "core of the load");
+    CLI11_PARSE(app, argc, argv);
+    pin(0, options.client_cpu);
+    if (options.shrink_to_mib > 0) {
+      measure_shrink(options);
+    } else if (options.mass_expiry) {
+      measure_mass_expiry(options);
+    } else {
+      throw std::runtime_error("one of --mass-expiry and --shrink-to is needed");
+    }
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "larder-upkeep: %s\n", e.what());
+    return 1;
+  }
+  return 0;
+}
