@@ -21,7 +21,8 @@ char* reserve(size_t bytes) {
 
 }  // namespace
 
-PagePool::PagePool(size_t limit_bytes, size_t reserve_bytes, bool huge_pages) {
+PagePool::PagePool(size_t limit_bytes, size_t reserve_bytes, bool huge_pages)
+    : huge_pages_(huge_pages) {
   reserve_bytes = std::max(reserve_bytes, limit_bytes);
   reserve_pages_ = reserve_bytes / kBytesPerPage + 1;
   const size_t pages = reserve_pages_ + kOverdraftPages + 1;
@@ -38,8 +39,6 @@ PagePool::PagePool(size_t limit_bytes, size_t reserve_bytes, bool huge_pages) {
   infos_ = reinterpret_cast<PageInfo*>(expiries_ + pages);
   const auto start = reinterpret_cast<uintptr_t>(mapping_);
   base_ = mapping_ + ((start + kHugePageBytes - 1) / kHugePageBytes * kHugePageBytes - start);
-  // Advice only: a kernel without huge pages serves small ones.
-  if (huge_pages) madvise(base_, pages * kPageBytes, MADV_HUGEPAGE);
   set_limit(limit_bytes);
 }
 
@@ -52,7 +51,12 @@ bool PagePool::set_limit(size_t limit_bytes) noexcept {
   const size_t pages = limit_bytes / kBytesPerPage;
   if (pages > reserve_pages_) return false;
   limit_bytes_.store(limit_bytes, std::memory_order_relaxed);
-  limit_.store(pages, std::memory_order_relaxed);
+  const size_t before = limit_.exchange(pages, std::memory_order_relaxed);
+  if (huge_pages_ && pages != before) {
+    // Advice only: a kernel without huge pages serves small ones.
+    madvise(base_, (reserve_pages_ + kOverdraftPages + 1) * kPageBytes,
+            pages > before ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+  }
   return true;
 }
 

@@ -85,7 +85,9 @@ class PagePool {
   size_t pages_used() const noexcept { return used_.load(std::memory_order_relaxed); }
   size_t pages_limit() const noexcept { return limit_.load(std::memory_order_relaxed); }
 
-  bool set_limit(size_t limit_bytes) noexcept;  // false if beyond the reservation
+  // False if beyond the reservation. While it falls, no huge pages are asked for: the kernel would
+  // fill those again of which a part was given back.
+  bool set_limit(size_t limit_bytes) noexcept;
   size_t limit_bytes() const noexcept { return limit_bytes_.load(std::memory_order_relaxed); }
   size_t reserve_bytes() const noexcept { return reserve_pages_ * kBytesPerPage; }
 
@@ -118,6 +120,7 @@ class PagePool {
   size_t reserve_pages_ = 0;
   size_t mapped_bytes_ = 0;
   char* mapping_ = nullptr;
+  const bool huge_pages_;
   PageInfo* infos_ = nullptr;  // the side table, and the other half of it
   BlockExpiries* expiries_ = nullptr;
   size_t side_table_bytes_ = 0;

@@ -768,7 +768,13 @@ bool Shard::drain_step(Seconds now, uint32_t items) {
     if (pages_wanted() == 0) return false;
     const uint32_t size_class = slab_.class_with_spare_page();
     if (size_class == Slab::kNoClass) {
-      // Nobody can give a page yet: let go of a little more, in order.
+      // Nobody can give a page yet: let go of a little more.
+      uint32_t blocks = kBlocksPerStore;
+      uint32_t unlinks = kUnlinksPerStore;
+      if (slab_.has_due(now)) {
+        expire_blocks(blocks, unlinks, now);
+        return true;
+      }
       uint32_t steps = 4 * items;
       for (uint32_t i = 0; i < items / 4 && evict_one(steps, now); ++i) {
       }

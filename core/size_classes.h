@@ -15,7 +15,7 @@ namespace larder::core {
 class SizeClasses {
  public:
   static constexpr uint32_t kMaxChunkBytes = 16_KiB;  // larger values are cut into parts
-  static constexpr uint32_t kCount = 160;             // room for any factor from 1.05 up
+  static constexpr uint32_t kCount = 160;             // room for any factor from 1.03 up
 
   // factor        between one class and the next, 1.03 or more
   // min_bytes     the smallest chunk; rounded up to 4

@@ -53,9 +53,9 @@ struct Settings {
                                             // -o read_buf_mem_limit
 
   // Memory.
-  uint64_t memory_bytes = 64ull << 20;  // -m, MiB on the command line
-  uint32_t item_size_max = 1u << 20;    // -I
-  double growth_factor = 0;             // -f; 0: chosen from -m
+  uint64_t memory_bytes = 64ull << 20;                                // -m, MiB on the command line
+  uint32_t item_size_max = 1u << 20;                                  // -I
+  double growth_factor = 0;                                           // -f; 0: chosen from -m
   uint32_t min_item_bytes = 0;                                        // -n; 0: not given
   bool evict = true;                                                  // -M clears it
   core::EvictionOrder eviction_order = core::EvictionOrder::Density;  // -o lru

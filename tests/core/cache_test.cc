@@ -42,8 +42,9 @@ class Client {
     return result.status;
   }
   // For loops: Catch2 takes longer to note a check than the cache to store.
-  void must_set(const std::string& key, const std::string& value) {
-    if (set(key, value) != StoreStatus::Stored) throw std::runtime_error("not stored: " + key);
+  void must_set(const std::string& key, const std::string& value, Seconds expiry = kNever) {
+    if (set(key, value, expiry) != StoreStatus::Stored)
+      throw std::runtime_error("not stored: " + key);
   }
   Found look(const std::string& key, bool bump = true) {
     Turn turn(cache);
@@ -87,6 +88,25 @@ TEST_CASE("an expired item is a miss at once, and its memory comes back unasked"
   CHECK(c.cache.totals().items == 0);
   CHECK(c.cache.totals().reclaimed == 1);
   CHECK(c.look("k").miss == MissReason::Absent);
+}
+
+TEST_CASE("what has expired goes before anything live, upkeep or not") {
+  Client c(config(64_MiB));
+  const std::string value(1000, 'x');
+  constexpr uint64_t kItems = 55'000;  // nearly full
+  for (uint64_t n = 0; n < kItems; ++n) {
+    c.must_set(key_number(n), value, n % 2 == 0 ? c.now + 5 : kNever);
+  }
+  REQUIRE(c.cache.totals().evictions == 0);
+  c.now += 5;
+  // As many again as expired, but for the room that a full cache keeps free.
+  constexpr uint64_t kNew = kItems / 2 - 300;
+  for (uint64_t n = 0; n < kNew; ++n) c.must_set("new-" + std::to_string(n), value);
+  CHECK(c.cache.totals().evictions == 0);
+  for (uint64_t n = 1; n < kItems; n += 2) REQUIRE(c.has(key_number(n)));
+  c.tend();
+  CHECK(c.cache.totals().items == kItems / 2 + kNew);
+  c.cache.check_invariants();
 }
 
 TEST_CASE("flush makes misses of all that was stored, and of nothing stored later") {

@@ -4,8 +4,9 @@
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
-#include <cstdlib>
 #include <string>
+
+#include "tests/support/temp_folder.h"
 
 namespace larder::daemon {
 namespace {
@@ -14,10 +15,8 @@ namespace {
 class Stderr {
  public:
   Stderr() {
-    char path[] = "/tmp/larder-log-XXXXXX";
-    file_ = mkstemp(path);
+    file_ = open(folder_.file("log").c_str(), O_RDWR | O_CREAT, 0600);
     REQUIRE(file_ >= 0);
-    unlink(path);
     kept_ = dup(STDERR_FILENO);
     dup2(file_, STDERR_FILENO);
   }
@@ -35,6 +34,7 @@ class Stderr {
   }
 
  private:
+  test::TempFolder folder_;
   int file_ = -1;
   int kept_ = -1;
 };

@@ -14,22 +14,10 @@
 #include <functional>
 #include <string>
 
+#include "tests/support/temp_folder.h"
+
 namespace larder::daemon {
 namespace {
-
-class Folder {
- public:
-  Folder() {
-    char path[] = "/tmp/larder-process-XXXXXX";
-    REQUIRE(mkdtemp(path) != nullptr);
-    path_ = path;
-  }
-  ~Folder() { std::filesystem::remove_all(path_); }
-  std::string operator/(const std::string& name) const { return path_ + "/" + name; }
-
- private:
-  std::string path_;
-};
 
 std::string content(const std::string& path) {
   std::ifstream file(path);
@@ -57,8 +45,8 @@ int caught(const std::function<void()>& work) {
 }
 
 TEST_CASE("the pid file holds the process id while it is needed") {
-  const Folder folder;
-  const std::string path = folder / "pid";
+  const test::TempFolder folder;
+  const std::string path = folder.file("pid");
   {
     const PidFile file(path);
     CHECK(content(path) == std::to_string(getpid()));
@@ -68,8 +56,8 @@ TEST_CASE("the pid file holds the process id while it is needed") {
 }
 
 TEST_CASE("a pid file that cannot be written is an error that names it") {
-  const Folder folder;
-  const std::string path = folder / "no/such/folder";
+  const test::TempFolder folder;
+  const std::string path = folder.file("no/such/folder");
   try {
     const PidFile file(path);
     FAIL("written");
@@ -130,8 +118,8 @@ TEST_CASE("root must name a user that exists; others are who they are") {
 }
 
 TEST_CASE("the parent of a background process exits when the child is ready") {
-  const Folder folder;
-  const std::string path = folder / "child";
+  const test::TempFolder folder;
+  const std::string path = folder.file("child");
   const int code = exit_code_of([&] {
     Background background(true);  // the parent ends in here
     std::ofstream(path) << getpid() << " " << getppid() << std::endl;

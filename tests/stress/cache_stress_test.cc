@@ -42,6 +42,7 @@ struct Load {
   uint64_t keys;
   size_t max_value;
   int milliseconds;
+  bool change_limit = false;  // to a quarter and back, all the time
 };
 
 struct Outcome {
@@ -154,6 +155,11 @@ void run(const Load& load, Outcome& outcome) {
     if (clock.load() % 40 == 0) {
       cache.flush(clock.load());
     }
+    if (load.change_limit && clock.load() % 10 == 0) {
+      const bool lower = clock.load() % 20 == 0;
+      if (!cache.set_memory_limit(lower ? load.memory_bytes / 4 : load.memory_bytes))
+        ++outcome.wrong;
+    }
   }
   stop = true;
   for (std::thread& t : threads) t.join();
@@ -182,6 +188,14 @@ TEST_CASE("a growing table") {
 TEST_CASE("little memory, pages moving between sizes") {
   Outcome outcome;
   run({4_MiB, 1, 20'000, 4000, 5000}, outcome);
+  CHECK(outcome.wrong == 0);
+  CHECK(outcome.refused == 0);
+  CHECK(outcome.totals.evictions > 100);
+}
+
+TEST_CASE("a limit that falls and rises") {
+  Outcome outcome;
+  run({16_MiB, 2, 20'000, 2000, 4000, true}, outcome);
   CHECK(outcome.wrong == 0);
   CHECK(outcome.refused == 0);
   CHECK(outcome.totals.evictions > 100);
