@@ -63,48 +63,6 @@ constexpr Workload kWorkloads[] = {
     {"multiget 50", false, 50, 1},
 };
 
-// One connection: a request out, the expected reply in.
-class Connection {
- public:
-  explicit Connection(int port) : fd_(connect_to(port)) {
-    if (fd_ < 0) throw std::runtime_error("cannot connect");
-  }
-  ~Connection() { close(fd_); }
-  Connection(const Connection&) = delete;
-  Connection& operator=(const Connection&) = delete;
-
-  int fd() const { return fd_; }
-
-  void send(const std::string& request, std::string expected) {
-    expected_ = std::move(expected);
-    got_ = 0;
-    size_t sent = 0;
-    while (sent < request.size()) {
-      const ssize_t n = ::send(fd_, request.data() + sent, request.size() - sent, MSG_NOSIGNAL);
-      if (n <= 0) throw std::runtime_error("the server closed the connection");
-      sent += static_cast<size_t>(n);
-    }
-  }
-  // True once the whole reply is there; throws if it is not the expected one.
-  bool receive(std::vector<char>& buffer) {
-    const ssize_t n = recv(fd_, buffer.data(), buffer.size(), 0);
-    if (n <= 0) throw std::runtime_error("the server closed the connection");
-    const auto bytes = static_cast<size_t>(n);
-    if (got_ + bytes > expected_.size() ||
-        std::memcmp(buffer.data(), expected_.data() + got_, bytes) != 0) {
-      throw std::runtime_error("wrong reply: " + std::string(buffer.data(), bytes).substr(0, 80) +
-                               " for " + expected_.substr(got_, 80));
-    }
-    got_ += bytes;
-    return got_ == expected_.size();
-  }
-
- private:
-  int fd_;
-  std::string expected_;
-  size_t got_ = 0;
-};
-
 // Requests are made up front, so that the load costs little.
 struct Exchange {
   std::string request;
@@ -148,9 +106,7 @@ void fill(int port, const Options& options) {
                  value_of(n, options.value_bytes) + "\r\n";
       expected += "STORED\r\n";
     }
-    connection.send(request, expected);
-    while (!connection.receive(buffer)) {
-    }
+    connection.exchange(request, expected, buffer);
   }
 }
 

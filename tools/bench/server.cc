@@ -12,12 +12,14 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <sstream>
 #include <stdexcept>
 #include <thread>
+#include <utility>
 
 namespace larder::bench {
 namespace {
@@ -109,6 +111,35 @@ double Server::resident_mib() const {
 void Server::stop() {
   kill(pid_, SIGTERM);
   waitpid(pid_, nullptr, 0);
+}
+
+Connection::Connection(int port) : fd_(connect_to(port)) {
+  if (fd_ < 0) throw std::runtime_error("cannot connect");
+}
+
+Connection::~Connection() { close(fd_); }
+
+void Connection::send(const std::string& request, std::string expected) {
+  expected_ = std::move(expected);
+  got_ = 0;
+  size_t sent = 0;
+  while (sent < request.size()) {
+    const ssize_t n = ::send(fd_, request.data() + sent, request.size() - sent, MSG_NOSIGNAL);
+    if (n <= 0) throw std::runtime_error("the server closed the connection");
+    sent += static_cast<size_t>(n);
+  }
+}
+bool Connection::receive(std::vector<char>& buffer) {
+  const ssize_t n = recv(fd_, buffer.data(), buffer.size(), 0);
+  if (n <= 0) throw std::runtime_error("the server closed the connection");
+  const auto bytes = static_cast<size_t>(n);
+  if (got_ + bytes > expected_.size() ||
+      std::memcmp(buffer.data(), expected_.data() + got_, bytes) != 0) {
+    throw std::runtime_error("wrong reply: " + std::string(buffer.data(), bytes).substr(0, 80) +
+                             " for " + expected_.substr(got_, 80));
+  }
+  got_ += bytes;
+  return got_ == expected_.size();
 }
 
 std::string key_of(uint64_t n) {

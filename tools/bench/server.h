@@ -36,6 +36,33 @@ class Server {
   pid_t pid_ = -1;
 };
 
+// A connection: a request out, the expected reply in.
+class Connection {
+ public:
+  explicit Connection(int port);
+  ~Connection();
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+  int fd() const { return fd_; }
+
+  void send(const std::string& request, std::string expected);
+  // Reads once. True when the whole reply is there; throws if it is not the expected one.
+  bool receive(std::vector<char>& buffer);
+  // Sends and waits for the reply.
+  void exchange(const std::string& request, const std::string& expected,
+                std::vector<char>& buffer) {
+    send(request, expected);
+    while (!receive(buffer)) {
+    }
+  }
+
+ private:
+  int fd_;
+  std::string expected_;
+  size_t got_ = 0;
+};
+
 std::string key_of(uint64_t n);  // 20 bytes
 std::string value_of(uint64_t n, size_t bytes);
 

@@ -7,17 +7,20 @@
 // that do not expire; in turn, --rounds times, a fresh server each. Prints for each pair the two
 // p99.9 and their ratio, how long it took until all were gone, and the medians.
 //
+//   larder-upkeep --server '...' --expire-over 5
+//
+// Fills the server with items that expire evenly over so many seconds, leaves it alone, and prints
+// how many expire in one second and what server CPU each of them costs.
+//
 //   larder-upkeep --server '... -m 2048' --shrink-to 512
 //
 // Fills the server, asks it to live with so many MiB (cache_memlimit), and prints how long its
-// resident memory takes to get there, and the p99.9 of single gets before and meanwhile.
-#include <sys/socket.h>
-#include <unistd.h>
-
+// resident memory takes to get there, and the p99.9 of single gets (misses) before and meanwhile.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <ctime>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -33,6 +36,7 @@ using Clock = std::chrono::steady_clock;
 struct Options {
   std::string server;
   bool mass_expiry = false;
+  int expire_over = 0;
   uint64_t shrink_to_mib = 0;
   uint64_t items = 5'000'000;
   size_t value_bytes = 100;
@@ -49,68 +53,40 @@ double seconds_between(Clock::time_point from, Clock::time_point to) {
   return std::chrono::duration<double>(to - from).count();
 }
 
-// A blocking connection.
-class Client {
- public:
-  explicit Client(int port) : fd_(connect_to(port)) {
-    if (fd_ < 0) throw std::runtime_error("cannot connect");
-  }
-  ~Client() { close(fd_); }
-  Client(const Client&) = delete;
-  Client& operator=(const Client&) = delete;
-
-  // Sends it and waits for as many bytes as the reply has, or for `other` instead; it must be one
-  // of them.
-  void exchange(const std::string& request, const std::string& reply,
-                const std::string& other = {}) {
-    size_t sent = 0;
-    while (sent < request.size()) {
-      const ssize_t n = ::send(fd_, request.data() + sent, request.size() - sent, MSG_NOSIGNAL);
-      if (n <= 0) throw std::runtime_error("the server closed the connection");
-      sent += static_cast<size_t>(n);
-    }
-    got_.clear();
-    char buffer[1 << 16];
-    while (got_.size() < reply.size()) {
-      const ssize_t n = recv(fd_, buffer, sizeof buffer, 0);
-      if (n <= 0) throw std::runtime_error("the server closed the connection");
-      got_.append(buffer, static_cast<size_t>(n));
-      if (!other.empty() && got_ == other) return;
-    }
-    if (got_ != reply) throw std::runtime_error("wrong reply: " + got_.substr(0, 80));
-  }
-
- private:
-  int fd_;
-  std::string got_;
-};
-
-// `expiry` as in the protocol: seconds since 1970, or 0 for never.
-void fill(int port, uint64_t first, uint64_t count, size_t value_bytes, int64_t expiry) {
-  Client client(port);
+// Stores `count` items, the i-th with expiry_of(i): seconds since 1970, or 0 for never.
+template <class ExpiryOf>
+void fill(int port, uint64_t first, uint64_t count, size_t value_bytes, ExpiryOf expiry_of) {
+  Connection connection(port);
+  std::vector<char> buffer(1 << 16);
   const std::string tail =
-      " 0 " + std::to_string(expiry) + " " + std::to_string(value_bytes) + "\r\n";
-  const std::string value = value_of(0, value_bytes) + "\r\n";
+      " " + std::to_string(value_bytes) + "\r\n" + value_of(0, value_bytes) + "\r\n";
   for (uint64_t n = 0; n < count;) {
     std::string request;
     std::string reply;
     for (int i = 0; i < 64 && n < count; ++i, ++n) {
-      request += "set " + key_of(first + n) + tail + value;
+      request += "set " + key_of(first + n) + " 0 " + std::to_string(expiry_of(n)) + tail;
       reply += "STORED\r\n";
     }
-    client.exchange(request, reply);
+    connection.exchange(request, reply, buffer);
   }
 }
+
+int64_t never(uint64_t) { return 0; }
 
 // Single gets in a row, until told to stop.
 class Prober {
  public:
-  Prober(int port, size_t value_bytes) : client_(port) {
+  // stored   whether the keys asked for are there
+  Prober(int port, size_t value_bytes, bool stored) : connection_(port) {
     for (uint64_t n = 0; n < kGetKeys; ++n) {
       const std::string key = key_of(kFirstGetKey + n);
       requests_.push_back("get " + key + "\r\n");
-      replies_.push_back("VALUE " + key + " 0 " + std::to_string(value_bytes) + "\r\n" +
-                         value_of(0, value_bytes) + "\r\nEND\r\n");
+      std::string reply;
+      if (stored) {
+        reply = "VALUE " + key + " 0 " + std::to_string(value_bytes) + "\r\n" +
+                value_of(0, value_bytes) + "\r\n";
+      }
+      replies_.push_back(reply + "END\r\n");
     }
   }
   // Asks until `done` says so, looked at every 20 ms; the p99.9 in microseconds.
@@ -121,7 +97,7 @@ class Prober {
     for (uint64_t i = 0;; ++i) {
       const size_t n = i * 7919 % kGetKeys;
       const auto start = Clock::now();
-      client_.exchange(requests_[n], replies_[n], "END\r\n");  // it may have been evicted
+      connection_.exchange(requests_[n], replies_[n], buffer_);
       const auto end = Clock::now();
       latencies.push_back(seconds_between(start, end) * 1e6);
       if (end - look > std::chrono::milliseconds(20)) {
@@ -135,30 +111,57 @@ class Prober {
   }
 
  private:
-  Client client_;
+  Connection connection_;
+  std::vector<char> buffer_ = std::vector<char>(1 << 16);
   std::vector<std::string> requests_;
   std::vector<std::string> replies_;
 };
 
+// Fills the server; returns the second from which items expire, if they do: in that one, or evenly
+// over so many.
+int64_t fill_expiring(const Server& server, const Options& options, bool expires, int over) {
+  const int64_t first = std::time(nullptr) + 10 + static_cast<int64_t>(options.items / 200'000);
+  fill(server.port(), 0, options.items, options.value_bytes, [&](uint64_t n) {
+    return expires ? first + static_cast<int64_t>(n * 2654435761u % static_cast<uint64_t>(over))
+                   : 0;
+  });
+  if (std::time(nullptr) >= first) throw std::runtime_error("storing took too long");
+  if (stat(server.port(), "evictions") > 0) throw std::runtime_error("-m is too small for --items");
+  return first;
+}
+
+void measure_expiry_cost(const Options& options) {
+  const Server server(options.server, options.server_cpu);
+  const int64_t first = fill_expiring(server, options, true, options.expire_over);
+  const auto start = std::chrono::system_clock::from_time_t(first);
+  std::this_thread::sleep_until(start - std::chrono::milliseconds(500));
+  const double cpu_before = server.cpu_nanoseconds();
+  std::this_thread::sleep_until(start + std::chrono::seconds(options.expire_over) -
+                                std::chrono::milliseconds(500));
+  const uint64_t left = stat(server.port(), "curr_items");
+  const double cpu = server.cpu_nanoseconds() - cpu_before;
+  const double gone = static_cast<double>(options.items - left);
+  std::printf("%llu items expire over %d s: %.0f a second, %.0f ns of server CPU each\n",
+              static_cast<unsigned long long>(options.items), options.expire_over,
+              static_cast<double>(options.items) / options.expire_over, cpu / gone);
+  std::this_thread::sleep_until(start + std::chrono::seconds(options.expire_over));
+  std::printf("half a second after the last: %llu left\n",
+              static_cast<unsigned long long>(stat(server.port(), "curr_items")));
+}
+
 struct ExpiryRun {
   double p999_us;
   double gone_after_s;  // from the second in which they expire
-  double cpu_s;
 };
 
 ExpiryRun run_expiry(const Options& options, bool expires) {
   const Server server(options.server, options.server_cpu);
-  // Time to store them all.
-  const int64_t expiry = std::time(nullptr) + 10 + static_cast<int64_t>(options.items / 200'000);
-  fill(server.port(), kFirstGetKey, kGetKeys, options.value_bytes, 0);
-  fill(server.port(), 0, options.items, options.value_bytes, expires ? expiry : 0);
-  if (std::time(nullptr) >= expiry) throw std::runtime_error("storing took too long");
-  if (stat(server.port(), "evictions") > 0) throw std::runtime_error("-m is too small for --items");
-  Prober prober(server.port(), options.value_bytes);
+  fill(server.port(), kFirstGetKey, kGetKeys, options.value_bytes, never);
+  const int64_t expiry = fill_expiring(server, options, expires, 1);
+  Prober prober(server.port(), options.value_bytes, true);
   std::this_thread::sleep_until(std::chrono::system_clock::from_time_t(expiry - 1));
-  const double cpu_before = server.cpu_nanoseconds();
   const auto start = Clock::now();
-  ExpiryRun run{0, -1, 0};
+  ExpiryRun run{0, -1};
   auto asked = start;
   run.p999_us = prober.p999_until([&](Clock::time_point now) {
     if (expires && run.gone_after_s < 0 && now - asked > std::chrono::milliseconds(200)) {
@@ -169,7 +172,6 @@ ExpiryRun run_expiry(const Options& options, bool expires) {
     }
     return seconds_between(start, now) > options.seconds;
   });
-  run.cpu_s = (server.cpu_nanoseconds() - cpu_before) / 1e9;
   return run;
 }
 
@@ -194,11 +196,9 @@ void measure_mass_expiry(const Options& options) {
 
 void measure_shrink(const Options& options) {
   const Server server(options.server, options.server_cpu);
-  fill(server.port(), kFirstGetKey, kGetKeys, options.value_bytes, 0);
   const uint64_t limit = stat(server.port(), "limit_maxbytes");
-  fill(server.port(), 0, limit / options.value_bytes, options.value_bytes, 0);
-  fill(server.port(), kFirstGetKey, kGetKeys, options.value_bytes, 0);
-  Prober prober(server.port(), options.value_bytes);
+  fill(server.port(), 0, limit / options.value_bytes, options.value_bytes, never);
+  Prober prober(server.port(), options.value_bytes, false);
   const double full_mib = server.resident_mib();
   auto start = Clock::now();
   const double before = prober.p999_until(
@@ -234,8 +234,13 @@ int main(int argc, char** argv) {
     CLI::App app{"Measures what a memcached-compatible server's upkeep costs its clients."};
     app.add_option("--server", options.server, "the server's command, with {port}")->required();
     auto* expiry = app.add_flag("--mass-expiry", options.mass_expiry, "all items expire at once");
+    auto* over =
+        app.add_option("--expire-over", options.expire_over, "items expire over so many seconds")
+            ->check(CLI::Range(2, 3600))
+            ->excludes(expiry);
     app.add_option("--shrink-to", options.shrink_to_mib, "MiB that a full server is told to use")
-        ->excludes(expiry);
+        ->excludes(expiry)
+        ->excludes(over);
     app.add_option("--items", options.items, "that expire");
     app.add_option("--value-bytes", options.value_bytes, "of each value");
     app.add_option("--rounds", options.rounds, "pairs of runs")->check(CLI::Range(1, 1000));
@@ -248,8 +253,10 @@ int main(int argc, char** argv) {
       measure_shrink(options);
     } else if (options.mass_expiry) {
       measure_mass_expiry(options);
+    } else if (options.expire_over > 0) {
+      measure_expiry_cost(options);
     } else {
-      throw std::runtime_error("one of --mass-expiry and --shrink-to is needed");
+      throw std::runtime_error("one of --mass-expiry, --expire-over and --shrink-to is needed");
     }
   } catch (const std::exception& e) {
     std::fprintf(stderr, "larder-upkeep: %s\n", e.what());
