@@ -18,6 +18,7 @@ Eviction::Eviction(PagePool& pool, const Slab& slab, uint32_t classes, const Use
       order_(order),
       level_of_(classes + kRings, kAsleep),
       hands_(classes),
+      heads_(classes),
       uses_(classes + kRings) {
   for (uint32_t c = 0; c < classes; ++c) weights_.push_back(weight(slab.chunk_bytes(c)));
 }
@@ -27,8 +28,10 @@ double Eviction::weight(double bytes) const noexcept {
 }
 
 unsigned Eviction::ring_of(const Item& item) noexcept {
-  const auto bits = static_cast<unsigned>(std::bit_width(item.value_bytes()));
-  return std::min(bits - std::min(bits, kFirstRingBits), kRings - 1);
+  const uint32_t bytes = std::max(item.value_bytes(), 1u << kFirstRingBits);
+  const auto octave = static_cast<unsigned>(std::bit_width(bytes)) - 1;
+  const uint32_t step = bytes >> (octave - kRingStepBits) & ((1u << kRingStepBits) - 1);
+  return std::min(((octave - kFirstRingBits) << kRingStepBits) + step, kRings - 1);
 }
 
 void Eviction::add_large(Item& item) {
@@ -36,34 +39,48 @@ void Eviction::add_large(Item& item) {
   Ring& ring = rings_[r];
   double& level = level_of_[hands_.size() + r];
   if (level == kAsleep) level = level_;
-  ItemWriter::set_ring_index(item, static_cast<uint32_t>(ring.refs.size()));
-  ring.refs.push_back(pool_.ref_of(&item));
+  const Ref ref = pool_.ref_of(&item);
+  if (ring.items++ == 0) ring.hand = ref;
+  const Ref after = ring.hand;
+  const Ref before = after == ref ? ref : item_at(after).ring_previous();
+  ItemWriter::set_ring_previous(item, before);
+  ItemWriter::set_ring_next(item, after);
+  ItemWriter::set_ring_next(item_at(before), ref);
+  ItemWriter::set_ring_previous(item_at(after), ref);
   ring.bytes += item.value_bytes();
+  ++heads_[class_of(item)];
 }
 
 void Eviction::remove_large(const Item& item) noexcept {
   Ring& ring = rings_[ring_of(item)];
-  const uint32_t index = item.ring_index();
-  assert(index < ring.refs.size() && ring.refs[index] == pool_.ref_of(&item));
-  const Ref last = ring.refs.back();
-  ring.refs[index] = last;
-  ItemWriter::set_ring_index(*reinterpret_cast<Item*>(pool_.at(last)), index);
-  ring.refs.pop_back();
+  if (ring.hand == pool_.ref_of(&item)) ring.hand = item.ring_next();
+  ItemWriter::set_ring_next(item_at(item.ring_previous()), item.ring_next());
+  ItemWriter::set_ring_previous(item_at(item.ring_next()), item.ring_previous());
+  --ring.items;
   ring.bytes -= item.value_bytes();
+  --heads_[class_of(item)];
 }
 
 void Eviction::replace_large(const Item& item, Item& copy) noexcept {
-  rings_[ring_of(item)].refs[item.ring_index()] = pool_.ref_of(&copy);
-  ItemWriter::set_ring_index(copy, item.ring_index());
+  Ring& ring = rings_[ring_of(item)];
+  const Ref old = pool_.ref_of(&item);
+  const Ref ref = pool_.ref_of(&copy);
+  if (ring.hand == old) ring.hand = ref;
+  const Ref before = item.ring_previous() == old ? ref : item.ring_previous();
+  const Ref after = item.ring_next() == old ? ref : item.ring_next();
+  ItemWriter::set_ring_previous(copy, before);
+  ItemWriter::set_ring_next(copy, after);
+  ItemWriter::set_ring_next(item_at(before), ref);
+  ItemWriter::set_ring_previous(item_at(after), ref);
 }
 
 Eviction::Extent Eviction::extent(uint32_t group) const noexcept {
   if (group < hands_.size()) {
-    const uint64_t chunks = slab_.of(group).chunks;
+    const uint64_t chunks = slab_.of(group).chunks - heads_[group];
     return {chunks, chunks * slab_.chunk_bytes(group)};
   }
   const Ring& ring = rings_[group - hands_.size()];
-  return {ring.refs.size(), ring.bytes};
+  return {ring.items, ring.bytes};
 }
 
 bool Eviction::choose_hand() noexcept {
@@ -71,17 +88,18 @@ bool Eviction::choose_hand() noexcept {
     const auto behind = std::min_element(level_of_.begin(), level_of_.end());
     if (*behind == kAsleep) return false;
     hand_ = static_cast<uint32_t>(behind - level_of_.begin());
-    const Extent there = extent(hand_);
-    if (there.items == 0) {
+    const bool is_class = hand_ < hands_.size();
+    const uint64_t steps = is_class ? slab_.of(hand_).chunks : extent(hand_).items;
+    if (steps == 0) {
       *behind = kAsleep;
       continue;
     }
-    const auto items = static_cast<double>(there.items);
+    const auto round = static_cast<double>(steps);
     const double own_weight =
-        hand_ < hands_.size() ? weights_[hand_] : weight(static_cast<double>(there.bytes) / items);
+        is_class ? weights_[hand_] : weight(static_cast<double>(extent(hand_).bytes) / round);
     level_ = *behind;
-    level_per_step_ = 1.0 / (items * std::min(own_weight * uses_[hand_].boost, most_weight_));
-    steps_left_ = static_cast<uint32_t>(std::min<uint64_t>(kMostStepsAtOnce, 1 + there.items / 64));
+    level_per_step_ = 1.0 / (round * std::min(own_weight * uses_[hand_].boost, most_weight_));
+    steps_left_ = static_cast<uint32_t>(std::min<uint64_t>(kMostStepsAtOnce, 1 + steps / 64));
     return true;
   }
 }
@@ -147,13 +165,13 @@ Item* Eviction::next_in_class() noexcept {
   const std::vector<PageNumber>& pages = slab_.of(hand_).pages;
   if (pages.empty()) return nullptr;  // it was the last; its hand falls asleep when next chosen
   Hand& hand = hands_[hand_];
+  if (hand.page < pages.size() && hand.chunk >= pool_.info(pages[hand.page]).carved) {
+    hand = {hand.page + 1, 0};
+  }
   if (hand.page >= pages.size()) hand = {};
   const PageNumber page = pages[hand.page];
   const PageInfo& info = pool_.info(page);
-  if (hand.chunk >= info.carved) {
-    hand = {hand.page + 1, 0};
-    return nullptr;
-  }
+  if (hand.chunk >= info.carved) return nullptr;
   char* at = pool_.at(slab_.chunk(page, hand.chunk++));
   __builtin_prefetch(at + size_t{2} * info.chunk_bytes);
   Item* item = reinterpret_cast<Item*>(at);
@@ -162,9 +180,10 @@ Item* Eviction::next_in_class() noexcept {
 }
 
 Item* Eviction::next_in_ring(Ring& ring) noexcept {
-  if (ring.refs.empty()) return nullptr;
-  if (ring.hand >= ring.refs.size()) ring.hand = 0;
-  return reinterpret_cast<Item*>(pool_.at(ring.refs[ring.hand++]));
+  if (ring.items == 0) return nullptr;
+  Item& item = item_at(ring.hand);
+  ring.hand = item.ring_next();
+  return &item;
 }
 
 const Item* Eviction::at_hand(uint32_t size_class) const noexcept {
@@ -187,13 +206,17 @@ void Eviction::check_invariants() const {
   };
   for (unsigned r = 0; r < kRings; ++r) {
     uint64_t bytes = 0;
-    for (uint32_t i = 0; i < rings_[r].refs.size(); ++i) {
-      const Item& item = *reinterpret_cast<const Item*>(pool_.at(rings_[r].refs[i]));
+    Ref ref = rings_[r].hand;
+    for (uint64_t i = 0; i < rings_[r].items; ++i) {
+      const Item& item = item_at(ref);
       require((item.state() & Item::kStateMask) == Item::kLive && item.is_large(),
               "a ring holds what is not a large item");
-      require(ring_of(item) == r && item.ring_index() == i, "an item is not where it says");
+      require(ring_of(item) == r, "an item is in the wrong ring");
+      require(item_at(item.ring_next()).ring_previous() == ref, "a ring is broken");
       bytes += item.value_bytes();
+      ref = item.ring_next();
     }
+    require(ref == rings_[r].hand, "a ring does not close");
     require(bytes == rings_[r].bytes, "a ring's bytes do not add up");
     require(bytes == 0 || level_of_[hands_.size() + r] != kAsleep, "a ring sleeps");
   }

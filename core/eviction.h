@@ -16,8 +16,8 @@
 //    each group, stores among them (UseCounts); where they are far fewer than the average leads to
 //    expect, the hand goes faster.
 //
-// Items above a chunk lie in rings of references, by size in powers of two, with a hand each. A
-// group is a size class or a ring.
+// Items that are cut into parts hang in rings, by size in quarters of an octave, with a hand each.
+// A group is a size class or a ring.
 //
 // EvictionOrder::Lru, for those who compare: every hand goes round equally fast, and passes over an
 // item once for whatever uses: a clock, the usual stand-in for LRU.
@@ -40,7 +40,7 @@ namespace larder::core {
 
 class Eviction {
  public:
-  static constexpr unsigned kRings = 18;  // values of 16 KiB to 1 GiB and what comes with them
+  static constexpr unsigned kRings = 72;  // values of 4 KiB to 1 GiB and what comes with them
 
   Eviction(PagePool& pool, const Slab& slab, uint32_t classes, const UseCounts& counts,
            EvictionOrder order);
@@ -51,6 +51,18 @@ class Eviction {
   }
   static uint32_t group_of_large(const Item& item, uint32_t classes) noexcept {
     return classes + ring_of(item);
+  }
+  // An item in one piece is in the table. It is to stay for about a round of its hand, wherever its
+  // chunk became free: where the hand is nearer than half a round it will pass over the item once.
+  void add(const Item& item) noexcept {
+    const PageNumber page = PagePool::page_of(pool_.ref_of(&item));
+    const PageInfo& info = pool_.info(page);
+    const Hand hand = hands_[info.size_class];
+    const uint64_t round = slab_.of(info.size_class).chunks;
+    const uint64_t at = uint64_t{info.index_in_class} * info.chunks + slab_.chunk_index(item);
+    const uint64_t hand_at = uint64_t{hand.page} * info.chunks + hand.chunk;
+    const uint64_t ahead = at >= hand_at ? at - hand_at : at + round - hand_at;
+    if (ahead < round / 2) ItemWriter::set_heat(item, item.heat().with_grace());
   }
   // A large item is in the table, has left it, or is now there as a copy.
   void add_large(Item& item);
@@ -103,7 +115,8 @@ class Eviction {
   static constexpr double kEnoughUses = 1000;
   static constexpr double kNewShare = 0.75;
   static constexpr double kAsleep = std::numeric_limits<double>::infinity();
-  static constexpr unsigned kFirstRingBits = 14;
+  static constexpr unsigned kFirstRingBits = 12;
+  static constexpr unsigned kRingStepBits = 2;
 
   struct Hand {
     uint32_t page = 0;  // index in its class's pages
@@ -118,10 +131,11 @@ class Eviction {
     double expected_share = 0;
     double boost = 1;  // how much faster its hand goes
   };
+  // Its items are linked in a circle; a new one comes in behind the hand.
   struct Ring {
-    std::vector<Ref> refs;
+    Ref hand = 0;
+    uint64_t items = 0;
     uint64_t bytes = 0;
-    size_t hand = 0;
   };
 
   // What one item of so many bytes counts for, and so how fast its hand goes round.
@@ -133,6 +147,10 @@ class Eviction {
   Item* next_in_class() noexcept;
   Item* next_in_ring(Ring& ring) noexcept;
   static unsigned ring_of(const Item& item) noexcept;
+  uint32_t class_of(const Item& item) const noexcept {
+    return pool_.info(PagePool::page_of(pool_.ref_of(&item))).size_class;
+  }
+  Item& item_at(Ref ref) const noexcept { return *reinterpret_cast<Item*>(pool_.at(ref)); }
   // What a group holds, in items and bytes, free chunks included.
   struct Extent {
     uint64_t items;
@@ -153,6 +171,7 @@ class Eviction {
   // By class, then by ring: how far its hand has come. Asleep: nothing there.
   std::vector<double> level_of_;
   std::vector<Hand> hands_;
+  std::vector<uint64_t> heads_;  // by class: how many of its chunks are large items' first
   std::vector<double> weights_;
   std::array<Ring, kRings> rings_;
   uint32_t hand_ = 0;

@@ -362,36 +362,23 @@ void HashTable::reclaim(Epoch::Stamp horizon) {
 }
 
 uint32_t HashTable::take_segment(bool overdraft) {
-  if (free_segments_.empty()) {
-    const PageNumber page = pool_.take(overdraft);
-    if (page == kNoPage) return kNoSegment;
-    PageInfo& info = pool_.info(page);
-    info = PageInfo{};
-    info.kind = PageInfo::Kind::Table;
-    info.shard = shard_;
-    free_segments_.push_back(page * 2 + 1);
-    free_segments_.push_back(page * 2);
-  }
-  const uint32_t number = free_segments_.back();
-  free_segments_.pop_back();
-  pool_.info(number / 2).used++;
+  const PageNumber page = pool_.take(overdraft);
+  if (page == kNoPage) return kNoSegment;
+  PageInfo& info = pool_.info(page);
+  info = PageInfo{};
+  info.kind = PageInfo::Kind::Table;
+  info.shard = shard_;
   segments_in_use_.store(segments_in_use_.load(std::memory_order_relaxed) + 1,
                          std::memory_order_relaxed);
-  Slot* slots = segment_at(number);
+  Slot* slots = segment_at(page);
   for (uint32_t i = 0; i < kSlotsPerSegment; ++i) slots[i].store(0, std::memory_order_relaxed);
-  return number;
+  return page;
 }
 
 void HashTable::free_segment(uint32_t number) {
   segments_in_use_.store(segments_in_use_.load(std::memory_order_relaxed) - 1,
                          std::memory_order_relaxed);
-  PageInfo& info = pool_.info(number / 2);
-  if (--info.used > 0) {
-    free_segments_.push_back(number);
-    return;
-  }
-  std::erase(free_segments_, number ^ 1u);
-  pool_.give_back(number / 2);
+  pool_.give_back(number);
 }
 
 void HashTable::check_invariants() const {

@@ -1,7 +1,7 @@
 // HashTable: one shard's index from key hash to item. Found without a lock, changed under the
 // shard's lock, grown one small segment at a time.
 //
-// Segments. The table is a directory of segments, 32 KiB each: 512 buckets of one cache line, 8
+// Segments. The table is a directory of segments, a page each: 512 buckets of one cache line, 8
 // slots a bucket. With M segments a key at position p (32 bits, core/hash.h) belongs to segment
 // p * M >> 32, and there to the bucket that the next 9 bits of the product name: keys lie in the
 // table in the order of their positions, whatever M is, so M can be any number and grows by 1/8.
@@ -62,7 +62,7 @@ class HashTable {
   static constexpr uint32_t kBucketsPerSegment = 1u << kBucketBits;
   static constexpr uint32_t kSlotsPerSegment = kBucketsPerSegment * kSlotsPerBucket;
   static constexpr size_t kSegmentBytes = kSlotsPerSegment * sizeof(Slot);
-  static_assert(kSegmentBytes * 2 == kPageBytes);
+  static_assert(kSegmentBytes == kPageBytes);
 
   HashTable(PagePool& pool, Epoch& epoch, uint16_t shard);
   ~HashTable();
@@ -213,7 +213,7 @@ class HashTable {
     return {word, entry, static_cast<uint32_t>(x) >> (32 - kBucketBits), segment, segments};
   }
   Slot* segment_at(uint32_t number) const noexcept {
-    return reinterpret_cast<Slot*>(pool_.base() + size_t{number} * kSegmentBytes);
+    return reinterpret_cast<Slot*>(pool_.address(number));
   }
   Slot* bucket_at(const Place& place, uint32_t bucket) const noexcept {
     return segment_at(segment_number(place.entry)) + size_t{bucket} * kSlotsPerBucket;
@@ -265,7 +265,6 @@ class HashTable {
   std::unique_ptr<View> current_;
   uint32_t next_build_ = 0;
   uint32_t built_ = 0;
-  std::vector<uint32_t> free_segments_;
   std::vector<Retired<uint32_t>> retired_segments_;
   std::vector<Retired<std::unique_ptr<View>>> retired_views_;
   std::atomic<uint64_t> items_{0};

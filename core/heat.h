@@ -71,6 +71,8 @@ class Heat {
     const uint32_t left_now = seen() ? uses() : left() / 2;
     return Heat((word_ & ~(kLeftMask | kSeen)) | left_now << kLeftShift);
   }
+  // To be passed over once more than its uses say.
+  constexpr Heat with_grace() const noexcept { return Heat(word_ | kSeen); }
   // Passed over once for all uses since the last time.
   constexpr Heat passed_once() const noexcept { return Heat(word_ & ~(kLeftMask | kSeen)); }
 

@@ -1,7 +1,7 @@
 // Item: one key and its value, as it lies in the arena.
 //
 //  0        4        8    9    10   12
-//  +--------+--------+----+----+----+ [expiry 4][flags 4][more 4][wide cas 8][large 16] key value
+//  +--------+--------+----+----+----+ [expiry 4][flags 4][more 4][wide cas 8][large 28] key value
 //  | seq 32 | heat 32| kl | st | vl |
 //  +--------+--------+----+----+----+
 //
@@ -76,12 +76,14 @@ class Item {
   static constexpr uint32_t kMoreWideCas = 2;
   static constexpr uint32_t kMoreLarge = 4;
 
-  static constexpr uint32_t kLargeBytes = 16;  // next part 8, value length 4, place in its ring 4
-  static constexpr uint8_t kPartMark = 253;    // key_bytes_ of a part
+  // Next part 8, value length 4, neighbours in its ring (core/eviction.h) 8 and 8.
+  static constexpr uint32_t kLargeBytes = 28;
+  static constexpr uint8_t kPartMark = 253;  // key_bytes_ of a part
 
-  // Of a large item: its place in its ring (core/eviction.h), and where its second part lies.
-  uint32_t ring_index() const noexcept { return load_u32(large_offset() + 12); }
+  // Of a large item. The ring is read and written under the shard's lock only.
   Ref next_part() const noexcept { return load_u64(large_offset()); }
+  Ref ring_previous() const noexcept { return load_u64(large_offset() + 12); }
+  Ref ring_next() const noexcept { return load_u64(large_offset() + 20); }
   uint32_t head_bytes() const noexcept { return key_offset() + key_bytes_; }
   uint32_t key_bytes() const noexcept { return key_bytes_; }
   uint32_t part_bytes() const noexcept { return value_bytes_; }

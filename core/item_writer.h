@@ -68,7 +68,8 @@ class ItemWriter {
       if ((l.more & Item::kMoreLarge) != 0) {
         write64(0);
         write32(shape.value_bytes);
-        write32(0);
+        write64(0);
+        write64(0);
       }
     }
     std::memcpy(at, key.data(), key.size());
@@ -99,13 +100,9 @@ class ItemWriter {
     const Item* part = reinterpret_cast<const Item*>(part_chunk);
     return {part_chunk + Item::kHeaderBytes, part->value_bytes_};
   }
-  static void link_first_part(Item& head, Ref next) noexcept {
-    std::memcpy(const_cast<char*>(head.bytes()) + head.large_offset(), &next, sizeof next);
-  }
-
-  static void set_ring_index(Item& head, uint32_t index) noexcept {
-    std::memcpy(const_cast<char*>(head.bytes()) + head.large_offset() + 12, &index, sizeof index);
-  }
+  static void link_first_part(Item& head, Ref next) noexcept { write_large(head, 0, next); }
+  static void set_ring_previous(Item& head, Ref ref) noexcept { write_large(head, 12, ref); }
+  static void set_ring_next(Item& head, Ref ref) noexcept { write_large(head, 20, ref); }
 
   static void set_seq(Item& item, uint32_t seq) noexcept { item.seq_ = seq; }
   static void set_heat(const Item& item, Heat heat) noexcept {
@@ -139,6 +136,11 @@ class ItemWriter {
     std::memcpy(chunk + offset, from.bytes() + offset, from.stored_bytes() - offset);
     item->state_.store(static_cast<uint8_t>(state & ~Item::kStateMask), std::memory_order_relaxed);
     return item;
+  }
+
+ private:
+  static void write_large(Item& head, uint32_t offset, Ref ref) noexcept {
+    std::memcpy(const_cast<char*>(head.bytes()) + head.large_offset() + offset, &ref, sizeof ref);
   }
 };
 

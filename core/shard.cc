@@ -25,10 +25,9 @@ constexpr size_t kFewPages = 6;
 constexpr uint64_t kRoomRise = 4;
 constexpr uint64_t kRoomFall = 16;
 // Of what is to be given back after the limit was lowered: emptied ahead of the pages that leave.
-constexpr size_t kMostPagesAhead = 32;
-// Payload of the two kinds of part: a whole page, or the largest chunk.
+constexpr size_t kMostPagesAhead = 64;
+// A part takes a whole page, or half of one, and so on down to a chunk of the largest items.
 constexpr uint32_t kPagePartBytes = kPageBytes - Item::kHeaderBytes;
-constexpr uint32_t kChunkPartBytes = SizeClasses::kMaxChunkBytes - Item::kHeaderBytes;
 // In a retire entry: the item was moved, its parts live on under the copy.
 constexpr Ref kMoved = Ref{1} << 63;
 // Bounds of one hold of the lock.
@@ -54,6 +53,22 @@ constexpr uint32_t kUpstreamChunkBytes = 512_KiB;
 uint64_t upstream_item_bytes(size_t key_bytes, const ItemShape& shape, bool cas) {
   return 48 + (cas ? 8 : 0) + key_bytes + 1 + (shape.client_flags != 0 ? 4 : 0) +
          uint64_t{shape.value_bytes} + 2;
+}
+
+// The payload of the next part where so much is left: the most that fills a kind of part, or all.
+uint32_t part_payload(uint32_t rest) {
+  for (uint32_t bytes = kPageBytes; bytes >= SizeClasses::kMaxItemBytes; bytes /= 2) {
+    if (rest >= bytes - Item::kHeaderBytes) return bytes - Item::kHeaderBytes;
+  }
+  return rest;
+}
+
+// What is left of a value when all the parts that it fills are taken away.
+uint32_t rest_of_parts(uint32_t value_bytes) {
+  for (uint32_t bytes = kPageBytes; bytes >= SizeClasses::kMaxItemBytes; bytes /= 2) {
+    value_bytes %= bytes - Item::kHeaderBytes;
+  }
+  return value_bytes;
 }
 
 }  // namespace
@@ -95,7 +110,7 @@ Shard::Shard(const CacheConfig& config, const SizeClasses& sizes, PagePool& pool
       shard_count_(shard_count),
       table_(pool, epoch, number),
       slab_(pool, sizes, number),
-      eviction_(pool, slab_, sizes.count(), uses, config.order),
+      eviction_(pool, slab_, sizes.item_count(), uses, config.order),
       counters_(sizes.count()) {
   reserve_.reserve(kReservePages);
 }
@@ -129,14 +144,14 @@ Ref Shard::take_chunk(uint32_t size_class, Seconds now) {
     ref = slab_.take(size_class);
   }
   if (ref == 0 && slab_.of(size_class).pages.size() < kFewPages &&
-      size_class + 1 < sizes_.count()) {
+      size_class + 1 < sizes_.item_count()) {
     ref = slab_.take(size_class + 1);
   }
   if (ref == 0) {
     const PageNumber page = take_page();
     if (page == kNoPage) return 0;
     slab_.add_page(page, size_class);
-    eviction_.wake(size_class);
+    if (size_class < sizes_.item_count()) eviction_.wake(size_class);
     ref = slab_.take(size_class);
   }
   keep_room(slab_.info(ref).chunk_bytes, now);
@@ -277,12 +292,12 @@ AllocateStatus Shard::allocate(const KeyRef& key, const ItemShape& shape, Second
   }
   ItemLayout layout = ItemWriter::layout(key.key.size(), shape, false);
   uint32_t first_bytes = shape.value_bytes;
-  const bool large = uint64_t{layout.head_bytes} + shape.value_bytes > SizeClasses::kMaxChunkBytes;
+  const bool large = uint64_t{layout.head_bytes} + shape.value_bytes > SizeClasses::kMaxItemBytes;
   if (large) {
     // What does not fill parts goes to the head.
     layout = ItemWriter::layout(key.key.size(), shape, true);
-    first_bytes = std::min(shape.value_bytes % kPagePartBytes % kChunkPartBytes,
-                           SizeClasses::kMaxChunkBytes - layout.head_bytes);
+    first_bytes =
+        std::min(rest_of_parts(shape.value_bytes), SizeClasses::kMaxItemBytes - layout.head_bytes);
   }
   const uint32_t size_class = sizes_.class_for(layout.head_bytes + first_bytes);
   Ref ref;
@@ -313,13 +328,7 @@ AllocateStatus Shard::allocate(const KeyRef& key, const ItemShape& shape, Second
 }
 
 bool Shard::next_part(ItemDraft& draft) {
-  const uint32_t rest = draft.remaining();
-  uint32_t payload = rest;
-  if (rest >= kPagePartBytes) {
-    payload = kPagePartBytes;
-  } else if (rest > kChunkPartBytes) {
-    payload = kChunkPartBytes;
-  }
+  const uint32_t payload = part_payload(draft.remaining());
   // All drafts together: half of the memory, so that the largest item always fits alone and slow
   // senders cannot push the cache out.
   std::atomic<uint64_t>& all_drafts = pool_.draft_bytes();
@@ -392,7 +401,11 @@ StoreResult Shard::publish(ItemDraft& draft, HashTable::Slot* slot, uint8_t mark
     return {StoreStatus::OutOfMemory, nullptr, nullptr, 0};
   }
   note_live(item, +1);
-  if (item.is_large()) eviction_.add_large(item);
+  if (item.is_large()) {
+    eviction_.add_large(item);
+  } else {
+    eviction_.add(item);
+  }
   if (!keep_sequence) ++total_items_;
   pool_.draft_bytes().fetch_sub(draft.parts_bytes_, std::memory_order_relaxed);
   draft.shard_ = nullptr;
@@ -966,6 +979,7 @@ void Shard::add_class_totals(uint32_t size_class, ClassTotals& totals, Seconds n
   totals.reclaimed += c.reclaimed;
   totals.out_of_memory += c.out_of_memory;
   totals.evicted_age_seconds = std::max(totals.evicted_age_seconds, c.evicted_age);
+  if (size_class >= sizes_.item_count()) return;
   if (const Item* item = eviction_.at_hand(size_class); item != nullptr) {
     totals.oldest_age_seconds = std::max(totals.oldest_age_seconds, item->heat().idle_seconds(now));
   }

@@ -68,6 +68,11 @@ class Slab {
   Ref chunk(PageNumber page, uint32_t index) const noexcept {
     return (Ref{page} << kPageShift) + index * (pool_.info(page).chunk_bytes >> kRefShift);
   }
+  uint32_t chunk_index(const Item& item) const noexcept {
+    const Ref ref = pool_.ref_of(&item);
+    const auto units = static_cast<uint32_t>(ref & ((Ref{1} << kPageShift) - 1));
+    return units / (pool_.info(PagePool::page_of(ref)).chunk_bytes >> kRefShift);
+  }
   // Of all chunks that are not used.
   uint64_t free_bytes() const noexcept { return free_bytes_; }
   uint32_t classes_in_use() const noexcept { return classes_in_use_; }

@@ -15,7 +15,7 @@ namespace larder::core {
 
 class UseCounts {
  public:
-  static constexpr uint32_t kMostGroups = 192;
+  static constexpr uint32_t kMostGroups = 256;
 
   explicit UseCounts(uint32_t workers) : counts_(workers) {}
 

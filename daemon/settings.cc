@@ -174,7 +174,7 @@ constexpr auto kOptions = std::to_array<Option>({
     {"-P,--pidfile", "<file>", "write the process id there; removed at the end",
      [](Settings& s, const Given& g) { s.pid_file = g.value; }},
     {"-f,--slab-growth-factor", "<num>",
-     "growth from one chunk size to the next, 1.03 at least (default: from -m, 1.08 for 64 MiB)",
+     "growth from one chunk size to the next, 1.03 at least (default: from -m, 1.05 for 64 MiB)",
      [](Settings& s, const Given& g) {
        s.growth_factor = fraction(g);
        if (s.growth_factor <= 1.0) refuse(g, "above 1");

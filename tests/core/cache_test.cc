@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "core/page_pool.h"
+
 namespace {
 
 using namespace larder::core;
@@ -230,7 +232,8 @@ TEST_CASE("metadata is at most 28 bytes an item at any count") {
     if (n >= 300'000 && n % 10'000 == 0) {
       const CacheTotals t = c.cache.totals();
       // Pages in use, their side table included, per item of 24 + 100 bytes.
-      const double used = static_cast<double>(t.pages_total - t.pages_free) * (64.0 * 1024 + 64);
+      const double used =
+          static_cast<double>((t.pages_total - t.pages_free) * PagePool::kBytesPerPage);
       REQUIRE(used / static_cast<double>(t.items) - 124 <= 28);
     }
   }

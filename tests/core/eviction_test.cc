@@ -14,7 +14,7 @@ namespace {
 
 struct Fixture {
   explicit Fixture(EvictionOrder order = EvictionOrder::Density)
-      : eviction(pool, slab, sizes.count(), counts, order) {}
+      : eviction(pool, slab, sizes.item_count(), counts, order) {}
 
   // Fills pages of a class with items that have never been used.
   std::vector<Item*> fill(uint32_t bytes, int pages) {
@@ -110,6 +110,20 @@ TEST_CASE("LRU: one round for whatever uses") {
   CHECK(f.victim() == items[0]);
 }
 
+TEST_CASE("a new item stays for about a round, wherever its chunk became free") {
+  Fixture f;
+  const std::vector<Item*> items = f.fill(2000, 4);
+  const size_t at = GENERATE(3, 20, 40, 60);  // of 4 x 16
+  REQUIRE(items.size() == 64);
+  for (size_t i = 0; i < 2; ++i) REQUIRE(f.victim() == items[i]);  // the hand is there
+  ItemWriter::set_heat(*items[at], Heat::fresh(kFirstSecond));
+  f.eviction.add(*items[at]);
+  size_t stayed = 1;
+  while (f.victim() != items[at]) ++stayed;
+  CHECK(stayed >= items.size() / 2 - 1);
+  CHECK(stayed <= items.size() * 3 / 2);
+}
+
 TEST_CASE("a hand takes as many steps as its class has bytes; with LRU, as it has items") {
   const auto order = GENERATE(EvictionOrder::Density, EvictionOrder::Lru);
   Fixture f(order);
@@ -146,6 +160,25 @@ TEST_CASE("large items are asked by their whole size, not by that of the chunk w
   f.eviction.check_invariants();
   while (f.victim() != used) ++before;
   CHECK(before < small.size() / 10);
+}
+
+TEST_CASE("large items of one size go in the order in which they came, new ones last") {
+  Fixture f;
+  std::vector<Item*> items;
+  for (int i = 0; i < 5; ++i) items.push_back(f.add_large(100000));
+  const auto go = [&](Item* expected) {
+    Item* v = f.victim();
+    REQUIRE(v == expected);
+    f.eviction.remove_large(*v);
+    ItemWriter::set_state(*v, Item::kDead);
+    f.eviction.check_invariants();
+  };
+  go(items[0]);
+  go(items[1]);
+  items.push_back(f.add_large(100000));
+  Fixture::use(*items[2], 1);
+  for (const size_t next : {3, 4, 5, 2}) go(items[next]);
+  CHECK(f.victim() == nullptr);
 }
 
 TEST_CASE("no hand goes round while less than a tenth of the memory is turned over") {

@@ -317,7 +317,7 @@ TEST_CASE("a cache with room to spare never loses a key") {
 
 TEST_CASE("a full cache loses keys but never answers wrong") {
   const uint64_t seed = GENERATE(4, 5);
-  Model model(seed, 8_MiB, 2, 20000, 100000);
+  Model model(seed, 4_MiB, 2, 20000, 100000);
   model.run(100000);
   CHECK(model.hits() > 500);
   CHECK(model.totals().evictions > 100);

@@ -387,8 +387,8 @@ TEST_CASE("the help names every option, its default, and nothing that is not the
             " in memcached)"));
   CHECK(has("listening sockets (default: " + std::to_string(s.backlog) + ")"));
   CHECK(has("of all connections (default: " + std::to_string(s.buffer_limit_bytes >> 20) + ")"));
-  CHECK(has("1.03 at least (default: from -m, 1.08 for 64 MiB)"));
-  CHECK(core::Cache(cache_config(s)).config().growth_factor == Approx(1.08).margin(0.005));
+  CHECK(has("1.03 at least (default: from -m, 1.05 for 64 MiB)"));
+  CHECK(core::Cache(cache_config(s)).config().growth_factor == Approx(1.05).margin(0.005));
   CHECK(has("in the smallest chunk (default: " +
             std::to_string(cache_config(s).min_chunk_bytes - core::Item::kHeaderBytes) + ")"));
 }
