@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -220,15 +221,15 @@ bool HashTable::insert(KeyHash hash, Ref ref, bool overdraft) {
       items_.store(items, std::memory_order_relaxed);
       // A segment is built every 64 inserts, and one holds 4,096 slots: growth by 1/8 from a load
       // of 0.88 is through before the load reaches 0.90. Upkeep usually comes first.
-      if (growing()
+      if (resizing()
               ? items % 64 == 0
               : static_cast<double>(items) > kGrowAtLoad * kSlotsPerSegment * current_->segments) {
-        grow_step(overdraft);
+        resize_step(overdraft);
       }
       return true;
     }
     // Overfull: the next table's segment for this position has more room. Build it now.
-    if (!growing()) begin_growth();
+    if (!resizing()) begin_resize(grown());
     const uint32_t index =
         static_cast<uint32_t>(uint64_t{hash.position()} * current_->segments >> 32);
     if (current_->entries[index].load(std::memory_order_relaxed) != 0 ||
@@ -239,19 +240,38 @@ bool HashTable::insert(KeyHash hash, Ref ref, bool overdraft) {
   return false;
 }
 
-bool HashTable::grow_step(bool overdraft) {
+uint32_t HashTable::grown() const noexcept {
+  return current_->segments + std::max(1u, current_->segments / 8);
+}
+
+uint32_t HashTable::shrunk() const noexcept {
+  const uint32_t segments = current_->segments;
+  const auto enough = static_cast<uint32_t>(
+      std::ceil(static_cast<double>(items()) / (kShrunkLoad * kSlotsPerSegment)));
+  // Halving at most, so that a step walks three old segments and no more.
+  return uint64_t{enough} * 4 > uint64_t{segments} * 3 ? segments
+                                                       : std::max({enough, segments / 2, 1u});
+}
+
+bool HashTable::resize_step(bool overdraft, bool shrink) {
   if (current_ == nullptr) return false;
-  if (!growing()) {
+  if (!resizing()) {
     const double slots = static_cast<double>(kSlotsPerSegment) * current_->segments;
-    if (static_cast<double>(items()) <= kGrowAtLoad * slots) return false;
-    begin_growth();
+    if (static_cast<double>(items()) > kGrowAtLoad * slots) {
+      begin_resize(grown());
+    } else if (const uint32_t segments = shrink ? shrunk() : current_->segments;
+               segments < current_->segments) {
+      begin_resize(segments);
+    } else {
+      return false;
+    }
   }
   while (next_build_ < current_->segments &&
          current_->entries[next_build_].load(std::memory_order_relaxed) != 0) {
     ++next_build_;
   }
-  if (next_build_ < current_->segments) return build_segment(next_build_, overdraft) && growing();
-  return false;
+  if (next_build_ == current_->segments || !build_segment(next_build_, overdraft)) return false;
+  return resizing() || (shrink && shrunk() < current_->segments);
 }
 
 void HashTable::publish(std::unique_ptr<View> view) {
@@ -260,16 +280,15 @@ void HashTable::publish(std::unique_ptr<View> view) {
   current_ = std::move(view);
 }
 
-void HashTable::begin_growth() {
-  const uint32_t old_segments = current_->segments;
+void HashTable::begin_resize(uint32_t segments) {
   auto next = std::make_unique<View>();
-  next->segments = old_segments + std::max(1u, old_segments / 8);
-  next->old_segments = old_segments;
+  next->segments = segments;
+  next->old_segments = current_->segments;
   next->entries = Entries(new std::atomic<uint64_t>[next->segments] {});
   next->old_entries = current_->entries;
   next_build_ = 0;
   built_ = 0;
-  growing_.store(true, std::memory_order_relaxed);
+  resizing_.store(true, std::memory_order_relaxed);
   publish(std::move(next));
 }
 
@@ -320,7 +339,7 @@ bool HashTable::build_segment(uint32_t index, bool overdraft) {
   current_->entries[index].store(uint64_t{number} + 1, std::memory_order_seq_cst);
   ++built_;
   for (uint32_t o = old_first; o <= old_last; ++o) retire_old_if_done(o);
-  if (built_ == segments) finish_growth();
+  if (built_ == segments) finish_resize();
   return true;
 }
 
@@ -341,12 +360,12 @@ void HashTable::retire_old_if_done(uint32_t old_index) {
   retired_segments_.push_back({epoch_.now(), segment_number(entry)});
 }
 
-void HashTable::finish_growth() {
+void HashTable::finish_resize() {
   auto settled = std::make_unique<View>();
   settled->segments = current_->segments;
   settled->entries = current_->entries;
   publish(std::move(settled));
-  growing_.store(false, std::memory_order_relaxed);
+  resizing_.store(false, std::memory_order_relaxed);
 }
 
 void HashTable::reclaim(Epoch::Stamp horizon) {

@@ -24,7 +24,8 @@
 // by one store; the old ones stay as they are for whoever still reads them and are retired once all
 // their positions have moved. Segments can be built in any order, so one that overflows is simply
 // built next. Nothing is copied in place, and no reader ever sees a slot in motion because of
-// growth.
+// growth. Shrinking is the same, towards fewer segments: when memory is short and at most three
+// quarters of them are needed.
 //
 // Readers (numbered invariants):
 //  1. A slot is filled by a release store after its item is complete, and emptied or overwritten
@@ -111,9 +112,9 @@ class HashTable {
   // everything within reach full, and no memory to grow).
   bool insert(KeyHash hash, Ref ref, bool overdraft);
 
-  // One step of growth if the table is growing or too full; about 30 microseconds. True if there
-  // is more to do.
-  bool grow_step(bool overdraft);
+  // One step of growth if the table is too full, or, if asked, of shrinking if it is too empty;
+  // about 30 microseconds. True if there is more to do.
+  bool resize_step(bool overdraft, bool shrink = false);
   // Frees retired segments and directories that no reader can see any more.
   void reclaim(Epoch::Stamp horizon);
   bool has_retired() const noexcept {
@@ -127,7 +128,7 @@ class HashTable {
   uint64_t bytes() const noexcept {
     return segments_in_use_.load(std::memory_order_relaxed) * kSegmentBytes;
   }
-  bool growing() const noexcept { return growing_.load(std::memory_order_relaxed); }
+  bool resizing() const noexcept { return resizing_.load(std::memory_order_relaxed); }
 
   // Calls visit(position, ref) for every item. Under the lock, tests only.
   template <class Visit>
@@ -144,12 +145,12 @@ class HashTable {
   }
 
  private:
-  // One directory, or two while growing. Immutable but for the entries. Views share directories:
+  // One directory, or two while resizing. Immutable but for the entries. Views share directories:
   // a version raised through one view is seen through the other.
   using Entries = std::shared_ptr<std::atomic<uint64_t>[]>;
   struct View {
     uint32_t segments = 0;
-    uint32_t old_segments = 0;  // 0: not growing
+    uint32_t old_segments = 0;  // 0: not resizing
     Entries entries;
     Entries old_entries;
   };
@@ -186,6 +187,7 @@ class HashTable {
   // Grow when fuller than this. Above about 0.95 a bucket pair and all it can displace may be full;
   // segments differ by 1.6 % (one sigma), so 0.88 on the mean keeps the fullest of thousands under.
   static constexpr double kGrowAtLoad = 0.88;
+  static constexpr double kShrunkLoad = 0.75;
 
   static uint64_t tag_bits(uint32_t position) noexcept {
     return uint64_t{position & kTagValueMask} << kRefBits;
@@ -250,9 +252,12 @@ class HashTable {
   Place writer_place(KeyHash hash) const noexcept;
 
   void publish(std::unique_ptr<View> view);
-  void begin_growth();
+  void begin_resize(uint32_t segments);
+  // How many segments a larger table has, and a smaller one: as many as now if it is not worth it.
+  uint32_t grown() const noexcept;
+  uint32_t shrunk() const noexcept;
   bool build_segment(uint32_t index, bool overdraft);
-  void finish_growth();
+  void finish_resize();
   void retire_old_if_done(uint32_t old_index);
   uint32_t take_segment(bool overdraft);  // kNoSegment if there is no memory
   void free_segment(uint32_t number);
@@ -269,7 +274,7 @@ class HashTable {
   std::vector<Retired<std::unique_ptr<View>>> retired_views_;
   std::atomic<uint64_t> items_{0};
   std::atomic<uint64_t> segments_in_use_{0};
-  std::atomic<bool> growing_{false};
+  std::atomic<bool> resizing_{false};
 };
 
 template <class Visit>

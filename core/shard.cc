@@ -926,7 +926,7 @@ bool Shard::tend_slice(Seconds now) {
   const size_t retired = retired_.size();
   reclaim();
   bool more = retired_.size() < retired && !retired_.empty();
-  more |= table_.grow_step(config_.evict);
+  more |= table_.resize_step(config_.evict, config_.evict && pool_.pages_left() == 0);
   if (pages_wanted() > 0 || draining_ != kNoPage) {
     make_room(256, now);
     // Emptied pages come back when turns have ended: no use in spinning until then.
@@ -955,7 +955,7 @@ void Shard::add_totals(CacheTotals& totals) {
   totals.total_items += total_items_;
   totals.table_bytes += table_.bytes();
   totals.table_buckets += table_.buckets();
-  totals.table_growing = totals.table_growing || table_.growing();
+  totals.table_growing = totals.table_growing || table_.resizing();
   totals.pages_moved += pages_moved_;
   totals.lock_waits += mutex_.waits();
   totals.retired += retired_.size();

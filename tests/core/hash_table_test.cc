@@ -2,9 +2,11 @@
 
 #include <catch2/catch.hpp>
 
+#include <algorithm>
 #include <random>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "core/item_writer.h"
 
@@ -85,13 +87,57 @@ TEST_CASE("the table stays dense: at most 10.5 bytes an item from 50,000 items o
   for (uint64_t n = 0; n < 300'000; ++n) {
     const std::string key = key_number(n);
     REQUIRE(f.table.insert(f.hash(key), f.make(key), false));
-    while (f.table.grow_step(false)) {
+    while (f.table.resize_step(false)) {
     }
     f.epoch.advance();
     f.table.reclaim(f.epoch.horizon());
     if (n > 50'000) {
       REQUIRE(static_cast<double>(f.table.bytes()) / static_cast<double>(n) < 10.5);
     }
+  }
+}
+
+TEST_CASE("a table that is mostly empty shrinks when asked, and loses nothing") {
+  Fixture f;
+  constexpr uint64_t kKeys = 300'000;
+  std::vector<Ref> refs;
+  for (uint64_t n = 0; n < kKeys; ++n) {
+    const std::string key = key_number(n);
+    refs.push_back(f.make(key));
+    REQUIRE(f.table.insert(f.hash(key), refs.back(), false));
+  }
+  while (f.table.resize_step(false)) {
+  }
+  const uint64_t full = f.table.bytes();
+  const uint64_t left = GENERATE(0, 1, 1'000, 30'000, 200'000, 290'000);
+  for (uint64_t n = left; n < kKeys; ++n) {
+    const KeyHash hash = f.hash(key_number(n));
+    f.table.remove(*f.table.find_ref(refs[n], hash), hash);
+  }
+  CHECK_FALSE(f.table.resize_step(false));
+  CHECK(f.table.bytes() == full);
+  // Inserts go on meanwhile.
+  uint64_t extra = 0;
+  for (bool more = true; more;) {
+    more = false;
+    for (int i = 0; i < 10 && f.table.resize_step(false, true); ++i) more = true;
+    if (more && extra < 2'000) {
+      const std::string key = "x" + std::to_string(extra++);
+      REQUIRE(f.table.insert(f.hash(key), f.make(key), false));
+    }
+    f.epoch.advance();
+    f.table.reclaim(f.epoch.horizon());
+    f.table.check_invariants();
+  }
+  CHECK(f.table.items() == left + extra);
+  CHECK(f.table.bytes() <= std::max<uint64_t>(f.table.items() * 8 * 4 / 3 * 4 / 3, 1) + kPageBytes);
+  for (uint64_t n = 0; n < kKeys; ++n) {
+    const std::string key = key_number(n);
+    REQUIRE((f.table.find(key, f.hash(key)) != nullptr) == (n < left));
+  }
+  for (uint64_t n = 0; n < extra; ++n) {
+    const std::string key = "x" + std::to_string(n);
+    REQUIRE(f.table.find(key, f.hash(key)) != nullptr);
   }
 }
 
@@ -131,7 +177,7 @@ TEST_CASE("pages of outgrown segments go back to the pool") {
     const std::string key = key_number(n);
     REQUIRE(f.table.insert(f.hash(key), f.make(key), false));
   }
-  while (f.table.grow_step(false)) {
+  while (f.table.resize_step(false)) {
   }
   const size_t before = f.pool.pages_used();
   CHECK(f.table.has_retired());
