@@ -1,9 +1,10 @@
-// Mutex: std::mutex with clang's thread-safety annotations, a short spin, and a count of waits.
+// Mutex: a short spin, then a futex (Drepper, "Futexes Are Tricky", mutex 2), with a count of waits
+// and clang's thread-safety annotations. Inline where nobody waits, which std::mutex is not: it
+// took 8 % of the CPU time of pipelined sets.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
-#include <mutex>
 
 #if defined(__clang__)
 #define LARDER_TSA(x) __attribute__((x))
@@ -24,14 +25,17 @@ namespace larder::core {
 class CAPABILITY("mutex") Mutex {
  public:
   void lock() ACQUIRE() {
-    for (int spin = 0; spin < kSpins; ++spin) {
-      if (mutex_.try_lock()) return;
-      relax();
+    uint32_t expected = kFree;
+    if (!state_.compare_exchange_strong(expected, kHeld, std::memory_order_acquire,
+                                        std::memory_order_relaxed)) [[unlikely]] {
+      wait_for_it();
     }
-    waits_.fetch_add(1, std::memory_order_relaxed);
-    mutex_.lock();
   }
-  void unlock() RELEASE() { mutex_.unlock(); }
+  void unlock() RELEASE() {
+    if (state_.exchange(kFree, std::memory_order_release) == kAwaited) [[unlikely]] {
+      state_.notify_one();
+    }
+  }
 
   // How often a caller had to park; any thread.
   uint64_t waits() const noexcept { return waits_.load(std::memory_order_relaxed); }
@@ -44,9 +48,29 @@ class CAPABILITY("mutex") Mutex {
 #endif
   }
 
-  static constexpr int kSpins = 64;  // a write holds the lock for about this long
+  [[gnu::noinline]] void wait_for_it() noexcept {
+    for (int spin = 0; spin < kSpins; ++spin) {
+      relax();
+      uint32_t expected = kFree;
+      if (state_.load(std::memory_order_relaxed) == kFree &&
+          state_.compare_exchange_weak(expected, kHeld, std::memory_order_acquire,
+                                       std::memory_order_relaxed)) {
+        return;
+      }
+    }
+    waits_.fetch_add(1, std::memory_order_relaxed);
+    // Whoever has waited takes it as awaited: it cannot know whether it was the only one.
+    while (state_.exchange(kAwaited, std::memory_order_acquire) != kFree) {
+      state_.wait(kAwaited, std::memory_order_relaxed);
+    }
+  }
 
-  std::mutex mutex_;
+  static constexpr int kSpins = 64;  // a write holds the lock for about this long
+  static constexpr uint32_t kFree = 0;
+  static constexpr uint32_t kHeld = 1;
+  static constexpr uint32_t kAwaited = 2;  // held, and somebody may be waiting
+
+  std::atomic<uint32_t> state_{kFree};
   std::atomic<uint64_t> waits_{0};
 };
 

@@ -403,7 +403,7 @@ StoreResult Shard::publish(ItemDraft& draft, HashTable::Slot* slot, uint8_t mark
   note_live(item, +1);
   if (item.is_large()) {
     eviction_.add_large(item);
-  } else {
+  } else if (pool_.pages_left() == 0) {  // else its hand has not set out
     eviction_.add(item);
   }
   if (!keep_sequence) ++total_items_;
