@@ -196,10 +196,14 @@ void Shard::free_item(Ref ref) {
   const bool moved = (ref & kMoved) != 0;
   ref &= ~kMoved;
   const Item& item = *item_at(ref);
-  retired_bytes_ -= bytes_of(item, moved);
+  retired_bytes_ -= chunk_bytes_of(item);
   // The parts of a moved item live on under its copy.
-  if (item.is_large() && !moved && part_holds_.may_free(item.next_part())) {
-    free_parts(item.next_part());
+  if (item.is_large() && !moved) {
+    if (part_holds_.may_free(item.next_part())) {
+      loose_parts_.push_back({item.next_part(), true});
+    } else {
+      retired_bytes_ -= parts_bytes_of(item);
+    }
   }
   if (holds_.may_free(ref)) {
     put_chunk(ref);
@@ -208,25 +212,33 @@ void Shard::free_item(Ref ref) {
   }
 }
 
-void Shard::free_parts(Ref first) {
-  for (Ref part = first; part != 0;) {
-    const Ref next = ItemWriter::next_of_part(pool_.at(part));
-    slab_.unmark_part(part);
-    put_chunk(part);
-    part = next;
-  }
+void Shard::loosen_parts(const Item& item) {
+  if (item.is_large() && item.next_part() != 0) loose_parts_.push_back({item.next_part(), false});
+}
+
+void Shard::free_loose_part() {
+  LooseParts& parts = loose_parts_.back();
+  const Ref part = parts.first;
+  const char* at = pool_.at(part);
+  if (parts.retired) retired_bytes_ -= ItemWriter::part_payload(at).size();
+  parts.first = ItemWriter::next_of_part(at);
+  if (parts.first == 0) loose_parts_.pop_back();
+  slab_.unmark_part(part);
+  put_chunk(part);
 }
 
 void Shard::reclaim() {
-  if (retired_.empty() && !table_.has_retired()) return;
+  if (!has_freeable() && !table_.has_retired()) return;
   if (!retired_.empty() && retired_.front().stamp >= epoch_.now()) epoch_.advance();
   const Epoch::Stamp horizon = epoch_.horizon();
-  for (uint32_t i = 0; i < kReclaimAtOnce && !retired_.empty(); ++i) {
+  uint32_t chunks = kReclaimAtOnce;
+  for (; chunks > 0 && !retired_.empty(); --chunks) {
     const RetireQueue::Entry entry = retired_.front();
     if (entry.stamp >= horizon) break;
     retired_.pop();
     free_item(entry.ref);
   }
+  for (; chunks > 0 && !loose_parts_.empty(); --chunks) free_loose_part();
   if (table_.has_retired()) {
     table_.reclaim(horizon);
     // What is left waits for an epoch that nobody may start otherwise.
@@ -261,7 +273,7 @@ void Shard::retire(Item& item, Why why, Seconds now) {
   if (item.is_large()) eviction_.remove_large(item);
   const uint8_t state = item.state();
   ItemWriter::set_state(item, static_cast<uint8_t>((state & ~Item::kStateMask) | Item::kDead));
-  retired_bytes_ += bytes_of(item, false);
+  retired_bytes_ += chunk_bytes_of(item) + parts_bytes_of(item);
   retired_.push({ref_of(item), epoch_.now()});
 }
 
@@ -305,7 +317,7 @@ AllocateStatus Shard::allocate(const KeyRef& key, const ItemShape& shape, Second
     MutexLock lock(mutex_);
     ref = table_.started() || table_.start(true) ? take_chunk(size_class, now) : 0;
     if (ref == 0) {
-      if (config_.evict || !retired_.empty()) return AllocateStatus::Busy;
+      if (config_.evict || has_freeable()) return AllocateStatus::Busy;
       ++counters_[size_class].out_of_memory;
       return AllocateStatus::OutOfMemory;
     }
@@ -375,7 +387,7 @@ void Shard::drop_draft(ItemDraft& draft) noexcept {
   MutexLock lock(mutex_);
   const Item& item = *item_at(draft.head_);
   slab_.mark_published(draft.head_);
-  if (item.is_large()) free_parts(item.next_part());
+  loosen_parts(item);
   put_chunk(draft.head_);
   draft.shard_ = nullptr;
   draft.head_ = 0;
@@ -713,7 +725,7 @@ void Shard::hold(const Item* item) {
 
 void Shard::release(const Item* item) {
   MutexLock lock(mutex_);
-  if (item->is_large() && part_holds_.release(item->next_part())) free_parts(item->next_part());
+  if (item->is_large() && part_holds_.release(item->next_part())) loosen_parts(*item);
   if (holds_.release(ref_of(*item))) put_chunk(ref_of(*item));
 }
 
@@ -770,7 +782,7 @@ void Shard::make_room(uint32_t steps, Seconds now) {
 
 void Shard::keep_room(size_t bytes, Seconds now) {
   if (!config_.evict || pool_.pages_left() > 0) return;
-  if (retired_.size() >= kReclaimFrom) reclaim();
+  if (retired_.size() >= kReclaimFrom || !loose_parts_.empty()) reclaim();
   adjust_room(bytes);
   make_room(64 + static_cast<uint32_t>(bytes / 64), now);
   if (pages_wanted() > 0 || draining_ != kNoPage) drain_step(now, 16);
@@ -828,7 +840,7 @@ bool Shard::drain_step(Seconds now, uint32_t items) {
     if (item.is_large()) eviction_.replace_large(item, copy);
     ItemWriter::set_state(item,
                           static_cast<uint8_t>((item.state() & ~Item::kStateMask) | Item::kDead));
-    retired_bytes_ += bytes_of(item, true);
+    retired_bytes_ += chunk_bytes_of(item);
     retired_.push({ref | kMoved, epoch_.now()});
   }
   if (drain_next_ == info.carved) {
@@ -925,7 +937,7 @@ bool Shard::tend_slice(Seconds now) {
   if (!table_.started()) return false;
   const size_t retired = retired_.size();
   reclaim();
-  bool more = retired_.size() < retired && !retired_.empty();
+  bool more = (retired_.size() < retired && !retired_.empty()) || !loose_parts_.empty();
   more |= table_.resize_step(config_.evict, config_.evict && pool_.pages_left() == 0);
   if (pages_wanted() > 0 || draining_ != kNoPage) {
     make_room(256, now);

@@ -179,7 +179,10 @@ class Shard {
   void give_page(PageNumber page) REQUIRES(mutex_);
   void put_chunk(Ref ref) REQUIRES(mutex_);
   void free_item(Ref ref) REQUIRES(mutex_);
-  void free_parts(Ref first) REQUIRES(mutex_);
+  // What came of an item whose parts nobody needs any more: reclaim frees them, a few at a time.
+  void loosen_parts(const Item& item) REQUIRES(mutex_);
+  void free_loose_part() REQUIRES(mutex_);
+  bool has_freeable() const REQUIRES(mutex_) { return !retired_.empty() || !loose_parts_.empty(); }
   void retire(Item& item, Why why, Seconds now) REQUIRES(mutex_);
   void unlink(Item& item, KeyHash hash, Why why, Seconds now) REQUIRES(mutex_);
   void reclaim() REQUIRES(mutex_);
@@ -225,10 +228,11 @@ class Shard {
       REQUIRES(mutex_);
   // After a flush. True if there is more to do.
   bool sweep_flushed(uint32_t& blocks, uint32_t& unlinks, Seconds now) REQUIRES(mutex_);
-  // What a retired chunk gives back, its parts included unless they live on.
-  uint64_t bytes_of(const Item& item, bool moved) const noexcept {
-    const uint64_t head = pool_.info(PagePool::page_of(ref_of(item))).chunk_bytes;
-    return !moved && item.is_large() ? head + item.value_bytes() - item.part_bytes() : head;
+  uint64_t chunk_bytes_of(const Item& item) const noexcept {
+    return pool_.info(PagePool::page_of(ref_of(item))).chunk_bytes;
+  }
+  static uint64_t parts_bytes_of(const Item& item) noexcept {
+    return item.is_large() ? item.value_bytes() - item.part_bytes() : 0;
   }
 
   const CacheConfig& config_;
@@ -247,6 +251,11 @@ class Shard {
   Slab slab_ GUARDED_BY(mutex_);
   Eviction eviction_ GUARDED_BY(mutex_);
   RetireQueue retired_ GUARDED_BY(mutex_);
+  struct LooseParts {
+    Ref first;
+    bool retired;  // counted in retired_bytes_
+  };
+  std::vector<LooseParts> loose_parts_ GUARDED_BY(mutex_);
   Holds holds_ GUARDED_BY(mutex_);
   // Of large items, by the first part: they pass from an item to its copy when that is moved.
   Holds part_holds_ GUARDED_BY(mutex_);
