@@ -793,7 +793,10 @@ bool Shard::drain_step(Seconds now, uint32_t items) {
     if (pages_wanted() == 0) return false;
     const uint32_t size_class = slab_.class_with_spare_page();
     if (size_class == Slab::kNoClass) {
-      // Nobody can give a page yet: let go of a little more.
+      // Nobody can give a page yet: let go of a little more. But not while so much is retired that
+      // some class will have a page to spare once readers have left: it may be long before they do.
+      const uint64_t coming = slab_.free_bytes() + retired_bytes_;
+      if (has_freeable() && coming > (slab_.classes_in_use() + 1) * kPageBytes) return false;
       uint32_t blocks = kBlocksPerStore;
       uint32_t unlinks = kUnlinksPerStore;
       if (slab_.has_due(now)) {

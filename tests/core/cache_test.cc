@@ -221,6 +221,28 @@ TEST_CASE("a large value among small ones always finds room") {
   c.cache.check_invariants();
 }
 
+TEST_CASE("upkeep does not empty the cache while a reader is held up") {
+  CacheConfig two = config(64_MiB);
+  two.workers = 2;
+  Client c(two);
+  // Many sizes, so that no class has a page to spare.
+  const auto value = [](uint64_t n) { return std::string(20 + n * 37 % 2000, 'x'); };
+  uint64_t n = 0;
+  for (; n < 100'000; ++n) c.must_set(key_number(n), value(n));
+  c.tend();
+  const uint64_t before = c.cache.totals().items;
+  const uint64_t stores = GENERATE(as<uint64_t>{}, 200, 400, 800);
+  c.cache.begin_turn(1);
+  // Stores go on until they have to wait for memory, or for as long as they like.
+  for (uint64_t i = 0; i < stores && c.set(key_number(n), value(n)) == StoreStatus::Stored; ++i) ++n;
+  for (int i = 0; i < 2000; ++i) c.cache.tend(0, c.now, 0);
+  CHECK(c.cache.totals().items > before * 9 / 10);
+  c.cache.end_turn(1);
+  c.tend();
+  c.must_set("k", value(7));
+  c.cache.check_invariants();
+}
+
 TEST_CASE("metadata is at most 28 bytes an item at any count") {
   Client c(config(256_MiB));
   const std::string value(100, 'x');
