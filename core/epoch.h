@@ -14,11 +14,11 @@
 // the reader (Dekker). Modelled in tests/models/epoch.pml.
 #pragma once
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 
+#include "core/atomic.h"
 #include "core/units.h"
 
 namespace larder::core {
@@ -29,7 +29,7 @@ class Epoch {
 
   // One per worker thread; written by that thread only.
   struct alignas(kCacheLineBytes) Reader {
-    std::atomic<uint64_t> seen{kIdle};
+    Atomic<uint64_t> seen{kIdle};
   };
 
   explicit Epoch(size_t readers);
@@ -64,7 +64,7 @@ class Epoch {
  private:
   static constexpr uint64_t kIdle = UINT64_MAX;
 
-  alignas(kCacheLineBytes) std::atomic<uint64_t> now_{1};
+  alignas(kCacheLineBytes) Atomic<uint64_t> now_{1};
   std::unique_ptr<Reader[]> readers_;
   size_t count_;
 };

@@ -19,7 +19,7 @@ bool HashTable::start(bool overdraft) {
   if (segment == kNoSegment) return false;
   current_ = std::make_unique<View>();
   current_->segments = 1;
-  current_->entries = Entries(new std::atomic<uint64_t>[1] {});
+  current_->entries = Entries(new Atomic<uint64_t>[1] {});
   current_->entries[0].store(uint64_t{segment} + 1, std::memory_order_relaxed);
   view_.store(current_.get(), std::memory_order_seq_cst);
   return true;
@@ -123,7 +123,7 @@ HashTable::Slot* HashTable::free_slot(Slot* bucket) noexcept {
 }
 
 HashTable::Slot* HashTable::make_room(Slot* segment, uint32_t home, uint32_t second,
-                                      std::atomic<uint64_t>* word) noexcept {
+                                      Atomic<uint64_t>* word) noexcept {
   // Breadth first over buckets: node i was reached by moving slot `slot` of its parent's bucket.
   struct Node {
     uint32_t bucket;
@@ -171,7 +171,7 @@ HashTable::Slot* HashTable::make_room(Slot* segment, uint32_t home, uint32_t sec
 }
 
 HashTable::Slot* HashTable::place_in_segment(Slot* segment, uint32_t home, uint32_t tag, Ref ref,
-                                             std::atomic<uint64_t>* word) noexcept {
+                                             Atomic<uint64_t>* word) noexcept {
   const uint32_t second = home ^ alternate(tag);
   Slot* home_slots = segment + size_t{home} * kSlotsPerBucket;
   Slot* second_slots = segment + size_t{second} * kSlotsPerBucket;
@@ -284,7 +284,7 @@ void HashTable::begin_resize(uint32_t segments) {
   auto next = std::make_unique<View>();
   next->segments = segments;
   next->old_segments = current_->segments;
-  next->entries = Entries(new std::atomic<uint64_t>[next->segments] {});
+  next->entries = Entries(new Atomic<uint64_t>[next->segments] {});
   next->old_entries = current_->entries;
   next_build_ = 0;
   built_ = 0;

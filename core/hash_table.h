@@ -41,12 +41,12 @@
 // Threads: find() any thread inside a turn; everything else under the shard's lock.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string_view>
 #include <vector>
 
+#include "core/atomic.h"
 #include "core/epoch.h"
 #include "core/hash.h"
 #include "core/item.h"
@@ -56,7 +56,7 @@ namespace larder::core {
 
 class HashTable {
  public:
-  using Slot = std::atomic<uint64_t>;
+  using Slot = Atomic<uint64_t>;
 
   static constexpr uint32_t kSlotsPerBucket = 8;
   static constexpr uint32_t kBucketBits = 9;
@@ -147,7 +147,7 @@ class HashTable {
  private:
   // One directory, or two while resizing. Immutable but for the entries. Views share directories:
   // a version raised through one view is seen through the other.
-  using Entries = std::shared_ptr<std::atomic<uint64_t>[]>;
+  using Entries = std::shared_ptr<Atomic<uint64_t>[]>;
   struct View {
     uint32_t segments = 0;
     uint32_t old_segments = 0;  // 0: not resizing
@@ -156,7 +156,7 @@ class HashTable {
   };
   // Where a position lies now.
   struct Place {
-    std::atomic<uint64_t>* entry_word;
+    Atomic<uint64_t>* entry_word;
     uint64_t entry;
     uint32_t home;  // bucket in the segment
     uint32_t segment;
@@ -203,7 +203,7 @@ class HashTable {
     uint64_t x = uint64_t{position} * view.segments;
     uint32_t segment = static_cast<uint32_t>(x >> 32);
     uint32_t segments = view.segments;
-    std::atomic<uint64_t>* word = &view.entries[segment];
+    Atomic<uint64_t>* word = &view.entries[segment];
     uint64_t entry = word->load(std::memory_order_seq_cst);
     if (entry == 0) [[unlikely]] {
       x = uint64_t{position} * view.old_segments;
@@ -245,10 +245,9 @@ class HashTable {
   // Frees a slot in `home` or `second` by moving items to their other buckets; null if none is
   // within reach. `word`: the directory entry whose version says that items came home; null while
   // the segment is not published.
-  Slot* make_room(Slot* segment, uint32_t home, uint32_t second,
-                  std::atomic<uint64_t>* word) noexcept;
+  Slot* make_room(Slot* segment, uint32_t home, uint32_t second, Atomic<uint64_t>* word) noexcept;
   Slot* place_in_segment(Slot* segment, uint32_t home, uint32_t tag, Ref ref,
-                         std::atomic<uint64_t>* word) noexcept;
+                         Atomic<uint64_t>* word) noexcept;
   Place writer_place(KeyHash hash) const noexcept;
 
   void publish(std::unique_ptr<View> view);
@@ -266,15 +265,15 @@ class HashTable {
   PagePool& pool_;
   Epoch& epoch_;
   const uint16_t shard_;
-  std::atomic<const View*> view_{nullptr};
+  Atomic<const View*> view_{nullptr};
   std::unique_ptr<View> current_;
   uint32_t next_build_ = 0;
   uint32_t built_ = 0;
   std::vector<Retired<uint32_t>> retired_segments_;
   std::vector<Retired<std::unique_ptr<View>>> retired_views_;
-  std::atomic<uint64_t> items_{0};
-  std::atomic<uint64_t> segments_in_use_{0};
-  std::atomic<bool> resizing_{false};
+  Atomic<uint64_t> items_{0};
+  Atomic<uint64_t> segments_in_use_{0};
+  Atomic<bool> resizing_{false};
 };
 
 template <class Visit>

@@ -16,11 +16,11 @@
 // word. Starts are 4-byte aligned.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <cstring>
 #include <string_view>
 
+#include "core/atomic.h"
 #include "core/heat.h"
 #include "core/units.h"
 
@@ -131,14 +131,14 @@ class Item {
     std::memcpy(&v, bytes() + offset, sizeof v);
     return v;
   }
-  std::atomic<uint32_t>& expiry_word() const noexcept {
-    return *reinterpret_cast<std::atomic<uint32_t>*>(const_cast<char*>(bytes()) + kHeaderBytes);
+  Atomic<uint32_t>& expiry_word() const noexcept {
+    return *reinterpret_cast<Atomic<uint32_t>*>(const_cast<char*>(bytes()) + kHeaderBytes);
   }
 
   uint32_t seq_;
-  mutable std::atomic<uint32_t> heat_;
+  mutable Atomic<uint32_t> heat_;
   uint8_t key_bytes_;
-  std::atomic<uint8_t> state_;
+  Atomic<uint8_t> state_;
   uint16_t value_bytes_;
 };
 static_assert(sizeof(Item) == Item::kHeaderBytes && alignof(Item) == 4);

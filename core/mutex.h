@@ -3,8 +3,9 @@
 // took 8 % of the CPU time of pipelined sets.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
+
+#include "core/atomic.h"
 
 #if defined(__clang__)
 #define LARDER_TSA(x) __attribute__((x))
@@ -26,8 +27,7 @@ class CAPABILITY("mutex") Mutex {
  public:
   void lock() ACQUIRE() {
     uint32_t expected = kFree;
-    if (!state_.compare_exchange_strong(expected, kHeld, std::memory_order_acquire,
-                                        std::memory_order_relaxed)) [[unlikely]] {
+    if (!state_.compare_exchange(expected, kHeld, std::memory_order_acquire)) [[unlikely]] {
       wait_for_it();
     }
   }
@@ -53,8 +53,7 @@ class CAPABILITY("mutex") Mutex {
       relax();
       uint32_t expected = kFree;
       if (state_.load(std::memory_order_relaxed) == kFree &&
-          state_.compare_exchange_weak(expected, kHeld, std::memory_order_acquire,
-                                       std::memory_order_relaxed)) {
+          state_.compare_exchange(expected, kHeld, std::memory_order_acquire)) {
         return;
       }
     }
@@ -70,8 +69,8 @@ class CAPABILITY("mutex") Mutex {
   static constexpr uint32_t kHeld = 1;
   static constexpr uint32_t kAwaited = 2;  // held, and somebody may be waiting
 
-  std::atomic<uint32_t> state_{kFree};
-  std::atomic<uint64_t> waits_{0};
+  Atomic<uint32_t> state_{kFree};
+  Atomic<uint64_t> waits_{0};
 };
 
 class SCOPED_CAPABILITY MutexLock {

@@ -12,11 +12,11 @@
 #pragma once
 
 #include <array>
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
 
+#include "core/atomic.h"
 #include "core/item.h"
 #include "core/mutex.h"
 #include "core/units.h"
@@ -109,8 +109,8 @@ class PagePool {
   static PageNumber page_of(Ref ref) noexcept { return static_cast<PageNumber>(ref >> kPageShift); }
 
   // Bytes in drafts that are being filled, all shards.
-  std::atomic<uint64_t>& draft_bytes() noexcept { return draft_bytes_; }
-  const std::atomic<uint64_t>& draft_bytes() const noexcept { return draft_bytes_; }
+  Atomic<uint64_t>& draft_bytes() noexcept { return draft_bytes_; }
+  const Atomic<uint64_t>& draft_bytes() const noexcept { return draft_bytes_; }
 
   static constexpr size_t kBytesPerPage = kPageBytes + sizeof(PageInfo) + sizeof(BlockExpiries);
   static constexpr size_t kOverdraftPages = 128;  // 4 MiB: what several workers' turns may retire
@@ -130,10 +130,10 @@ class PagePool {
   std::vector<PageNumber> released_ GUARDED_BY(mutex_);  // given back to the kernel
   PageNumber next_fresh_ GUARDED_BY(mutex_) = 1;         // never used from here on; page 0 is
                                                          // left out: Ref 0 means none
-  std::atomic<size_t> used_{0};
-  std::atomic<size_t> limit_{0};
-  std::atomic<size_t> limit_bytes_{0};
-  std::atomic<uint64_t> draft_bytes_{0};
+  Atomic<size_t> used_{0};
+  Atomic<size_t> limit_{0};
+  Atomic<size_t> limit_bytes_{0};
+  Atomic<uint64_t> draft_bytes_{0};
 };
 
 }  // namespace larder::core

@@ -343,7 +343,7 @@ bool Shard::next_part(ItemDraft& draft) {
   const uint32_t payload = part_payload(draft.remaining());
   // All drafts together: half of the memory, so that the largest item always fits alone and slow
   // senders cannot push the cache out.
-  std::atomic<uint64_t>& all_drafts = pool_.draft_bytes();
+  Atomic<uint64_t>& all_drafts = pool_.draft_bytes();
   if (all_drafts.load(std::memory_order_relaxed) + payload > pool_.limit_bytes() / 2) {
     draft.failed_ = true;
     return false;

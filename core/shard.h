@@ -15,7 +15,6 @@
 // (core/epoch.h).
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -23,6 +22,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "core/atomic.h"
 #include "core/cache.h"
 #include "core/epoch.h"
 #include "core/eviction.h"
@@ -244,8 +244,8 @@ class Shard {
   const uint32_t shard_count_;
 
   alignas(kCacheLineBytes) HashTable table_;
-  std::atomic<uint64_t> sequence_{0};    // written under the lock, read by readers after an item
-  std::atomic<uint64_t> flush_mark_{0};  // items below it are misses; 0: none left
+  Atomic<uint64_t> sequence_{0};    // written under the lock, read by readers after an item
+  Atomic<uint64_t> flush_mark_{0};  // items below it are misses; 0: none left
 
   alignas(kCacheLineBytes) Mutex mutex_;
   Slab slab_ GUARDED_BY(mutex_);

@@ -4,11 +4,11 @@
 #pragma once
 
 #include <array>
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
 
+#include "core/atomic.h"
 #include "core/units.h"
 
 namespace larder::core {
@@ -20,20 +20,19 @@ class UseCounts {
   explicit UseCounts(uint32_t workers) : counts_(workers) {}
 
   void add(uint32_t worker, uint32_t group, uint64_t uses = 1) noexcept {
-    std::atomic<uint64_t>& count = counts_[worker].of[group];
-    count.store(count.load(std::memory_order_relaxed) + uses, std::memory_order_relaxed);
+    counts_[worker].of[group].add(uses);
   }
   // One of `count`, each in its turn.
   size_t draw(uint32_t worker, size_t count) noexcept { return counts_[worker].drawn++ % count; }
   uint64_t total(uint32_t group) const noexcept {
     uint64_t sum = 0;
-    for (const Counts& counts : counts_) sum += counts.of[group].load(std::memory_order_relaxed);
+    for (const Counts& counts : counts_) sum += counts.of[group].get();
     return sum;
   }
 
  private:
   struct alignas(kCacheLineBytes) Counts {
-    std::array<std::atomic<uint64_t>, kMostGroups> of{};
+    std::array<Counter, kMostGroups> of{};
     uint32_t drawn = 0;
   };
   std::vector<Counts> counts_;

@@ -73,6 +73,9 @@ Socket::Moved Socket::receive(std::span<const iovec> into) noexcept {
 }
 
 Socket::Moved Socket::send(std::span<const iovec> pieces) noexcept {
+  if (pieces.size() == 1) {  // short replies stand in one buffer: no list for the kernel to copy
+    return moved([&] { return ::send(fd_, pieces[0].iov_base, pieces[0].iov_len, MSG_NOSIGNAL); });
+  }
   msghdr message{};
   message.msg_iov = const_cast<iovec*>(pieces.data());  // sendmsg does not write to it
   message.msg_iovlen = pieces.size();

@@ -3,25 +3,14 @@
 #pragma once
 
 #include <array>
-#include <atomic>
 #include <cstdint>
 
+#include "core/atomic.h"
 #include "core/cache.h"
 
 namespace larder::daemon {
 
-// One writer at a time, any reader.
-class Counter {
- public:
-  void add(uint64_t n = 1) noexcept {
-    value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
-  }
-  uint64_t get() const noexcept { return value_.load(std::memory_order_relaxed); }
-  void reset() noexcept { value_.store(0, std::memory_order_relaxed); }
-
- private:
-  std::atomic<uint64_t> value_{0};
-};
+using core::Counter;
 
 // What memcached counts per slab class; `stats` shows the sums, `stats slabs` each.
 struct ClassStats {

@@ -96,3 +96,11 @@ TEST_CASE("only the daemon's settings parse the command line") {
     CHECK(include.file.starts_with("daemon/settings"));
   }
 }
+
+TEST_CASE("core's atomics all go by the one door that counts them") {
+  for (const Include& include : includes_of("core")) {
+    if (include.header != "atomic") continue;
+    INFO(include.file);
+    CHECK(include.file == "core/atomic.h");
+  }
+}
