@@ -41,6 +41,7 @@
 // Threads: find() any thread inside a turn; everything else under the shard's lock.
 #pragma once
 
+#include <bit>
 #include <cstdint>
 #include <memory>
 #include <string_view>
@@ -88,11 +89,15 @@ class HashTable {
   // An item in `bucket` whose slot could be the key's, or null; its key is not compared.
   const Item* candidate(const Slot* bucket, KeyHash hash) const noexcept {
     const uint64_t want = tag_bits(hash.position());
+    // All slots, since nobody could foretell the branch out of a loop.
+    uint32_t alike = 0;
     for (uint32_t i = 0; i < kSlotsPerBucket; ++i) {
       const uint64_t slot = bucket[i].load(std::memory_order_seq_cst);
-      if ((slot & kTagMask) == want && (slot & kRefMask) != 0) return item_at(slot);
+      alike |= uint32_t{((slot ^ want) & kTagMask) == 0} << i;
     }
-    return nullptr;
+    if (alike == 0) return nullptr;
+    const uint64_t slot = bucket[std::countr_zero(alike)].load(std::memory_order_seq_cst);
+    return is_free(slot) ? nullptr : item_at(slot);
   }
   // The item under the key, or null. Compares whole keys.
   const Item* find(std::string_view key, KeyHash hash) const noexcept;

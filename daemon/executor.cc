@@ -218,7 +218,7 @@ ClassStats& Executor::class_stats(const Item& item) {
 
 // mg without T and N: `found` comes from the batch's lookup.
 void Executor::answer_meta(const Command& command, const Found& found, Reply& reply, Seconds now) {
-  reply = Reply{};
+  reply.reset();
   stats_.meta_cmds.add();
   if (found.item == nullptr) {
     count_misses(found);
@@ -262,7 +262,7 @@ void Executor::decide_win(const Command& command, const KeyRef& key, const Item&
 
 // gat, gats and the binary gat family.
 void Executor::run_gat(const Command& command, const KeyRef& key, Reply& reply, Seconds now) {
-  reply = Reply{};
+  reply.reset();
   reply.key = command.key;
   stats_.touch_cmds.add();
   const core::TouchResult touched =
@@ -285,7 +285,7 @@ void Executor::run_gat(const Command& command, const KeyRef& key, Reply& reply, 
 // mg with T or N.
 void Executor::run_meta_change(const Command& command, const KeyRef& key, Reply& reply,
                                Seconds now) {
-  reply = Reply{};
+  reply.reset();
   stats_.meta_cmds.add();
   const bool bump = !command.wants(Want::kNoBump);
   NewExpiries change;
@@ -364,7 +364,7 @@ void Executor::run_meta_change(const Command& command, const KeyRef& key, Reply&
 // -- Everything else -----------------------------------------------------------------------------
 
 void Executor::run_one(const Command& command, Reply& reply, Seconds now) {
-  reply = Reply{};
+  reply.reset();
   reply.status = Status::Ok;
   if (command.dialect == Dialect::Meta && command.op != Op::Error) stats_.meta_cmds.add();
   switch (command.op) {
@@ -713,6 +713,7 @@ StoreStart Executor::begin_store(const Command& command, Seconds now) {
   shape.explicit_cas = command.new_cas;
 
   const KeyRef key = key_of(command);
+  cache_.prefetch(key.hash);  // for finish_store
   const core::AllocateStatus status = cache_.allocate(worker_, key, shape, now, start.draft);
   if (status == core::AllocateStatus::Busy) {
     start.busy = true;
@@ -747,7 +748,7 @@ void Executor::remove_old_value(const KeyRef& key, Seconds now) {
 
 void Executor::finish_store(const Command& command, core::ItemDraft&& draft, Reply& reply,
                             Seconds now) {
-  reply = Reply{};
+  reply.reset();
   reply.key = command.key;
   reply.base64_key = command.wants(Want::kBase64Key);
   reply.value_bytes = command.value_bytes;
@@ -837,7 +838,7 @@ void Executor::count_store(const Command& command, const core::StoreResult& resu
 
 void Executor::abandon_store(const Command& command, core::ItemDraft&& draft, ErrorId why,
                              Reply& reply) {
-  reply = Reply{};
+  reply.reset();
   reply.key = command.key;
   draft.drop();
   if (command.dialect == Dialect::Binary) stats_.set_cmds.add();

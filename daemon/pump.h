@@ -74,9 +74,8 @@ class Pump {
       if (Executor::is_read(command)) {
         gather(command);
       } else {
-        const proto::Command alone = command;  // the batch is about to reuse its place
-        run_batch();
-        used += run_alone(alone, input.subspan(used));
+        run_batch();  // the command stays where it is until the next one is parsed
+        used += run_alone(command, input.subspan(used));
       }
     }
     run_batch();

@@ -9,7 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
+#include <new>
 #include <string_view>
 #include <type_traits>
 
@@ -95,9 +95,9 @@ struct Command {
   int32_t vivify_exptime = 0;
   int32_t recache_exptime = 0;
 
-  // As freshly made. In place: assigning a temporary costs three times as much, and every command
-  // on the wire pays it.
-  void reset() noexcept { std::construct_at(this); }
+  // As freshly made; every command on the wire pays for it. Neither a temporary nor `Command()`,
+  // which fills everything with zeros first, by an instruction that takes longer than all the rest.
+  void reset() noexcept { ::new (static_cast<void*>(this)) Command; }
 
   // Turns into an Op::Error; of what was wanted it keeps whether it was quiet.
   void refuse(ErrorId why, uint32_t bytes_to_swallow = 0) noexcept {

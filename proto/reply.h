@@ -2,7 +2,7 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
+#include <new>
 #include <span>
 #include <string>
 #include <string_view>
@@ -59,7 +59,7 @@ struct Reply {
   const StatList* stats = nullptr;  // Stats: the rows
 
   // As freshly made; in place, like Command::reset().
-  void reset() noexcept { std::construct_at(this); }
+  void reset() noexcept { ::new (static_cast<void*>(this)) Reply; }
 };
 
 }  // namespace larder::proto
