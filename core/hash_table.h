@@ -99,6 +99,14 @@ class HashTable {
     const uint64_t slot = bucket[std::countr_zero(alike)].load(std::memory_order_seq_cst);
     return is_free(slot) ? nullptr : item_at(slot);
   }
+  // The other bucket where the key may be, given its home bucket; null if nothing of that home is
+  // away. Segments are aligned to their size.
+  static const Slot* second_bucket(const Slot* home, KeyHash hash) noexcept {
+    if (away_count(home) == 0) return nullptr;
+    const uintptr_t across =
+        uintptr_t{alternate(hash.position() & kTagValueMask)} * (kSlotsPerBucket * sizeof(Slot));
+    return reinterpret_cast<const Slot*>(reinterpret_cast<uintptr_t>(home) ^ across);
+  }
   // The item under the key, or null. Compares whole keys.
   const Item* find(std::string_view key, KeyHash hash) const noexcept;
 
