@@ -95,9 +95,11 @@ class Pump {
            !lent_.broken;
   }
 
-  // A classic get line is one request, however many keys it has: its end counts.
+  // A classic get line is one request, however many keys it has: its last key counts, or its end.
   void spend(const proto::Command& command, size_t points) noexcept {
-    const bool one_key = command.op == proto::Op::Get && command.dialect == proto::Dialect::Classic;
+    const bool one_key = command.op == proto::Op::Get &&
+                         command.dialect == proto::Dialect::Classic &&
+                         !command.wants(proto::Want::kLastKey);
     spent_ += counts_requests_ && !one_key ? kPointsPerRequest : points;
   }
 
@@ -368,7 +370,7 @@ class Pump {
   void mark_get_line(const proto::Command& command) {
     if (command.op == proto::Op::Get) {
       if (!in_get_line_) line_start_ = lent_.replies.mark();
-      in_get_line_ = true;
+      in_get_line_ = !command.wants(proto::Want::kLastKey);
       return;
     }
     if (command.wants(proto::Want::kRewind) && in_get_line_) lent_.replies.rewind(line_start_);

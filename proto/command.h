@@ -1,8 +1,8 @@
 // Command: what a client asked, one flat struct, the same for every protocol.
 //
 // Its shape is that of a meta command; classic and binary requests are spelled into it. `get a b c`
-// is three Gets and an EndOfKeys; a run of binary getkq ended by noop is Gets and a Noop; so are
-// pipelined mg lines. Multiget is therefore not a feature: it is what a batch sees anyway.
+// is three Gets, the last of which says so; a run of binary getkq ended by noop is Gets and a Noop;
+// so are pipelined mg lines. Multiget is therefore not a feature: it is what a batch sees anyway.
 //
 // Trivially copyable. Views point into the input buffer and are good until its bytes are released.
 #pragma once
@@ -26,7 +26,7 @@ enum class Op : uint8_t {
   Remove,     // delete md
   Touch,      // touch, binary touch
   Arith,      // incr decr ma
-  EndOfKeys,  // the end of a classic get line: answered END
+  EndOfKeys,  // the end of a classic get line, where it stands apart from the last key: END
   Noop,       // mn, binary noop
   Flush,      // flush_all
   Stats,      // stats [args]
@@ -43,27 +43,27 @@ enum class StoreMode : uint8_t { Set, Add, Replace, Append, Prepend };
 
 // What the client wants done or answered, as bits.
 struct Want {
-  static constexpr uint32_t kValue = 1u << 0;        // the value in the reply
-  static constexpr uint32_t kKey = 1u << 1;          // binary getk: the key in the reply
-  static constexpr uint32_t kCas = 1u << 2;          // classic gets/gats: the CAS in the reply
-  static constexpr uint32_t kQuiet = 1u << 3;        // noreply, meta q, binary quiet opcode
-  static constexpr uint32_t kNoBump = 1u << 4;       // meta u: leave the eviction order alone
-  static constexpr uint32_t kTouch = 1u << 5;        // gat, meta T on mg/md/ma: `exptime` is set
-  static constexpr uint32_t kCompareCas = 1u << 6;   // `cas` must match
-  static constexpr uint32_t kExplicitCas = 1u << 7;  // `new_cas` becomes the item's CAS (meta E)
-  static constexpr uint32_t kVivify = 1u << 8;       // meta N: create on a miss, `vivify_exptime`
-  static constexpr uint32_t kRecache = 1u << 9;      // meta R: win if TTL < `recache_exptime`
-  static constexpr uint32_t kInvalidate = 1u << 10;  // meta I: mark stale
-  static constexpr uint32_t kDropValue = 1u << 11;   // md x: keep the item, blank value and flags
-  static constexpr uint32_t kBase64Key = 1u << 12;   // meta b; `key` is already decoded
-  static constexpr uint32_t kDecrement = 1u << 13;   // Arith: subtract, floor at 0
-  static constexpr uint32_t kDelay = 1u << 14;       // Flush: `exptime` holds a delay
-  static constexpr uint32_t kRewind = 1u << 15;      // Error inside a classic get line: take back
-                                                     // that line's replies while they are unsent
-  static constexpr uint32_t kClose = 1u << 16;       // Error: close after answering
-  static constexpr uint32_t kGraceful = 1u << 17;    // Shutdown: graceful
-  static constexpr uint32_t kConditional = 1u
-                                           << 18;  // mg C: a hit with this CAS leaves the value out
+  static constexpr uint32_t kValue = 1u << 0;         // the value in the reply
+  static constexpr uint32_t kKey = 1u << 1;           // binary getk: the key in the reply
+  static constexpr uint32_t kCas = 1u << 2;           // classic gets/gats: the CAS in the reply
+  static constexpr uint32_t kQuiet = 1u << 3;         // noreply, meta q, binary quiet opcode
+  static constexpr uint32_t kNoBump = 1u << 4;        // meta u: leave the eviction order alone
+  static constexpr uint32_t kTouch = 1u << 5;         // gat, meta T on mg/md/ma: `exptime` is set
+  static constexpr uint32_t kCompareCas = 1u << 6;    // `cas` must match
+  static constexpr uint32_t kExplicitCas = 1u << 7;   // `new_cas` becomes the item's CAS (meta E)
+  static constexpr uint32_t kVivify = 1u << 8;        // meta N: create on a miss, `vivify_exptime`
+  static constexpr uint32_t kRecache = 1u << 9;       // meta R: win if TTL < `recache_exptime`
+  static constexpr uint32_t kInvalidate = 1u << 10;   // meta I: mark stale
+  static constexpr uint32_t kDropValue = 1u << 11;    // md x: keep the item, blank value and flags
+  static constexpr uint32_t kBase64Key = 1u << 12;    // meta b; `key` is already decoded
+  static constexpr uint32_t kDecrement = 1u << 13;    // Arith: subtract, floor at 0
+  static constexpr uint32_t kDelay = 1u << 14;        // Flush: `exptime` holds a delay
+  static constexpr uint32_t kRewind = 1u << 15;       // Error inside a classic get line: take back
+                                                      // that line's replies while they are unsent
+  static constexpr uint32_t kClose = 1u << 16;        // Error: close after answering
+  static constexpr uint32_t kGraceful = 1u << 17;     // Shutdown: graceful
+  static constexpr uint32_t kConditional = 1u << 18;  // mg C: a hit with this CAS has no value
+  static constexpr uint32_t kLastKey = 1u << 19;  // classic Get: its line ends here, END follows
 };
 
 struct Command {

@@ -268,7 +268,10 @@ Parsed TextParser::next_key(const char* data, const char* p, const char* end,
   command.want = want_;
   command.exptime = exptime_;
   command.key = key;
-  return {Status::Complete, up_to(key_end)};
+  if (stop == end || *stop != '\n') return {Status::Complete, up_to(key_end)};
+  command.want |= Want::kLastKey;
+  state_ = State::Line;
+  return {Status::Complete, up_to(stop) + 1};
 }
 
 // The rest of the line is skipped as it comes. What was answered of it already is taken back as far

@@ -14,6 +14,8 @@ constexpr std::string_view kCrlf = "\r\n";
 constexpr size_t kValueLineBytes =
     6 + kMaxKeyBytes + 1 + kDigits32 + 1 + kDigits32 + 1 + kDigits64 + 2;
 
+void write_end(ReplyBuffer& out) { out.commit_to(put(out.reserve(5), "END\r\n")); }
+
 void write_value(const Command& command, const Reply& reply, ReplyBuffer& out) {
   char* p = out.reserve(kValueLineBytes + value_room(reply, kCrlf));
   p = put(p, "VALUE ");
@@ -56,7 +58,7 @@ void write_stats(const Reply& reply, ReplyBuffer& out) {
       out.commit_to(put(p, "\r\n"));
     }
   }
-  out.copy("END\r\n");
+  write_end(out);
 }
 
 void write_number_line(uint64_t number, ReplyBuffer& out) {
@@ -82,11 +84,15 @@ void write_error_line(ErrorId error, ReplyBuffer& out) { write_line(error_line(e
 
 void write_text(const Command& command, const Reply& reply, ReplyBuffer& out) {
   if (command.op == Op::Get) [[likely]] {
-    if (reply.status == Status::Hit) return write_value(command, reply, out);
-    if (reply.status == Status::Error) write_error_line(reply.error, out);
+    if (reply.status == Status::Hit) {
+      write_value(command, reply, out);
+    } else if (reply.status == Status::Error) {
+      write_error_line(reply.error, out);
+    }
+    if (command.wants(Want::kLastKey)) write_end(out);
     return;
   }
-  if (command.op == Op::EndOfKeys) return out.copy("END\r\n");
+  if (command.op == Op::EndOfKeys) return write_end(out);
   if (command.quiet()) return;
   if (command.op == Op::Error) {
     return write_error_line(reply.error != ErrorId::None ? reply.error : command.error, out);

@@ -10,8 +10,8 @@
 namespace larder::proto {
 
 // Appends the reply to a classic command: nothing for Status::None, for a miss of a get, and for
-// whatever noreply suppresses, errors included. EndOfKeys is answered END whatever its status, and
-// Op::Error with the reply's error or else the command's.
+// whatever noreply suppresses, errors included. EndOfKeys is answered END whatever its status, a
+// Get with kLastKey ends with it, and Op::Error with the reply's error or else the command's.
 void write_text(const Command& command, const Reply& reply, ReplyBuffer& out);
 
 // The line of an error. Both text dialects spell it alike.

@@ -62,7 +62,7 @@ TEST_CASE("an answered value can be stored again as it stands") {
     CHECK(set.command.key == key);
     CHECK(set.command.client_flags == reply.client_flags);
     CHECK(set.command.value_bytes == value.size());
-    CHECK(set.input.substr(set.parsed.consumed) == value + "\r\n");
+    CHECK(set.input.substr(set.parsed.consumed) == value + "\r\nEND\r\n");
   }
 }
 

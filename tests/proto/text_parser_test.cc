@@ -34,13 +34,25 @@ TEST_CASE("a get line is consumed key by key") {
   CHECK(text.offset + text.parsed.consumed == text.input.size());
 }
 
+TEST_CASE("the last key of a get line says so, where no blank comes between") {
+  for (const char* line : {"get a bb\r\n", "get a bb\n", "gats 1  a   bb\r\nget c\r\n"}) {
+    INFO(line);
+    Text text(line);
+    CHECK_FALSE(text.command.wants(Want::kLastKey));
+    text.again();
+    CHECK(text.command.key == "bb");
+    CHECK(text.command.wants(Want::kLastKey));
+    CHECK(text.input[text.offset + text.parsed.consumed - 1] == '\n');
+  }
+}
+
 TEST_CASE("gets, gat and gats say what more they want") {
-  CHECK(Text("gets k\n").command.want == (Want::kValue | Want::kCas));
-  Text gat("gat 30 k\r\n");
+  CHECK(Text("gets k l\n").command.want == (Want::kValue | Want::kCas));
+  Text gat("gat 30 k l\r\n");
   CHECK(gat.command.want == (Want::kValue | Want::kTouch));
   CHECK(gat.command.exptime == 30);
   CHECK(gat.command.key == "k");
-  Text gats("gats  -1   k\r\n");
+  Text gats("gats  -1   k \r\n");
   CHECK(gats.command.want == (Want::kValue | Want::kCas | Want::kTouch));
   CHECK(gats.command.exptime == -1);
   gats.again();
@@ -58,8 +70,6 @@ TEST_CASE("half a get line is left alone") {
   // Also behind a whole one.
   Text text("get a\r\ngat 10 b c");
   CHECK(text.command.key == "a");
-  text.again();
-  CHECK(text.command.op == Op::EndOfKeys);
   text.again();
   CHECK(text.needs_more());
   CHECK(text.parsed.consumed == 0);
@@ -107,8 +117,7 @@ TEST_CASE("a carriage return belongs to the newline once, and else to the key") 
   CHECK(text.command.key == "a\r");
   text.again();
   CHECK(text.command.key == "\r");
-  text.again();
-  CHECK(text.command.op == Op::EndOfKeys);
+  CHECK(text.command.wants(Want::kLastKey));
 }
 
 TEST_CASE("an over-long key takes the line's replies back and the rest of the line is skipped") {

@@ -59,6 +59,15 @@ TEST_CASE("a get answers a miss with nothing and its line with END") {
   CHECK(text(asked(Op::Get, Want::kValue), with(Status::Miss)) == "");
   CHECK(text(asked(Op::EndOfKeys), with(Status::None)) == "END\r\n");
   CHECK(text(asked(Op::EndOfKeys), with(Status::Ok)) == "END\r\n");
+  constexpr uint32_t kLast = Want::kValue | Want::kLastKey;
+  CHECK(text(asked(Op::Get, kLast), with(Status::Miss)) == "END\r\n");
+  for (const size_t bytes : {0, 3, 1024, 1025, 100'000}) {
+    const std::string value(bytes, 'v');
+    CHECK(text(asked(Op::Get, kLast), hit(value)) ==
+          text(asked(Op::Get, Want::kValue), hit(value)) + "END\r\n");
+  }
+  CHECK(text(asked(Op::Get, kLast), with(Status::Error, ErrorId::OutOfMemoryResponse)) ==
+        "SERVER_ERROR out of memory writing get response\r\nEND\r\n");
   CHECK(text(asked(Op::Get), with(Status::Error, ErrorId::OutOfMemoryResponse)) ==
         "SERVER_ERROR out of memory writing get response\r\n");
 }
