@@ -1,284 +1,169 @@
-// larder-compare: server CPU per key of two memcached-compatible servers, measured in turn.
-//
-//   larder-compare --a 'larderd -u root -l 127.0.0.1 -p {port} -t 1' --b '...'
-//
-// Starts both servers on loopback, each pinned to one core while the load runs on another, fills
-// them with the same keys, and runs each workload A B A B ... for a fixed time. Every reply is
-// checked byte for byte. Prints for each workload the medians of the servers' own CPU time per key
-// (/proc/<pid>/task/*/schedstat) and the ratio B / A: above 1, A is cheaper.
-//
-//   larder-compare --fill 10 --fill 100 --a '...' --b '...'
-//
-// Instead: starts the servers one after the other, stores 1.3 times as many keys with values of
-// these sizes as would fit if only keys and values took room, and prints how many each server holds
-// in the end, how many sets it refused, its memory and its CPU time.
-#include <sys/epoll.h>
-#include <sys/socket.h>
-#include <unistd.h>
+#include "tools/bench/compare.h"
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
-#include <chrono>
-#include <cstdint>
-#include <cstdio>
-#include <cstring>
-#include <memory>
-#include <random>
 #include <stdexcept>
-#include <string>
-#include <vector>
 
-#include "tools/bench/server.h"
-
+namespace larder::bench {
 namespace {
 
-using namespace larder::bench;
+constexpr double kBusy = 0.95;
+constexpr int kFillConnections = 4;
 
-using Clock = std::chrono::steady_clock;
-
-struct Options {
-  std::string command_a;
-  std::string command_b;
-  int rounds = 5;
-  double seconds = 1.0;  // of one run
-  uint64_t keys = 10'000;
-  size_t value_bytes = 100;
-  int connections = 50;
-  int server_cpu = 0;
-  int client_cpu = 1;
-  std::vector<std::string> only;
-  std::vector<size_t> fill_value_bytes;
-};
-
-struct Workload {
-  const char* name;
-  bool is_set;
-  int keys_per_request;  // of one get
-  int pipeline;          // requests sent at once
-};
-
-constexpr Workload kWorkloads[] = {
-    {"get, single", false, 1, 1},        {"set, single", true, 1, 1},
-    {"get, pipelined 32", false, 1, 32}, {"set, pipelined 32", true, 1, 32},
-    {"multiget 50", false, 50, 1},
-};
-
-// Requests are made up front, so that the load costs little.
-struct Exchange {
-  std::string request;
-  std::string reply;
-};
-
-std::vector<Exchange> make_exchanges(const Workload& workload, const Options& options) {
-  std::mt19937_64 random(1);
-  std::vector<Exchange> exchanges(512);
-  for (Exchange& e : exchanges) {
-    for (int p = 0; p < workload.pipeline; ++p) {
-      if (workload.is_set) {
-        const uint64_t n = random() % options.keys;
-        e.request += "set " + key_of(n) + " 0 0 " + std::to_string(options.value_bytes) + "\r\n" +
-                     value_of(n, options.value_bytes) + "\r\n";
-        e.reply += "STORED\r\n";
-        continue;
-      }
-      e.request += "get";
-      for (int k = 0; k < workload.keys_per_request; ++k) {
-        const uint64_t n = random() % options.keys;
-        e.request += " " + key_of(n);
-        e.reply += "VALUE " + key_of(n) + " 0 " + std::to_string(options.value_bytes) + "\r\n" +
-                   value_of(n, options.value_bytes) + "\r\n";
-      }
-      e.request += "\r\n";
-      e.reply += "END\r\n";
-    }
-  }
-  return exchanges;
+Endpoint endpoint_of(const Server& server) {
+  Endpoint endpoint;
+  endpoint.port = server.port();
+  return endpoint;
 }
 
-void fill(int port, const Options& options) {
-  Connection connection(port);
-  std::vector<char> buffer(1 << 16);
-  for (uint64_t n = 0; n < options.keys;) {
-    std::string request;
-    std::string expected;
-    for (int i = 0; i < 100 && n < options.keys; ++i, ++n) {
-      request += "set " + key_of(n) + " 0 0 " + std::to_string(options.value_bytes) + "\r\n" +
-                 value_of(n, options.value_bytes) + "\r\n";
-      expected += "STORED\r\n";
-    }
-    connection.exchange(request, expected, buffer);
-  }
-}
-
-// Nanoseconds of server CPU per key.
-double run(const Server& server, const Workload& workload, const Options& options,
-           const std::vector<Exchange>& exchanges) {
-  std::vector<std::unique_ptr<Connection>> connections;
-  const int epoll = epoll_create1(0);
-  for (int i = 0; i < options.connections; ++i) {
-    connections.push_back(std::make_unique<Connection>(server.port()));
-    epoll_event event{};
-    event.events = EPOLLIN;
-    event.data.u32 = static_cast<uint32_t>(i);
-    epoll_ctl(epoll, EPOLL_CTL_ADD, connections.back()->fd(), &event);
-  }
-  std::vector<char> buffer(1 << 20);
-  size_t next = 0;
-  const auto send_next = [&](Connection& c) {
-    const Exchange& e = exchanges[next++ % exchanges.size()];
-    c.send(e.request, e.reply);
-  };
-  const double keys_per_exchange = double(workload.pipeline) * workload.keys_per_request;
-  double keys = 0;
-  double cpu_before = 0;
-  const auto start = Clock::now();
-  const auto warm = start + std::chrono::milliseconds(100);
-  const auto end = warm + std::chrono::duration_cast<Clock::duration>(
-                              std::chrono::duration<double>(options.seconds));
-  bool counting = false;
-  for (const auto& c : connections) send_next(*c);
-  size_t waiting = connections.size();
-  while (waiting > 0) {
-    epoll_event events[64];
-    const int n = epoll_wait(epoll, events, 64, 2000);
-    if (n <= 0) throw std::runtime_error("no reply for two seconds");
-    const auto now = Clock::now();
-    if (!counting && now >= warm) {
-      counting = true;
-      keys = 0;
-      cpu_before = server.cpu_nanoseconds();
-    }
-    for (int i = 0; i < n; ++i) {
-      Connection& c = *connections[events[i].data.u32];
-      if (!c.receive(buffer)) continue;
-      keys += keys_per_exchange;
-      if (now < end) {
-        send_next(c);
-      } else {
-        --waiting;
-      }
-    }
-  }
-  const double cpu = server.cpu_nanoseconds() - cpu_before;
-  close(epoll);
-  return cpu / keys;
-}
-
-// Stores keys until 1.3 times the memory limit has gone in; returns how many sets were refused.
-uint64_t overfill(int port, size_t value_bytes, uint64_t keys) {
-  const int fd = connect_to(port);
-  if (fd < 0) throw std::runtime_error("cannot connect");
-  const std::string value = value_of(0, value_bytes);
-  uint64_t refused = 0;
-  std::string request;
-  std::vector<char> buffer(1 << 16);
-  for (uint64_t n = 0; n < keys;) {
-    request.clear();
-    uint64_t waiting = 0;
-    for (; waiting < 64 && n < keys; ++waiting, ++n) {
-      request += "set " + key_of(n) + " 0 0 " + std::to_string(value_bytes) + "\r\n";
-      request += value;
-      request += "\r\n";
-    }
-    if (::send(fd, request.data(), request.size(), MSG_NOSIGNAL) < 0) break;
-    bool line_begins = true;
-    while (waiting > 0) {
-      const ssize_t got = recv(fd, buffer.data(), buffer.size(), 0);
-      if (got <= 0) throw std::runtime_error("the server closed the connection");
-      for (ssize_t i = 0; i < got; ++i) {
-        const char c = buffer[static_cast<size_t>(i)];
-        if (line_begins && c != 'S') throw std::runtime_error("not a reply to set");
-        // STORED or SERVER_ERROR.
-        if (c == 'V') ++refused;
-        line_begins = c == '\n';
-        if (line_begins) --waiting;
-      }
-    }
-  }
-  close(fd);
-  return refused;
-}
-
-void compare_fill(const Options& options) {
-  std::printf("%-12s %-2s %12s %14s %8s %8s %8s\n", "value bytes", "", "items", "bytes over kv",
-              "refused", "RSS MiB", "CPU s");
-  for (const size_t value_bytes : options.fill_value_bytes) {
-    for (const bool is_a : {true, false}) {
-      const Server server(is_a ? options.command_a : options.command_b, options.server_cpu);
-      const uint64_t limit = stat(server.port(), "limit_maxbytes");
-      const size_t raw_bytes = key_of(0).size() + value_bytes;
-      const uint64_t keys = limit / raw_bytes * 13 / 10;
-      const uint64_t refused = overfill(server.port(), value_bytes, keys);
-      const double cpu_s = server.cpu_nanoseconds() / 1e9;
-      const uint64_t items = stat(server.port(), "curr_items");
-      std::printf(
-          "%-12zu %-2s %12llu %14.1f %8llu %8.0f %8.1f\n", value_bytes, is_a ? "A" : "B",
-          static_cast<unsigned long long>(items),
-          static_cast<double>(limit) / static_cast<double>(items) - static_cast<double>(raw_bytes),
-          static_cast<unsigned long long>(refused), server.resident_mib(), cpu_s);
-      std::fflush(stdout);
-    }
-  }
+void expect_well(const LoadResult& result, const std::string& doing) {
+  if (result.errors == 0 && result.failure.empty()) return;
+  throw std::runtime_error(doing + ": " +
+                           (result.examples.empty() ? result.failure : result.examples.front()));
 }
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  try {
-    Options options;
-    CLI::App app{"Compares the CPU per key of two memcached-compatible servers on this machine."};
-    app.add_option("--a", options.command_a, "server A, with {port}")->required();
-    app.add_option("--b", options.command_b, "server B, with {port}")->required();
-    app.add_option("--rounds", options.rounds, "runs of each")->check(CLI::Range(1, 1000));
-    app.add_option("--seconds", options.seconds, "of one run")->check(CLI::Range(0.1, 600.0));
-    app.add_option("--keys", options.keys, "stored in each server");
-    app.add_option("--value-bytes", options.value_bytes, "of each value");
-    app.add_option("--connections", options.connections, "of the load");
-    app.add_option("--server-cpu", options.server_cpu, "core of the servers");
-    app.add_option("--client-cpu", options.client_cpu, "core of the load");
-    app.add_option("--only", options.only, "workloads whose names contain one of these");
-    app.add_option("--fill", options.fill_value_bytes,
-                   "instead: count the items held with values of so many bytes");
-    CLI11_PARSE(app, argc, argv);
-    pin(0, options.client_cpu);
-    if (!options.fill_value_bytes.empty()) {
-      compare_fill(options);
-      return 0;
-    }
-    const Server a(options.command_a, options.server_cpu);
-    const Server b(options.command_b, options.server_cpu);
-    fill(a.port(), options);
-    fill(b.port(), options);
-    std::printf(
-        "%-20s %12s %12s %8s   (ns of server CPU per key; %llu keys, %zu-byte values, "
-        "%d connections, %d runs)\n",
-        "workload", "A", "B", "B / A", static_cast<unsigned long long>(options.keys),
-        options.value_bytes, options.connections, options.rounds);
-    for (const Workload& workload : kWorkloads) {
-      if (!options.only.empty() &&
-          std::none_of(options.only.begin(), options.only.end(), [&](const std::string& part) {
-            return std::string(workload.name).find(part) != std::string::npos;
-          })) {
-        continue;
-      }
-      const std::vector<Exchange> exchanges = make_exchanges(workload, options);
-      std::vector<double> cost_a;
-      std::vector<double> cost_b;
-      std::vector<double> ratio;
-      for (int r = 0; r < options.rounds; ++r) {
-        cost_a.push_back(run(a, workload, options, exchanges));
-        cost_b.push_back(run(b, workload, options, exchanges));
-        ratio.push_back(cost_b.back() / cost_a.back());
-      }
-      std::printf("%-20s %12.0f %12.0f %8.2f   pairs %.2f .. %.2f\n", workload.name, median(cost_a),
-                  median(cost_b), median(cost_b) / median(cost_a),
-                  *std::min_element(ratio.begin(), ratio.end()),
-                  *std::max_element(ratio.begin(), ratio.end()));
-      std::fflush(stdout);
-    }
-  } catch (const std::exception& e) {
-    std::fprintf(stderr, "larder-compare: %s\n", e.what());
-    return 1;
-  }
-  return 0;
+struct Comparer::Subject {
+  Server server;
+  uint64_t first_key = 0;
+};
+
+double Comparison::median_of(size_t server, double Cost::*figure) const {
+  std::vector<double> values;
+  for (const Cost& c : runs[server]) values.push_back(c.*figure);
+  return median(values);
 }
+
+double Comparison::ratio(size_t server) const {
+  return median_of(server, &Cost::cpu_ns) / median_of(0, &Cost::cpu_ns);
+}
+
+std::vector<double> Comparison::pair_ratios(size_t server) const {
+  std::vector<double> ratios;
+  for (size_t r = 0; r < runs[server].size(); ++r) {
+    ratios.push_back(runs[server][r].cpu_ns / runs[0][r].cpu_ns);
+  }
+  std::sort(ratios.begin(), ratios.end());
+  return ratios;
+}
+
+bool Comparison::client_was_limit() const {
+  for (size_t s = 0; s < runs.size(); ++s) {
+    if (median_of(s, &Cost::client_busy) > kBusy && median_of(s, &Cost::server_busy) < kBusy) {
+      return true;
+    }
+  }
+  return false;
+}
+
+bool Comparison::failed() const {
+  for (const auto& server : runs) {
+    for (const Cost& c : server) {
+      if (c.errors > 0) return true;
+    }
+  }
+  return false;
+}
+
+Comparer::Comparer(const ComparePlan& plan) : plan_(plan) {}
+Comparer::~Comparer() = default;
+
+void fill_server(const Server& server, const Row& row, uint64_t& first_key) {
+  LoadPlan plan;
+  plan.workload = fill_of(row.workload);
+  plan.endpoint = endpoint_of(server);
+  plan.connections = std::min(kFillConnections, row.connections);
+  if (!row.evicting) {
+    plan.requests = row.workload.keys;
+    expect_well(run_load(plan), "filling for '" + row.name + "'");
+    const uint64_t held = stat(server.port(), "curr_items");
+    if (held < row.workload.keys) {
+      throw std::runtime_error("filling for '" + row.name + "': of " +
+                               std::to_string(row.workload.keys) + " items the server holds " +
+                               std::to_string(held));
+    }
+    return;
+  }
+  const double item_bytes = row.workload.key_bytes.mean() + row.workload.value_bytes.mean();
+  const double fitting = static_cast<double>(row.memory_mib) * (1 << 20) / item_bytes;
+  plan.workload.popularity = {Popularity::Kind::Unique};
+  plan.requests = static_cast<uint64_t>(fitting / 4) + 1;
+  for (int i = 0; i < 16; ++i) {
+    plan.workload.first_key = first_key;
+    const LoadResult result = run_load(plan);
+    expect_well(result, "filling for '" + row.name + "'");
+    first_key = result.next_key;
+    if (stat(server.port(), "evictions") > 0) return;
+  }
+  throw std::runtime_error(
+      "'" + row.name + "': no evictions after four times the memory; is {memory} in the command?");
+}
+
+void Comparer::prepare(const Row& row) {
+  if (filled_ != nullptr && filled_->same_data(row)) return;
+  filled_.reset();
+  subjects_.clear();
+  for (const std::string& command : plan_.commands) {
+    auto subject =
+        std::unique_ptr<Subject>(new Subject{Server(command, plan_.server_cpu, row.memory_mib), 0});
+    fill_server(subject->server, row, subject->first_key);
+    subjects_.push_back(std::move(subject));
+  }
+  filled_ = std::make_unique<Row>(row);
+}
+
+Cost Comparer::run(Subject& subject, const Row& row, double rate) {
+  LoadPlan plan;
+  plan.workload = row.workload;
+  plan.workload.first_key = subject.first_key;
+  plan.endpoint = endpoint_of(subject.server);
+  plan.connections = row.connections;
+  plan.threads = plan_.threads;
+  plan.seconds = plan_.seconds;
+  plan.warmup_seconds = plan_.warmup_seconds;
+  plan.rate = rate;
+  plan.cpus = {plan_.client_cpu};
+  plan.stop = plan_.stop;
+  double cpu_begin = 0;
+  double cpu_end = 0;
+  plan.on_begin = [&] { cpu_begin = subject.server.cpu_nanoseconds(); };
+  plan.on_end = [&] { cpu_end = subject.server.cpu_nanoseconds(); };
+  const LoadResult result = run_load(plan);
+  if (!result.failure.empty()) throw std::runtime_error("'" + row.name + "': " + result.failure);
+  for (const std::string& e : result.examples) {
+    std::fprintf(stderr, "larder-bench: '%s': %s\n", row.name.c_str(), e.c_str());
+  }
+  subject.first_key = result.next_key;
+  const auto keys = static_cast<double>(std::max<uint64_t>(result.operations(), 1));
+  const Histogram latency = result.latency();
+  const LoadResult::PerKind& gets = result.kinds[0];
+  const auto asked = static_cast<double>(gets.hits + gets.misses);
+  return {.cpu_ns = (cpu_end - cpu_begin) / keys,
+          .keys_per_second = keys / result.seconds,
+          .p50_us = static_cast<double>(latency.quantile_ns(0.5)) / 1e3,
+          .p99_us = static_cast<double>(latency.quantile_ns(0.99)) / 1e3,
+          .p999_us = static_cast<double>(latency.quantile_ns(0.999)) / 1e3,
+          .server_busy = (cpu_end - cpu_begin) / 1e9 / result.seconds,
+          .client_busy = result.busiest_thread_seconds / result.seconds,
+          .client_cpu_ns = result.client_cpu_seconds * 1e9 / keys,
+          .hit_ratio = asked == 0 ? 1 : static_cast<double>(gets.hits) / asked,
+          .unsent = result.unsent,
+          .errors = result.errors};
+}
+
+Comparison Comparer::measure(const Row& row, double rate) {
+  prepare(row);
+  Comparison comparison{row.name, rate, {}};
+  comparison.runs.resize(subjects_.size());
+  for (int r = 0; r < plan_.rounds; ++r) {
+    for (size_t s = 0; s < subjects_.size(); ++s) {
+      comparison.runs[s].push_back(run(*subjects_[s], row, rate));
+      if (plan_.stop != nullptr && plan_.stop->load(std::memory_order_relaxed)) {
+        throw std::runtime_error("interrupted");
+      }
+    }
+  }
+  return comparison;
+}
+
+}  // namespace larder::bench

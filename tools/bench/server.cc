@@ -38,6 +38,12 @@ int free_port() {
   return ntohs(address.sin_port);
 }
 
+void replace_all(std::string& text, const std::string& word, const std::string& by) {
+  for (size_t at = 0; (at = text.find(word, at)) != std::string::npos; at += by.size()) {
+    text.replace(at, word.size(), by);
+  }
+}
+
 }  // namespace
 
 void pin(pid_t pid, int cpu) {
@@ -62,15 +68,17 @@ int connect_to(int port) {
   return fd;
 }
 
-Server::Server(std::string command, int cpu) : port_(free_port()) {
-  const size_t at = command.find("{port}");
-  if (at == std::string::npos) throw std::runtime_error("no {port} in: " + command);
-  command.replace(at, 6, std::to_string(port_));
+Server::Server(std::string command, int cpu, uint64_t memory_mib) : port_(free_port()) {
+  if (command.find("{port}") == std::string::npos) {
+    throw std::runtime_error("no {port} in: " + command);
+  }
+  replace_all(command, "{port}", std::to_string(port_));
+  replace_all(command, "{memory}", std::to_string(memory_mib));
   std::istringstream words(command);
   std::vector<std::string> arguments{std::istream_iterator<std::string>(words), {}};
   pid_ = fork();
   if (pid_ == 0) {
-    pin(0, cpu);
+    if (cpu >= 0) pin(0, cpu);
     std::vector<char*> argv;
     for (std::string& a : arguments) argv.push_back(a.data());
     argv.push_back(nullptr);
@@ -78,7 +86,10 @@ Server::Server(std::string command, int cpu) : port_(free_port()) {
     std::perror(argv[0]);
     _exit(127);
   }
-  for (int i = 0; i < 200; ++i) {
+  for (int i = 0; i < 500; ++i) {
+    if (waitpid(pid_, nullptr, WNOHANG) == pid_) {
+      throw std::runtime_error("it ended by itself: " + command);
+    }
     const int fd = connect_to(port_);
     if (fd >= 0) {
       close(fd);
@@ -89,6 +100,7 @@ Server::Server(std::string command, int cpu) : port_(free_port()) {
   stop();
   throw std::runtime_error("no answer from: " + command);
 }
+
 double Server::cpu_nanoseconds() const {
   double total = 0;
   const std::string tasks = "/proc/" + std::to_string(pid_) + "/task";

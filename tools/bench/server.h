@@ -19,8 +19,10 @@ int connect_to(int port);
 // A server on loopback that is stopped when it goes out of scope.
 class Server {
  public:
-  // command   its words, with {port} where the port belongs
-  Server(std::string command, int cpu);
+  // command      its words, with {port} where the port belongs
+  // cpu          the core it is kept on; below 0: any
+  // memory_mib   what stands for {memory}
+  explicit Server(std::string command, int cpu, uint64_t memory_mib = 1024);
   ~Server() { stop(); }
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
@@ -70,6 +72,6 @@ std::string value_of(uint64_t n, size_t bytes);
 std::string command(int port, const std::string& request, const std::string& end);
 uint64_t stat(int port, const std::string& name);
 
-double median(std::vector<double> values);
+double median(std::vector<double> values);  // the upper one of an even number; not empty
 
 }  // namespace larder::bench
