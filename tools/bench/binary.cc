@@ -1,5 +1,6 @@
 #include "tools/bench/binary.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 
@@ -60,6 +61,20 @@ uint8_t opcode_of(const Slot& slot) {
 
 uint32_t opaque_of(const Exchange& exchange, size_t index) {
   return static_cast<uint32_t>(exchange.serial) << 16 | static_cast<uint32_t>(index);
+}
+
+// What a server says where an op misses; empty where it may not with this status.
+std::string_view word_of_miss(uint16_t status, Kind kind) {
+  switch (status) {
+    case kNotFound:
+      return kind == Kind::Set || kind == Kind::Add || kind == Kind::Barrier ? "" : "Not found";
+    case kExists:
+      return kind == Kind::Cas || kind == Kind::Add ? "Data exists for key." : "";
+    case kNotStored:
+      return kind == Kind::Add ? "Not stored." : "";
+    default:
+      return "";
+  }
 }
 
 }  // namespace
@@ -186,10 +201,11 @@ Dialect::Step Binary::take_reply(const char*& p, const char* end, size_t at, Exc
     }
     return Step::Next;
   }
-  const bool may_miss = (status == kNotFound && slot.kind != Kind::Set && slot.kind != Kind::Add &&
-                         slot.kind != Kind::Barrier) ||
-                        (status == kExists && (slot.kind == Kind::Cas || slot.kind == Kind::Add)) ||
-                        (status == kNotStored && slot.kind == Kind::Add);
+  // Any other status comes with a word about it, and nothing else.
+  if (extras != 0 || key_bytes != 0) return broken();
+  const std::string_view word = word_of_miss(status, slot.kind);
+  const bool may_miss = !word.empty() && std::string_view(p + kHeaderBytes, body) == word;
+  if (!word.empty() && !may_miss) return broken();
   pass(exchange, at, tally);
   if (may_miss) {
     p += kHeaderBytes + body;

@@ -5,6 +5,8 @@
 #include <stdexcept>
 
 #include "tools/bench/compare.h"
+#include "tools/bench/growth.h"
+#include "tools/bench/held.h"
 #include "tools/bench/options.h"
 #include "tools/bench/report.h"
 #include "tools/bench/run.h"
@@ -22,15 +24,29 @@ struct Commands::State {
   bool list = false;
   bool from_options = false;
   std::vector<std::string> only;
-  RunOptions own;  // the workload of compare --workload-from-options, and of latency
+  RunOptions own;  // the workload of compare --workload-from-options
+  std::vector<uint32_t> held_value_bytes{10, 50, 100, 500};
+  uint64_t memory_mib = 1024;
+  GrowthPlan growth;
 
   CLI::App* run_command = nullptr;
   CLI::App* compare_command = nullptr;
+  CLI::App* fill_command = nullptr;
+  CLI::App* growth_command = nullptr;
+
+  State(CLI::App& parent, const std::atomic<bool>& stop) : app(parent), interrupted(stop) {}
 
   void add_servers(CLI::App& command);
+  void add_cpus(CLI::App& command, int& server_cpu, int& client_cpu);
   void add_run();
   void add_compare();
+  void add_fill();
+  void add_growth();
+  std::vector<Row> rows_wanted();
+  void expect_servers() const;
   int do_compare();
+  int do_fill();
+  int do_growth();
 };
 
 namespace {
@@ -62,29 +78,18 @@ void Commands::State::add_servers(CLI::App& command) {
             compare.commands.insert(compare.commands.end(), texts.begin(), texts.end());
           },
           "likewise, compared with A; may be given several times")
-      ->required()
       ->take_all()
       ->type_name("CMD")
       ->group(group);
-  command.add_option("--rounds", compare.rounds, "runs of each (5)")
-      ->check(CLI::Range(1, 1000))
+}
+
+void Commands::State::add_cpus(CLI::App& command, int& server_cpu, int& client_cpu) {
+  command.add_option("--server-cpu", server_cpu, "core of the servers; -1 is any (0)")
       ->type_name("N")
-      ->group(group);
-  command.add_option("--seconds", compare.seconds, "of one run (1)")
-      ->check(CLI::Range(0.05, 600.0))
-      ->type_name("S")
-      ->group(group);
-  command.add_option("--server-cpu", compare.server_cpu, "core of the servers; -1 is any (0)")
+      ->group("Servers");
+  command.add_option("--client-cpu", client_cpu, "core of the load; -1 is any (1)")
       ->type_name("N")
-      ->group(group);
-  command.add_option("--client-cpu", compare.client_cpu, "core of the load; -1 is any (1)")
-      ->type_name("N")
-      ->group(group);
-  command.add_option("--threads", compare.threads, "of the load (1)")
-      ->check(CLI::Range(1, 64))
-      ->type_name("N")
-      ->group(group);
-  add_rates_option(command, compare.rates, "open loop: keys a second, each in turn")->group(group);
+      ->group("Servers");
 }
 
 void Commands::State::add_run() {
@@ -95,6 +100,10 @@ void Commands::State::add_run() {
     add_workload_options(*a, run.plan.workload);
     add_load_options(*a, run);
     add_output_options(*a, run.output);
+    a->add_option("--svg", run.output.svg, "latency over the rate, or over percentiles, as SVG")
+        ->type_name("FILE")
+        ->group("Output");
+    a->add_flag("--plot", run.output.plot, "the same in the terminal")->group("Output");
     a->add_flag("--progress", run.progress, "a line each second also where it is no terminal")
         ->group("Output");
   }
@@ -103,6 +112,23 @@ void Commands::State::add_run() {
 void Commands::State::add_compare() {
   compare_command = app.add_subcommand("compare", "server CPU per key of servers, in turn");
   add_servers(*compare_command);
+  add_cpus(*compare_command, compare.server_cpu, compare.client_cpu);
+  const std::string group = "Load";
+  compare_command->add_option("--rounds", compare.rounds, "runs of each (5)")
+      ->check(CLI::Range(1, 1000))
+      ->type_name("N")
+      ->group(group);
+  compare_command->add_option("--seconds", compare.seconds, "of one run (1)")
+      ->check(CLI::Range(0.05, 600.0))
+      ->type_name("S")
+      ->group(group);
+  compare_command->add_option("--threads", compare.threads, "of the load (1)")
+      ->check(CLI::Range(1, 64))
+      ->type_name("N")
+      ->group(group);
+  add_rates_option(*compare_command, compare.rates,
+                   "open loop: keys a second; latencies are printed, too")
+      ->group(group);
   compare_command->add_option("--only", only, "rows whose names contain one of these")
       ->type_name("PART...");
   compare_command->add_flag("--list", list, "print the names of the rows");
@@ -115,18 +141,69 @@ void Commands::State::add_compare() {
   add_workload_options(*compare_command, own.plan.workload);
 }
 
-int Commands::State::do_compare() {
-  std::vector<Row> rows;
+void Commands::State::add_fill() {
+  fill_command = app.add_subcommand("fill", "how many items servers hold in their memory");
+  add_servers(*fill_command);
+  add_cpus(*fill_command, compare.server_cpu, compare.client_cpu);
+  fill_command->add_option("--value-bytes", held_value_bytes, "of all values (10,50,100,500)")
+      ->delimiter(',')
+      ->check(CLI::Range(1u, 1'000'000u))
+      ->type_name("N,...");
+  fill_command->add_option("--memory", memory_mib, "MiB that {memory} stands for (1024)")
+      ->check(CLI::Range(8, 1 << 20))
+      ->type_name("MIB");
+  fill_command->add_option("--json", compare_output.json, "results as JSON; - is standard output")
+      ->type_name("FILE");
+}
+
+void Commands::State::add_growth() {
+  growth_command = app.add_subcommand("growth", "what clients feel while a table grows from empty");
+  growth_command->add_option("--server-command", growth.command, "with {port}, and {memory} (MiB)")
+      ->required()
+      ->type_name("CMD");
+  add_cpus(*growth_command, growth.server_cpu, growth.client_cpu);
+  growth_command->add_option("--items", growth.items, "that are stored (10000000)")
+      ->check(CLI::Range(uint64_t{1000}, uint64_t{1} << 32))
+      ->type_name("N");
+  growth_command->add_option("--rate", growth.rate, "at which they are, a second (500000)")
+      ->check(CLI::Range(100.0, 1e8))
+      ->type_name("R");
+  growth_command->add_option("--probe-rate", growth.probe_rate, "of gets and sets meanwhile (5000)")
+      ->check(CLI::Range(10.0, 1e7))
+      ->type_name("R");
+  growth_command->add_option("--value-bytes", growth.value_bytes, "of all values (100)")
+      ->check(CLI::Range(1u, 1'000'000u))
+      ->type_name("N");
+  growth_command->add_option("--memory", growth.memory_mib, "MiB that {memory} stands for (4096)")
+      ->type_name("MIB");
+  growth_command->add_option("--rounds", growth.rounds, "fresh servers (5)")
+      ->check(CLI::Range(1, 1000))
+      ->type_name("N");
+  growth_command->add_option("--json", compare_output.json, "results as JSON; - is standard output")
+      ->type_name("FILE");
+}
+
+std::vector<Row> Commands::State::rows_wanted() {
   if (from_options) {
     own.finish();
-    rows.push_back({.name = own.plan.workload.mix.text(),
-                    .workload = own.plan.workload,
-                    .connections = own.plan.connections});
-  } else {
-    rows = comparison_rows();
-    std::erase_if(rows, [&](const Row& row) { return !wanted(row, only); });
-    if (rows.empty()) throw CLI::ValidationError("--only", "no row is called so: see --list");
+    return {{.name = own.plan.workload.mix.text(),
+             .workload = own.plan.workload,
+             .connections = own.plan.connections}};
   }
+  std::vector<Row> rows = comparison_rows();
+  std::erase_if(rows, [&](const Row& row) { return !wanted(row, only); });
+  if (rows.empty()) throw CLI::ValidationError("--only", "no row is called so: see --list");
+  return rows;
+}
+
+// Not required() of the options: --list needs none.
+void Commands::State::expect_servers() const {
+  if (compare.commands.size() < 2) throw CLI::ValidationError("--a", "and --b are both needed");
+}
+
+int Commands::State::do_compare() {
+  const std::vector<Row> rows = rows_wanted();
+  expect_servers();
   compare.stop = &interrupted;
   const bool text =
       !compare_output.quiet && compare_output.json != "-" && compare_output.csv != "-";
@@ -155,12 +232,44 @@ int Commands::State::do_compare() {
   return failed ? 1 : 0;
 }
 
+int Commands::State::do_fill() {
+  expect_servers();
+  std::vector<Held> all;
+  const bool text = compare_output.json != "-";
+  if (text) std::fputs(heading_of_held().c_str(), stdout);
+  for (const uint32_t value_bytes : held_value_bytes) {
+    for (size_t s = 0; s < compare.commands.size(); ++s) {
+      all.push_back(measure_held(compare.commands[s], static_cast<char>('A' + s), value_bytes,
+                                 memory_mib, compare.server_cpu));
+      if (text) std::fputs(text_of(all.back()).c_str(), stdout);
+      std::fflush(stdout);
+    }
+  }
+  if (!compare_output.json.empty()) write_file(compare_output.json, json_of(all));
+  return 0;
+}
+
+int Commands::State::do_growth() {
+  growth.stop = &interrupted;
+  std::vector<GrowthRound> rounds;
+  const bool text = compare_output.json != "-";
+  for (int r = 0; r < growth.rounds; ++r) {
+    rounds.push_back(measure_growth(growth));
+    if (text) std::fputs(text_of(rounds.back()).c_str(), stdout);
+    std::fflush(stdout);
+  }
+  if (text) std::printf("median ratio of p99.9: %.2f\n", median_ratio(rounds));
+  if (!compare_output.json.empty()) write_file(compare_output.json, json_of(growth, rounds));
+  return 0;
+}
+
 Commands::Commands(CLI::App& app, const std::atomic<bool>& interrupted)
-    : state_(
-          new State{app, interrupted, {}, {}, {}, false, false, false, {}, {}, nullptr, nullptr}) {
+    : state_(new State(app, interrupted)) {
   app.require_subcommand(0, 1);
   state_->add_run();
   state_->add_compare();
+  state_->add_fill();
+  state_->add_growth();
 }
 
 Commands::~Commands() = default;
@@ -171,6 +280,8 @@ int Commands::run() {
     for (const Row& row : comparison_rows()) std::printf("%s\n", row.name.c_str());
     return 0;
   }
+  if (state_->fill_command->parsed()) return state_->do_fill();
+  if (state_->growth_command->parsed()) return state_->do_growth();
   return run_loads(state_->run, state_->interrupted);
 }
 

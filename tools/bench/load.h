@@ -78,4 +78,9 @@ struct LoadResult {
 // Runs it to the end. Throws std::runtime_error where not even all connections could be made.
 LoadResult run_load(const LoadPlan& plan, Progress* progress = nullptr);
 
+// Runs loads of one thread each by turns in the calling thread, which never sleeps: where they
+// share a core, none has to wait for the scheduler to let it go on. All end when the first has
+// ended.
+std::vector<LoadResult> run_together(const std::vector<LoadPlan>& plans);
+
 }  // namespace larder::bench

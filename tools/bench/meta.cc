@@ -122,7 +122,7 @@ void Meta::write(std::span<const Op> ops, Exchange& exchange, Output& output) co
       case Kind::Incr:
         out = put(out, "ma ");
         key();
-        if (!op.quiet) out = put(out, " v");
+        if (!is_quiet) out = put(out, " v");
         line_end();
         break;
       case Kind::Add:
@@ -185,8 +185,13 @@ Dialect::Step Meta::take_line(const char*& p, std::string_view line, const char*
   }
   const Slot& slot = exchange.slots[at];
   const bool ends = slot.kind == Kind::Barrier && line == "MN";
-  const Meaning meaning =
-      words.size() == (slot.quiet ? 2 : 1) ? meaning_of(words[0], slot.kind) : Meaning::Wrong;
+  // Beside its code a reply has the opaque of a quiet request, or the key of a get; servers before
+  // 1.6.45 leave that out of a miss.
+  bool fits = words.size() == (slot.quiet ? 2 : 1);
+  if (!slot.quiet && words.size() == 2 && (slot.kind == Kind::Get || slot.kind == Kind::Gets)) {
+    fits = words[1] == "k" + data_.keys.text(slot.number);
+  }
+  const Meaning meaning = fits ? meaning_of(words[0], slot.kind) : Meaning::Wrong;
   const bool loud_incr = slot.kind == Kind::Incr && !slot.quiet;
   if (!ends && (meaning == Meaning::Wrong || (loud_incr && meaning == Meaning::Done))) {
     tally.error(describe(slot), line);

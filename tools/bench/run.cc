@@ -10,6 +10,7 @@
 #include <stdexcept>
 #include <thread>
 
+#include "tools/bench/plot.h"
 #include "tools/bench/report.h"
 
 namespace larder::bench {
@@ -113,6 +114,8 @@ int run_loads(RunOptions& options, const std::atomic<bool>& interrupted) {
   const OutputOptions& output = options.output;
   const bool text = !output.quiet && output.json != "-" && output.csv != "-";
   if (text) std::fputs(text_of(plan, steps).c_str(), stdout);
+  if (output.plot) std::fputs(text_of(plot_of(plan, steps)).c_str(), stdout);
+  if (!output.svg.empty()) write_file(output.svg, svg_of(plot_of(plan, steps)));
   if (!output.json.empty()) write_file(output.json, json_of(plan, steps));
   if (!output.csv.empty()) write_file(output.csv, csv_of(steps));
   return wrong ? 1 : 0;

@@ -38,6 +38,13 @@ int free_port() {
   return ntohs(address.sin_port);
 }
 
+// Anywhere, also when the calling thread is pinned.
+void unpin() {
+  cpu_set_t set;
+  std::memset(&set, 0xff, sizeof set);
+  sched_setaffinity(0, sizeof set, &set);
+}
+
 void replace_all(std::string& text, const std::string& word, const std::string& by) {
   for (size_t at = 0; (at = text.find(word, at)) != std::string::npos; at += by.size()) {
     text.replace(at, word.size(), by);
@@ -78,7 +85,7 @@ Server::Server(std::string command, int cpu, uint64_t memory_mib) : port_(free_p
   std::vector<std::string> arguments{std::istream_iterator<std::string>(words), {}};
   pid_ = fork();
   if (pid_ == 0) {
-    if (cpu >= 0) pin(0, cpu);
+    cpu >= 0 ? pin(0, cpu) : unpin();
     std::vector<char*> argv;
     for (std::string& a : arguments) argv.push_back(a.data());
     argv.push_back(nullptr);

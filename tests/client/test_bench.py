@@ -1,0 +1,301 @@
+"""larder-bench: that it runs, reports, and does not believe a server that lies. Nothing is timed."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+import unittest
+import xml.etree.ElementTree
+
+import support
+
+MEMCACHED = support.need_program("memcached", "memcached")
+OPENSSL = support.need_program("openssl", "openssl")
+EVERYTHING = "get=10,set=3,delete=1,incr=1,cas=1,touch=1"
+DIALECTS = ("classic", "meta", "binary")
+
+
+def find_bench():
+    given = os.environ.get("LARDER_BENCH")
+    if given:
+        return given
+    found = []
+    for folder, _, files in os.walk(os.path.join(support.REPOSITORY, "build")):
+        found += [os.path.join(folder, name) for name in files if name == "larder-bench"]
+    if not found:
+        support.fail("there is no larder-bench under build/: its build needs the packages "
+                     "libssl-dev and nlohmann-json3-dev")
+    return max(found, key=os.path.getmtime)
+
+
+BENCH = find_bench()
+
+
+def bench(*options):
+    """Runs it to its end; what it printed on either stream is .stdout."""
+    return support.run([BENCH, *options], timeout=60)
+
+
+def target(server):
+    return ("--unix", server.path) if server.path else ("--server", server.address)
+
+
+class Loads:
+    def load(self, *options):
+        """The JSON of a load that must go well."""
+        done = bench(*target(self.server), "--connections", 8, "--json", "-", *options)
+        self.assertEqual(done.returncode, 0, done.stdout)
+        report = json.loads(done.stdout)
+        for step in report["steps"]:
+            self.assertEqual(step["errors"], 0)
+            self.assertGreater(step["operations"], 0)
+        return report["steps"][0]
+
+    def test_every_operation_in_every_dialect(self):
+        for dialect in DIALECTS:
+            for shape in ((), ("--noreply",), ("--pipeline", 8, "--multiget", 5, "--fill-on-miss"),
+                          ("--pipeline", 8, "--multiget", 5, "--noreply")):
+                with self.subTest(dialect=dialect, shape=shape):
+                    step = self.load("--protocol", dialect, "--mix", EVERYTHING, "--keys", 500,
+                                     "--seconds", 0.3, *shape)
+                    self.assertEqual(
+                        {"get", "set", "delete", "incr", "gets", "cas", "touch"} - set(step["ops"]),
+                        set())
+
+    def test_prefilled_keys_are_all_hit_and_requests_are_counted(self):
+        for dialect in DIALECTS:
+            step = self.load("--protocol", dialect, "--prefill", "--keys", 1000, "--requests", 5003,
+                             "--threads", 2, "--multiget", 10, "--key-bytes", "uniform:10:200",
+                             "--value-bytes", "lognormal:300:1")
+            self.assertEqual(step["ops"]["get"]["hits"], 5003)
+            self.assertEqual(step["ops"]["get"]["misses"], 0)
+
+    def test_large_values(self):
+        for dialect in DIALECTS:
+            step = self.load("--protocol", dialect, "--prefill", "--mix", "get=3,set=1", "--keys",
+                             20, "--value-bytes", 1000000, "--requests", 200)
+            self.assertEqual(step["ops"]["get"]["misses"], 0)
+
+    def test_expiry_presets_popularity(self):
+        self.load("--preset", "twitter52", "--ttl", "uniform:10:100", "--mix", "get=1,set=1,touch=1",
+                  "--popularity", "zipf:1", "--fill-on-miss", "--warmup", 0.1, "--seconds", 0.2)
+
+
+class OverTcp(Loads, support.ServerCase):
+    def test_reports_of_an_open_loop(self):
+        with tempfile.TemporaryDirectory(prefix="larder-bench-") as folder:
+            files = {kind: os.path.join(folder, kind) for kind in ("json", "csv", "svg")}
+            done = bench(*target(self.server), "--rate", "2000,4000", "--arrivals", "poisson",
+                         "--seconds", 0.4, "--plot", "--json", files["json"], "--csv", files["csv"],
+                         "--svg", files["svg"])
+            self.assertEqual(done.returncode, 0, done.stdout)
+            self.assertIn("offered: 4000 operations a second", done.stdout)
+            self.assertIn("operations a second\n", done.stdout)  # below the plot
+            with open(files["json"]) as file:
+                steps = json.load(file)["steps"]
+            self.assertEqual([step["offered_per_second"] for step in steps], [2000, 4000])
+            with open(files["csv"]) as file:
+                rows = list(csv.DictReader(file))
+            self.assertEqual([row["op"] for row in rows], ["get", "all"] * 2)
+            self.assertEqual(int(rows[3]["count"]), steps[1]["operations"])
+            drawing = xml.etree.ElementTree.parse(files["svg"]).getroot()
+            lines = drawing.findall("{http://www.w3.org/2000/svg}polyline")
+            self.assertEqual(len(lines), 3)
+
+    def test_text_and_progress(self):
+        done = bench(*target(self.server), "--seconds", 1.3, "--progress", "--mix", "set")
+        self.assertEqual(done.returncode, 0, done.stdout)
+        self.assertIn("ops/s", done.stdout)
+        self.assertRegex(done.stdout, r"run: +1 s, \d+ ops/s")
+        self.assertRegex(done.stdout, r"\nset +[\d,]+ ")
+        self.assertIn("client CPU", done.stdout)
+
+    def test_an_interrupt_ends_it_with_what_there_is(self):
+        process = subprocess.Popen([BENCH, *target(self.server), "--seconds", "60", "--json", "-"],
+                                   stdout=subprocess.PIPE)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        report, _ = process.communicate(timeout=20)
+        self.assertEqual(process.returncode, 0)
+        self.assertGreater(json.loads(report)["steps"][0]["operations"], 0)
+
+
+class OverUnixSocket(Loads, support.ServerCase):
+    over_unix_socket = True
+
+
+class Lies(unittest.TestCase):
+    """Between larder-bench and a server stands somebody who changes one byte of one reply."""
+
+    def serve(self, listener, server):
+        def forward(source, sink, lie):
+            while data := source.recv(65536):
+                if lie and not self.lied.is_set() and data.startswith(self.beginning):
+                    self.lied.set()
+                    at = len(data) // 2
+                    data = data[:at] + bytes([data[at] ^ 1]) + data[at + 1:]
+                try:
+                    sink.sendall(data)
+                except OSError:
+                    break
+            sink.close()
+
+        while True:
+            try:
+                client, _ = listener.accept()
+            except OSError:
+                return
+            behind = server.connect()
+            for pair in ((client, behind, False), (behind, client, True)):
+                threading.Thread(target=forward, args=pair, daemon=True).start()
+
+    def test_one_wrong_byte_is_an_error(self):
+        for dialect, beginning in zip(DIALECTS, (b"VALUE", b"VA ", b"\x81\x00")):
+            with self.subTest(dialect=dialect), support.Server() as server, \
+                    socket.create_server(("127.0.0.1", 0)) as listener:
+                self.lied, self.beginning = threading.Event(), beginning
+                threading.Thread(target=self.serve, args=(listener, server), daemon=True).start()
+                done = bench("--server", f"127.0.0.1:{listener.getsockname()[1]}", "--protocol",
+                             dialect, "--prefill", "--keys", 100, "--requests", 2000,
+                             "--connections", 2)
+                listener.shutdown(socket.SHUT_RDWR)
+                self.assertTrue(self.lied.is_set())
+                self.assertEqual(done.returncode, 1, done.stdout)
+                self.assertIn("larder-bench: expected get of key-", done.stdout)
+                self.assertIn("1 errors", done.stdout)
+
+
+class WithoutAServer(unittest.TestCase):
+    def test_nobody_there_is_one_sentence(self):
+        for there in (("--server", f"127.0.0.1:{support.free_port()}"), ("--unix", "/nowhere/at/all")):
+            done = bench(*there)
+            self.assertEqual(done.returncode, 1)
+            self.assertRegex(done.stdout, r"^larder-bench: cannot connect to .*: .*\n$")
+
+    def test_a_bad_value_is_one_sentence_that_names_the_option(self):
+        for option, value in (("--mix", "get=1,put=1"), ("--keys", "0"), ("--value-bytes", "zipf:1"),
+                              ("--key-bytes", "uniform:9:5"), ("--rate", "fast"), ("--ttl", "x"),
+                              ("--preset", "twitter5"), ("--protocol", "redis"),
+                              ("--popularity", "zipf"), ("--arrivals", "late"),
+                              ("--server", "localhost"), ("--connections", "0"),
+                              ("--threads", "100"), ("--key-bytes", "2"), ("--seconds", "-1"),
+                              ("--pipeline", "32768")):
+            with self.subTest(option=option):
+                done = bench(option, value)
+                self.assertEqual(done.returncode, 2, done.stdout)
+                self.assertEqual(done.stdout.count("\n"), 1, done.stdout)
+                self.assertIn(option, done.stdout)
+
+
+class OverTls(unittest.TestCase):
+    """Against memcached, as Debian builds it."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.mkdtemp(prefix="larder-tls-")
+        os.chmod(cls.folder, 0o755)
+        cls.certificate = os.path.join(cls.folder, "certificate.pem")
+        key = os.path.join(cls.folder, "key.pem")
+        subprocess.run([OPENSSL, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+                        "-subj", "/CN=larder test", "-addext", "subjectAltName=IP:127.0.0.1",
+                        "-keyout", key, "-out", cls.certificate], check=True, capture_output=True)
+        os.chmod(key, 0o644)
+        port = support.free_port()
+        cls.there = ("--server", f"127.0.0.1:{port}")
+        cls.process = subprocess.Popen(
+            [MEMCACHED, "-u", "nobody", "-l", "127.0.0.1", "-p", str(port), "-Z",
+             "-o", f"ssl_chain_cert={cls.certificate},ssl_key={key}"])
+        deadline = time.monotonic() + support.START_TIMEOUT_SECONDS
+        while time.monotonic() < deadline:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    return
+            time.sleep(0.05)
+        support.fail("memcached -Z does not listen")
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.process.terminate()
+        cls.process.wait(support.STOP_TIMEOUT_SECONDS)
+        shutil.rmtree(cls.folder)
+
+    def test_loads(self):
+        for trust in (("--tls-ca", self.certificate), ("--tls-insecure",)):
+            for shape in ((), ("--pipeline", 20, "--value-bytes", "uniform:1:100000")):
+                done = bench(*self.there, "--tls", *trust, "--prefill", "--keys", 100, "--mix",
+                             "get=3,set=1", "--requests", 2000, "--connections", 4, *shape)
+                self.assertEqual(done.returncode, 0, done.stdout)
+
+    def test_a_certificate_that_nobody_vouches_for(self):
+        done = bench(*self.there, "--tls")
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stdout, r"^larder-bench: no TLS with .*: self.signed certificate\n$")
+
+
+class Commands(unittest.TestCase):
+    """The commands that start servers themselves."""
+
+    def command(self, program):
+        user = ["-u", "nobody"] if os.geteuid() == 0 else []
+        return " ".join([*program, *user, "-l 127.0.0.1 -p {port} -t 1 -m {memory}"])
+
+    def servers(self):
+        return ("--a", self.command(support.server_command()), "--b", self.command([MEMCACHED]),
+                "--server-cpu", -1, "--client-cpu", -1)
+
+    def test_compare(self):
+        done = bench("compare", *self.servers(), "--only", "multiget 50, zipf", "--rounds", 1,
+                     "--seconds", 0.2, "--json", "-")
+        self.assertEqual(done.returncode, 0, done.stdout)
+        row, = json.loads(done.stdout)["rows"]
+        self.assertEqual([server["server"] for server in row["servers"]], ["A", "B"])
+        for server in row["servers"]:
+            self.assertGreater(server["cpu_ns_per_key"], 0)
+            self.assertEqual(server["hit_ratio"], 1)
+            self.assertEqual(server["errors"], 0)
+        self.assertGreater(row["servers"][1]["ratio"], 0)
+
+    def test_compare_a_workload_at_a_rate(self):
+        done = bench("compare", *self.servers(), "--rounds", 1, "--seconds", 0.2, "--rate", 5000,
+                     "--workload-from-options", "--mix", "get=1,set=1", "--protocol", "meta")
+        self.assertEqual(done.returncode, 0, done.stdout)
+        self.assertIn("get=1,set=1, 5000/s", done.stdout)
+
+    def test_compare_evicting_for_a_readme(self):
+        done = bench("compare", *self.servers(), "--only", "set, pipelined 32, evicting",
+                     "--rounds", 1, "--seconds", 0.2, "--markdown")
+        self.assertEqual(done.returncode, 0, done.stdout)
+        self.assertRegex(done.stdout, r"(?m)^\| set, pipelined 32, evicting \| .* \|$")
+
+    def test_rows_are_listed(self):
+        done = bench("compare", "--list")
+        self.assertEqual(done.returncode, 0, done.stdout)
+        self.assertIn("get, single\n", done.stdout)
+
+    def test_fill(self):
+        done = bench("fill", *self.servers(), "--memory", 16, "--value-bytes", 1000, "--json", "-")
+        self.assertEqual(done.returncode, 0, done.stdout)
+        for held in json.loads(done.stdout)["held"]:
+            self.assertGreater(held["items"], 1000)
+
+    def test_growth(self):
+        done = bench("growth", "--server-command", self.command(support.server_command()),
+                     "--items", 40000, "--rate", 40000, "--rounds", 1, "--memory", 64,
+                     "--client-cpu", -1, "--server-cpu", -1)
+        self.assertEqual(done.returncode, 0, done.stdout)
+        self.assertIn("median ratio of p99.9", done.stdout)
+
+    def test_a_server_that_does_not_start(self):
+        done = bench("compare", "--a", "/bin/false {port}", "--b", "/bin/false {port}")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("ended by itself", done.stdout)
+
+
+if __name__ == "__main__":
+    support.main()
