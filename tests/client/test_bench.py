@@ -134,8 +134,14 @@ class Lies(unittest.TestCase):
     """Between larder-bench and a server stands somebody who changes one byte of one reply."""
 
     def serve(self, listener, server):
+        def receive(source):
+            try:
+                return source.recv(65536)
+            except OSError:  # closed by the other direction
+                return b""
+
         def forward(source, sink, lie):
-            while data := source.recv(65536):
+            while data := receive(source):
                 if lie and not self.lied.is_set() and data.startswith(self.beginning):
                     self.lied.set()
                     at = len(data) // 2
@@ -210,7 +216,7 @@ class OverTls(unittest.TestCase):
         cls.there = ("--server", f"127.0.0.1:{port}")
         cls.process = subprocess.Popen(
             [MEMCACHED, "-u", "nobody", "-l", "127.0.0.1", "-p", str(port), "-Z",
-             "-o", f"ssl_chain_cert={cls.certificate},ssl_key={key}"])
+             "-o", f"ssl_chain_cert={cls.certificate},ssl_key={key}"], stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + support.START_TIMEOUT_SECONDS
         while time.monotonic() < deadline:
             with socket.socket() as probe:
@@ -227,8 +233,10 @@ class OverTls(unittest.TestCase):
 
     def test_loads(self):
         for trust in (("--tls-ca", self.certificate), ("--tls-insecure",)):
-            for shape in ((), ("--pipeline", 20, "--value-bytes", "uniform:1:100000")):
-                done = bench(*self.there, "--tls", *trust, "--prefill", "--keys", 100, "--mix",
+            # Not both at once: memcached 1.6.18 forgets a request that begins in the TLS record in
+            # which a value ends, if that record came in parts.
+            for shape in (("--pipeline", 20), ("--value-bytes", "uniform:1:100000")):
+                done = bench(*self.there, "--tls", *trust, "--prefill", "--keys", 300, "--mix",
                              "get=3,set=1", "--requests", 2000, "--connections", 4, *shape)
                 self.assertEqual(done.returncode, 0, done.stdout)
 

@@ -68,7 +68,6 @@ void Commands::State::add_servers(CLI::App& command) {
             compare.commands.insert(compare.commands.begin(), text);
           },
           "the command of server A; {port} and {memory} (MiB) are filled in")
-      ->required()
       ->type_name("CMD")
       ->group(group);
   command

@@ -17,10 +17,6 @@ struct Drawn {
 constexpr Drawn kDrawn[] = {{"get", Kind::Get},   {"set", Kind::Set},  {"delete", Kind::Delete},
                             {"incr", Kind::Incr}, {"cas", Kind::Gets}, {"touch", Kind::Touch}};
 
-// Of an exchange that fills: enough that its system calls cost little, and no more than sockets
-// take.
-constexpr double kFillBytes = 64 * 1024;
-
 }  // namespace
 
 Mix Mix::parse(std::string_view text) {
@@ -72,7 +68,7 @@ Workload counters_of(const Workload& workload) {
   return counters;
 }
 
-Workload fill_of(const Workload& workload) {
+Workload fill_of(const Workload& workload, double exchange_bytes) {
   Workload fill = workload;
   fill.mix = Mix::parse("set");
   fill.popularity = {Popularity::Kind::Sequential};
@@ -80,7 +76,7 @@ Workload fill_of(const Workload& workload) {
   fill.noreply = false;
   fill.fill_on_miss = false;
   const double bytes = workload.key_bytes.mean() + workload.value_bytes.mean() + 20;
-  fill.pipeline = static_cast<int>(std::clamp(kFillBytes / bytes, 1.0, 128.0));
+  fill.pipeline = static_cast<int>(std::clamp(exchange_bytes / bytes, 1.0, 128.0));
   return fill;
 }
 

@@ -50,8 +50,8 @@ struct Workload {
 // Creates the counters that incr asks for.
 Workload counters_of(const Workload& workload);
 
-// Stores every key once: what a workload needs before its gets can hit. Pipelined as far as the
-// values are small.
-Workload fill_of(const Workload& workload);
+// Stores every key once: what a workload needs before its gets can hit. Pipelined, in exchanges of
+// up to `exchange_bytes`: enough that system calls cost little, and no more than sockets take.
+Workload fill_of(const Workload& workload, double exchange_bytes = 64 * 1024);
 
 }  // namespace larder::bench
