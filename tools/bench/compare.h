@@ -55,6 +55,7 @@ struct Comparison {
   std::vector<double> pair_ratios(size_t server) const;  // in rising order
   // The load was busy all the time and a server was not: its figure is right, its keys/s are not.
   bool client_was_limit() const;
+  bool keeps_up(size_t server) const;  // with the rate, within 2 %
   bool failed() const;
 };
 

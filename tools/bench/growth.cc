@@ -65,6 +65,7 @@ GrowthRound::Phase run_phase(const GrowthPlan& plan, const Server& server) {
   GrowthRound::Phase phase;
   phase.seconds = filled.seconds;
   phase.keys_per_second = static_cast<double>(filled.operations()) / filled.seconds;
+  phase.longest_pause_us = static_cast<double>(filled.longest_pause_ns) / 1e3;
   const Histogram latency = probed.latency();
   phase.p50_us = static_cast<double>(latency.quantile_ns(0.5)) / 1e3;
   phase.p999_us = p999_us(latency);
@@ -104,8 +105,10 @@ std::string text_of(const GrowthRound& round) {
   const auto phase = [](const char* name, const GrowthRound::Phase& p) {
     char line[256];
     std::snprintf(line, sizeof line,
-                  "%s: %.1f s at %.0f keys/s, p50 %.1f us, p99.9 %.1f us, worst second %.1f us; ",
-                  name, p.seconds, p.keys_per_second, p.p50_us, p.p999_us, p.worst_second_us);
+                  "%s: %.1f s at %.0f keys/s, p50 %.1f us, p99.9 %.1f us, worst second %.1f us, "
+                  "load paused for at most %.1f us; ",
+                  name, p.seconds, p.keys_per_second, p.p50_us, p.p999_us, p.worst_second_us,
+                  p.longest_pause_us);
     return std::string(line);
   };
   char ratio[64];
@@ -120,6 +123,7 @@ std::string json_of(const GrowthPlan& plan, const std::vector<GrowthRound>& roun
                                   {"p50_us", p.p50_us},
                                   {"p999_us", p.p999_us},
                                   {"worst_second_p999_us", p.worst_second_us},
+                                  {"load_longest_pause_us", p.longest_pause_us},
                                   {"p999_us_by_second", p.p999_us_by_second}};
   };
   nlohmann::ordered_json json{{"command", plan.command},

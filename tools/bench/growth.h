@@ -34,7 +34,8 @@ struct GrowthRound {
     double seconds = 0;
     double keys_per_second = 0;  // of the filler
     double p50_us = 0, p999_us = 0;
-    double worst_second_us = 0;  // the highest p99.9 of a single second
+    double worst_second_us = 0;   // the highest p99.9 of a single second
+    double longest_pause_us = 0;  // of the load: what it was kept from by the machine
     std::vector<double> p999_us_by_second;
   };
   Phase growth;

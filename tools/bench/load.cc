@@ -13,6 +13,11 @@ namespace {
 
 constexpr uint64_t kIdleWaitNs = 100'000'000;  // so often a thread looks whether it shall stop
 
+uint64_t now_ns() {
+  const auto now = std::chrono::steady_clock::now().time_since_epoch();
+  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(now).count());
+}
+
 // A load with its connections made.
 struct Load {
   explicit Load(const LoadPlan& p, Progress* progress = nullptr)
@@ -28,11 +33,7 @@ struct Load {
   Load(const Load&) = delete;
   Load& operator=(const Load&) = delete;
 
-  void set_out() {
-    const auto now = std::chrono::steady_clock::now().time_since_epoch();
-    shared.begin_ns =
-        static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(now).count());
-  }
+  void set_out() { shared.begin_ns = now_ns(); }
   LoadResult result();
 
   const LoadPlan plan;
@@ -112,13 +113,19 @@ std::vector<LoadResult> run_together(const std::vector<LoadPlan>& plans) {
   std::deque<Load> loads;
   for (const LoadPlan& plan : plans) loads.emplace_back(plan).set_out();
   for (Load& load : loads) load.workers.front().start();
+  uint64_t longest_pause_ns = 0;
+  uint64_t before = now_ns();
   while (loads.front().workers.front().turn(0)) {
     for (size_t i = 1; i < loads.size(); ++i) loads[i].workers.front().turn(0);
+    const uint64_t now = now_ns();
+    longest_pause_ns = std::max(longest_pause_ns, now - before);
+    before = now;
   }
   std::vector<LoadResult> results;
   for (Load& load : loads) {
     load.workers.front().finish();
     results.push_back(load.result());
+    results.back().longest_pause_ns = longest_pause_ns;
   }
   return results;
 }

@@ -67,6 +67,9 @@ struct LoadResult {
   uint64_t unsent = 0;    // open loop: were due before the end but no connection was free
   uint64_t errors = 0;
   std::vector<std::string> examples;
+  // run_together: the longest time from one turn to the next. What was due meanwhile waited for the
+  // load, not for the server.
+  uint64_t longest_pause_ns = 0;
   std::string failure;  // why it ended early; empty if it did not
   std::vector<Histogram> windows;
 

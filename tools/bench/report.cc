@@ -165,7 +165,7 @@ std::string notes_of(const Comparison& row) {
   for (size_t s = 0; s < row.runs.size(); ++s) {
     const double hits = row.median_of(s, &Cost::hit_ratio);
     if (hits < 1) notes += format("; %s missed %.2f%%", letter(s).c_str(), 100 * (1 - hits));
-    if (row.rate > 0 && row.median_of(s, &Cost::keys_per_second) < 0.98 * row.rate) {
+    if (!row.keeps_up(s)) {
       notes += "; " + letter(s) + " could not keep up";
     }
   }
