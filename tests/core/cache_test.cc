@@ -234,7 +234,8 @@ TEST_CASE("upkeep does not empty the cache while a reader is held up") {
   const uint64_t stores = GENERATE(as<uint64_t>{}, 200, 400, 800);
   c.cache.begin_turn(1);
   // Stores go on until they have to wait for memory, or for as long as they like.
-  for (uint64_t i = 0; i < stores && c.set(key_number(n), value(n)) == StoreStatus::Stored; ++i) ++n;
+  for (uint64_t i = 0; i < stores && c.set(key_number(n), value(n)) == StoreStatus::Stored; ++i)
+    ++n;
   for (int i = 0; i < 2000; ++i) c.cache.tend(0, c.now, 0);
   CHECK(c.cache.totals().items > before * 9 / 10);
   c.cache.end_turn(1);
