@@ -23,8 +23,22 @@ void expect_well(const LoadResult& result, const std::string& doing) {
 
 }  // namespace
 
+// One server runs at a time: the others' background threads would share its core, and take turns
+// with it where it sleeps.
+class Comparer::Running {
+ public:
+  explicit Running(const Server& server) : server_(server) { server_.go_on(); }
+  ~Running() { server_.pause(); }
+  Running(const Running&) = delete;
+  Running& operator=(const Running&) = delete;
+
+ private:
+  const Server& server_;
+};
+
 struct Comparer::Subject {
   Server server;
+  char letter;
   uint64_t first_key = 0;
 };
 
@@ -110,15 +124,18 @@ void Comparer::prepare(const Row& row) {
   filled_.reset();
   subjects_.clear();
   for (const std::string& command : plan_.commands) {
-    auto subject =
-        std::unique_ptr<Subject>(new Subject{Server(command, plan_.server_cpu, row.memory_mib), 0});
+    const auto letter = static_cast<char>('A' + subjects_.size());
+    auto subject = std::unique_ptr<Subject>(
+        new Subject{Server(command, plan_.server_cpu, row.memory_mib), letter});
     fill_server(subject->server, row, subject->first_key);
+    subject->server.pause();
     subjects_.push_back(std::move(subject));
   }
   filled_ = std::make_unique<Row>(row);
 }
 
 Cost Comparer::run(Subject& subject, const Row& row, double rate) {
+  const Running running(subject.server);
   LoadPlan plan;
   plan.workload = row.workload;
   plan.workload.first_key = subject.first_key;
@@ -137,7 +154,8 @@ Cost Comparer::run(Subject& subject, const Row& row, double rate) {
   const LoadResult result = run_load(plan);
   if (!result.failure.empty()) throw std::runtime_error("'" + row.name + "': " + result.failure);
   for (const std::string& e : result.examples) {
-    std::fprintf(stderr, "larder-bench: '%s': %s\n", row.name.c_str(), e.c_str());
+    std::fprintf(stderr, "larder-bench: server %c, '%s': %s\n", subject.letter, row.name.c_str(),
+                 e.c_str());
   }
   subject.first_key = result.next_key;
   const auto keys = static_cast<double>(std::max<uint64_t>(result.operations(), 1));

@@ -71,6 +71,7 @@ class Comparer {
 
  private:
   struct Subject;
+  class Running;
 
   void prepare(const Row& row);
   Cost run(Subject& subject, const Row& row, double rate);

@@ -127,8 +127,12 @@ double Server::resident_mib() const {
   return resident_pages * static_cast<double>(sysconf(_SC_PAGESIZE)) / (1 << 20);
 }
 
+void Server::pause() const { kill(pid_, SIGSTOP); }
+void Server::go_on() const { kill(pid_, SIGCONT); }
+
 void Server::stop() {
   kill(pid_, SIGTERM);
+  go_on();  // a paused one would not see it
   waitpid(pid_, nullptr, 0);
 }
 

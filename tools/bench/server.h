@@ -30,6 +30,9 @@ class Server {
   int port() const { return port_; }
   double cpu_nanoseconds() const;  // of all its threads
   double resident_mib() const;
+  // Keeps it from running at all, background threads included, until it may go on.
+  void pause() const;
+  void go_on() const;
 
  private:
   void stop();
