@@ -17,8 +17,8 @@ namespace larder::bench {
 namespace {
 
 constexpr int kFillConnections = 4;
-// Half of a TLS record: memcached forgets what it has read of a record's second request when the
-// first one's value ended in the middle of it.
+// Half of a TLS record: memcached 1.6.18 leaves some of pipelined requests unanswered where they
+// reach over several records.
 constexpr double kTlsFillBytes = 8 * 1024;
 
 // Prints a line each second until it goes out of scope.
