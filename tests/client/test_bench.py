@@ -84,7 +84,8 @@ class Loads:
 
     def test_expiry_presets_popularity(self):
         self.load("--preset", "twitter52", "--ttl", "uniform:10:100", "--mix",
-                  "get=1,set=1,touch=1", "--popularity", "zipf:1", "--fill-on-miss", "--warmup", 0.1, "--seconds", 0.2)
+                  "get=1,set=1,touch=1", "--popularity", "zipf:1", "--fill-on-miss",
+                  "--warmup", 0.1, "--seconds", 0.2)
 
 
 class OverTcp(Loads, support.ServerCase):
@@ -187,7 +188,8 @@ class WithoutAServer(unittest.TestCase):
 
     def test_a_bad_value_is_one_sentence_that_names_the_option(self):
         for option, value in (("--mix", "get=1,put=1"), ("--keys", "0"),
-                              ("--value-bytes", "zipf:1"), ("--key-bytes", "uniform:9:5"), ("--rate", "fast"), ("--ttl", "x"),
+                              ("--value-bytes", "zipf:1"), ("--key-bytes", "uniform:9:5"),
+                              ("--rate", "fast"), ("--ttl", "x"),
                               ("--preset", "twitter5"), ("--protocol", "redis"),
                               ("--popularity", "zipf"), ("--arrivals", "late"),
                               ("--server", "localhost"), ("--connections", "0"),
