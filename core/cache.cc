@@ -94,6 +94,16 @@ void Cache::begin_turn(uint32_t worker) noexcept { epoch_->enter(epoch_->reader(
 void Cache::end_turn(uint32_t worker) noexcept { epoch_->leave(epoch_->reader(worker)); }
 void Cache::refresh_turn(uint32_t worker) noexcept { epoch_->refresh(epoch_->reader(worker)); }
 
+bool Cache::is_short_of_memory() const noexcept { return pool_->is_nearly_overdrawn(); }
+
+bool Cache::relieve() {
+  for (const auto& shard : shards_) {
+    if (!pool_->is_nearly_overdrawn()) return true;
+    shard->reclaim_all();
+  }
+  return !pool_->is_nearly_overdrawn();
+}
+
 void Cache::prefetch(KeyHash hash) const noexcept { shard_of(hash).table().prefetch(hash); }
 
 void Cache::count_uses(uint32_t worker, const Item& item, uint64_t uses) noexcept {

@@ -101,6 +101,13 @@ class Cache {
   // -- Reads: no lock, cannot fail.
   KeyHash hash(std::string_view key) const noexcept { return hash_key(key, hash_seed_); }
   void prefetch(KeyHash hash) const noexcept;
+
+  // What was replaced or evicted waits for turns to end, and memory for new items runs out over it:
+  // a worker that was not scheduled in the middle of its turn does that. Who is about to store
+  // should end its own turn and let the others run. Two loads.
+  bool is_short_of_memory() const noexcept;
+  // Frees what ended turns have left; between turns. True if memory is no longer short.
+  bool relieve();
   // Finds live items for up to kBatchKeys probes, in passes so that cache misses overlap. found[i]
   // belongs to probes[i].
   void lookup(uint32_t worker, std::span<const Probe> probes, std::span<Found> found,

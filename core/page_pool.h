@@ -82,6 +82,12 @@ class PagePool {
     const size_t limit = limit_.load(std::memory_order_relaxed);
     return used < limit ? limit - used : 0;
   }
+  // Most of what may be borrowed is: soon even one item may find no room. (More than may be was
+  // not borrowed: the limit was lowered.)
+  bool is_nearly_overdrawn() const noexcept {
+    const size_t borrowed = pages_over_limit();
+    return borrowed > kOverdraftPages / 2 && borrowed <= kOverdraftPages;
+  }
   size_t pages_used() const noexcept { return used_.load(std::memory_order_relaxed); }
   size_t pages_limit() const noexcept { return limit_.load(std::memory_order_relaxed); }
 

@@ -159,13 +159,16 @@ Ref Shard::take_chunk(uint32_t size_class, Seconds now) {
 }
 
 PageNumber Shard::take_page() {
-  PageNumber page = pool_.take(false);
-  if (page != kNoPage) return page;
-  if (!reserve_.empty()) {
-    page = reserve_.back();
-    reserve_.pop_back();
-    return page;
-  }
+  // What can be had by waiting for nobody, before anything beyond the limit is borrowed.
+  do {
+    const PageNumber page = pool_.take(false);
+    if (page != kNoPage) return page;
+    if (!reserve_.empty()) {
+      const PageNumber reserved = reserve_.back();
+      reserve_.pop_back();
+      return reserved;
+    }
+  } while (reclaim() > 0);
   return config_.evict ? pool_.take(true) : kNoPage;
 }
 
@@ -227,8 +230,8 @@ void Shard::free_loose_part() {
   put_chunk(part);
 }
 
-void Shard::reclaim() {
-  if (!has_freeable() && !table_.has_retired()) return;
+uint32_t Shard::reclaim() {
+  if (!has_freeable() && !table_.has_retired()) return 0;
   if (!retired_.empty() && retired_.front().stamp >= epoch_.now()) epoch_.advance();
   const Epoch::Stamp horizon = epoch_.horizon();
   uint32_t chunks = kReclaimAtOnce;
@@ -243,6 +246,13 @@ void Shard::reclaim() {
     table_.reclaim(horizon);
     // What is left waits for an epoch that nobody may start otherwise.
     if (table_.has_retired() && retired_.empty()) epoch_.advance();
+  }
+  return kReclaimAtOnce - chunks;
+}
+
+void Shard::reclaim_all() {
+  MutexLock lock(mutex_);
+  while (reclaim() > 0) {
   }
 }
 
@@ -794,9 +804,11 @@ bool Shard::drain_step(Seconds now, uint32_t items) {
     const uint32_t size_class = slab_.class_with_spare_page();
     if (size_class == Slab::kNoClass) {
       // Nobody can give a page yet: let go of a little more. But not while so much is retired that
-      // some class will have a page to spare once readers have left: it may be long before they do.
+      // there will be enough when readers have left, with a page for each class that is half used:
+      // it may be long before they do.
       const uint64_t coming = slab_.free_bytes() + retired_bytes_;
-      if (has_freeable() && coming > (slab_.classes_in_use() + 1) * kPageBytes) return false;
+      const uint64_t enough = slab_.classes_in_use() + kReservePages + pool_.pages_over_limit();
+      if (has_freeable() && coming > enough * kPageBytes) return false;
       uint32_t blocks = kBlocksPerStore;
       uint32_t unlinks = kUnlinksPerStore;
       if (slab_.has_due(now)) {

@@ -103,6 +103,9 @@ class Shard {
   void drop_draft(ItemDraft& draft) noexcept;
   std::string_view draft_key(Ref head) const noexcept { return item_at(head)->key(); }
 
+  // Frees what readers have left. Any worker; its own turn counts as a reader's.
+  void reclaim_all();
+
   // -- Upkeep by the owner, outside a turn: one slice of at most some 50 microseconds of lock.
   // True if there is more to do.
   bool tend_slice(Seconds now);
@@ -185,7 +188,8 @@ class Shard {
   bool has_freeable() const REQUIRES(mutex_) { return !retired_.empty() || !loose_parts_.empty(); }
   void retire(Item& item, Why why, Seconds now) REQUIRES(mutex_);
   void unlink(Item& item, KeyHash hash, Why why, Seconds now) REQUIRES(mutex_);
-  void reclaim() REQUIRES(mutex_);
+  // Frees what readers have left, some chunks at a time; how many.
+  uint32_t reclaim() REQUIRES(mutex_);
   void note_live(const Item& item, int sign) REQUIRES(mutex_);
   // Makes the draft the item of its key, in the slot's place if there is one. `keep_sequence`: it
   // is the old item in another shape, with the same CAS.

@@ -17,9 +17,11 @@
 
 #include <algorithm>
 #include <cassert>
+#include <chrono>
 #include <cstring>
 #include <span>
 #include <string_view>
+#include <thread>
 
 #include "daemon/connection.h"
 #include "daemon/worker.h"
@@ -40,6 +42,11 @@ constexpr size_t kSendAboveBytes = 1024 * 1024;
 
 // How long a store waits for memory that is about to come free before it is refused.
 constexpr core::Seconds kMemoryPatienceSeconds = 1;
+
+// When memory is short for want of ended turns (Cache::is_short_of_memory): how often and how long
+// the others are let run, 2 ms in all.
+constexpr int kRestsForReaders = 20;
+constexpr std::chrono::microseconds kRestForReaders{100};
 
 // How many reads a fresh connection gathers; then what fits kSendAboveBytes, judging by the last
 // batch. What a batch has found must be kept if the client does not take it.
@@ -134,6 +141,8 @@ class Pump {
 
   size_t run_alone(const proto::Command& command, std::span<char> rest) {
     spend(command, kPointsPerWrite);
+    if (worker_.cache().is_short_of_memory()) [[unlikely]]
+      let_readers_end();
     if (command.op == proto::Op::Store) return start_store(command, rest);
     if (command.op == proto::Op::Error && command.swallow_bytes > 0) {
       return discard(command, command.swallow_bytes, proto::ErrorId::None, false, rest);
@@ -216,6 +225,8 @@ class Pump {
 
   void finish_store(const proto::Command& command, core::ItemDraft&& draft, const char* trailer) {
     proto::Reply reply;
+    if (worker_.cache().is_short_of_memory()) [[unlikely]]
+      let_readers_end();  // an append takes memory only now
     if (P::kTrailerBytes == 0 || std::memcmp(trailer, "\r\n", P::kTrailerBytes) == 0) {
       worker_.executor().finish_store(command, std::move(draft), reply, worker_.now());
     } else {
@@ -315,6 +326,15 @@ class Pump {
     return true;
   }
 
+  // Once in a read: who has rested in vain goes on, and may be refused.
+  void let_readers_end() {
+    if (rested_) return;
+    rested_ = true;
+    for (int i = 0; i < kRestsForReaders && end_turn_here() && !worker_.cache().relieve(); ++i) {
+      std::this_thread::sleep_for(kRestForReaders);
+    }
+  }
+
   void starve() {
     connection_.again_ = true;
     if (connection_.pending_->starved_since == 0) {
@@ -386,6 +406,7 @@ class Pump {
   size_t spent_ = 0;
   size_t answered_bytes_ = 0;
   bool in_get_line_ = false;
+  bool rested_ = false;
   proto::ReplyBuffer::Mark line_start_;
 };
 

@@ -57,3 +57,16 @@ TEST_CASE("a reference names its page and address") {
   CHECK(PagePool::page_of(pool.ref_of(at)) == page);
   CHECK(pool.at(pool.ref_of(at)) == at);
 }
+
+TEST_CASE("a pool is nearly overdrawn by what was borrowed, not by a limit that was lowered") {
+  PagePool pool(8_MiB, 16_MiB, false);
+  std::vector<PageNumber> pages;
+  for (PageNumber page; (page = pool.take(false)) != kNoPage;) pages.push_back(page);
+  CHECK_FALSE(pool.is_nearly_overdrawn());
+  for (PageNumber page; (page = pool.take(true)) != kNoPage;) pages.push_back(page);
+  CHECK(pool.is_nearly_overdrawn());
+  REQUIRE(pool.set_limit(1_MiB));
+  CHECK_FALSE(pool.is_nearly_overdrawn());
+  for (const PageNumber page : pages) pool.give_back(page);
+  CHECK(pool.pages_used() == 0);
+}

@@ -195,7 +195,7 @@ TEST_CASE("little memory, pages moving between sizes") {
 
 TEST_CASE("a limit that falls and rises") {
   Outcome outcome;
-  run({16_MiB, 2, 200'000, 200, 4000, true}, outcome);
+  run({16_MiB, 2, 50'000, 1000, 4000, true}, outcome);
   CHECK(outcome.wrong == 0);
   CHECK(outcome.refused == 0);
   CHECK(outcome.totals.evictions > 100);
