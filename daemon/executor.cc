@@ -700,8 +700,7 @@ void Executor::run_cachedump(const Command& command, Reply& reply) {
 
 // -- Stores --------------------------------------------------------------------------------------
 
-StoreStart Executor::begin_store(const Command& command, Seconds now) {
-  StoreStart start;
+core::ItemShape Executor::shape_of(const Command& command, Seconds now) const {
   core::ItemShape shape;
   shape.value_bytes = command.value_bytes;
   shape.client_flags = command.client_flags;
@@ -711,10 +710,42 @@ StoreStart Executor::begin_store(const Command& command, Seconds now) {
   // memcached takes E0 for no E at all, in ms only.
   shape.has_explicit_cas = command.wants(Want::kExplicitCas) && command.new_cas != 0;
   shape.explicit_cas = command.new_cas;
+  return shape;
+}
 
+core::StoreRule Executor::rule_of(const Command& command) {
+  core::StoreRule rule;
+  rule.compare_cas = compares_cas(command);
+  rule.cas = command.cas != 0 ? command.cas : kCasOfNothing;
+  if (!rule.compare_cas) {
+    if (command.mode == StoreMode::Add) rule.policy = core::StorePolicy::Add;
+    if (command.mode == StoreMode::Replace) rule.policy = core::StorePolicy::Replace;
+  }
+  rule.invalidate = rule.compare_cas && command.wants(Want::kInvalidate);
+  return rule;
+}
+
+bool Executor::run_store(const Command& command, core::KeyHash hash, std::string_view value,
+                         Reply& reply, Seconds now) {
+  if (is_concat(command)) return false;
+  core::StoreResult result;
+  if (!cache_.put(worker_, {command.key, hash}, shape_of(command, now), value, rule_of(command),
+                  now, result)) {
+    return false;
+  }
+  if (prefixes_.enabled()) prefixes_.count_set(command.key);
+  if (command.dialect == Dialect::Meta) stats_.meta_cmds.add();
+  stats_.set_cmds.add();
+  answer_store(command, result, reply, now);
+  return true;
+}
+
+StoreStart Executor::begin_store(const Command& command, Seconds now) {
+  StoreStart start;
   const KeyRef key = key_of(command);
   cache_.prefetch(key.hash);  // for finish_store
-  const core::AllocateStatus status = cache_.allocate(worker_, key, shape, now, start.draft);
+  const core::AllocateStatus status =
+      cache_.allocate(worker_, key, shape_of(command, now), now, start.draft);
   if (status == core::AllocateStatus::Busy) {
     start.busy = true;
     return start;
@@ -748,13 +779,16 @@ void Executor::remove_old_value(const KeyRef& key, Seconds now) {
 
 void Executor::finish_store(const Command& command, core::ItemDraft&& draft, Reply& reply,
                             Seconds now) {
+  if (command.dialect == Dialect::Binary) stats_.set_cmds.add();
+  answer_store(command, store_draft(command, std::move(draft), now), reply, now);
+}
+
+void Executor::answer_store(const Command& command, const core::StoreResult& result, Reply& reply,
+                            Seconds now) {
   reply.reset();
   reply.key = command.key;
   reply.base64_key = command.wants(Want::kBase64Key);
   reply.value_bytes = command.value_bytes;
-  if (command.dialect == Dialect::Binary) stats_.set_cmds.add();
-
-  const core::StoreResult result = store_draft(command, std::move(draft), now);
   count_store(command, result);
   switch (result.status) {
     case core::StoreStatus::Stored:
@@ -787,21 +821,11 @@ void Executor::finish_store(const Command& command, core::ItemDraft&& draft, Rep
 
 core::StoreResult Executor::store_draft(const Command& command, core::ItemDraft&& draft,
                                         Seconds now) {
-  core::StoreRule rule;
-  rule.compare_cas = compares_cas(command);
-  rule.cas = command.cas != 0 ? command.cas : kCasOfNothing;
-  if (!is_concat(command)) {
-    if (!rule.compare_cas) {
-      if (command.mode == StoreMode::Add) rule.policy = core::StorePolicy::Add;
-      if (command.mode == StoreMode::Replace) rule.policy = core::StorePolicy::Replace;
-    }
-    rule.invalidate = rule.compare_cas && command.wants(Want::kInvalidate);
-    return cache_.store(worker_, std::move(draft), rule, now);
-  }
+  if (!is_concat(command)) return cache_.store(worker_, std::move(draft), rule_of(command), now);
 
   core::ConcatRule concat;
   concat.prepend = command.mode == StoreMode::Prepend;
-  concat.compare_cas = rule.compare_cas;
+  concat.compare_cas = compares_cas(command);
   concat.cas = command.cas;
   concat.has_explicit_cas = command.wants(Want::kExplicitCas) && command.new_cas != 0;
   concat.explicit_cas = command.new_cas;

@@ -60,6 +60,17 @@ class Executor {
   // connection's work.
   void run_one(const proto::Command& command, proto::Reply& reply, core::Seconds now);
 
+  // A Store whose value has come whole, with the right trailer; `hash` is its key's. False, and
+  // nothing has happened: begin_store and finish_store must do it.
+  bool run_store(const proto::Command& command, core::KeyHash hash, std::string_view value,
+                 proto::Reply& reply, core::Seconds now);
+  // Whether it may be gathered, several to be run one after the other.
+  static bool may_gather(const proto::Command& command) noexcept {
+    using proto::Op;
+    return command.op == Op::Store && command.dialect != proto::Dialect::Meta &&
+           command.value_bytes <= core::Cache::kPutBytes;
+  }
+
   // A Store whose value is still to come. Counts the command; a refusal also removes the old value
   // where memcached does ("avoid stale data": set and every ms).
   StoreStart begin_store(const proto::Command& command, core::Seconds now);
@@ -107,6 +118,10 @@ class Executor {
   void run_memory_limit(const proto::Command& command, proto::Reply& reply);
   void run_shutdown(const proto::Command& command, proto::Reply& reply);
 
+  core::ItemShape shape_of(const proto::Command& command, Seconds now) const;
+  static core::StoreRule rule_of(const proto::Command& command);
+  void answer_store(const proto::Command& command, const core::StoreResult& result,
+                    proto::Reply& reply, Seconds now);
   core::StoreResult store_draft(const proto::Command& command, core::ItemDraft&& draft,
                                 Seconds now);
   void count_store(const proto::Command& command, const core::StoreResult& result);

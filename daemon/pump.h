@@ -67,12 +67,23 @@ class Pump {
   // Uses up as much of the input as it can and returns how much that was. The rest is part of a
   // command, or waits until the client takes its replies or (Connection::again_) for the next pass.
   size_t run(std::span<char> input) {
-    size_t used = 0;
-    if (connection_.pending_ != nullptr) used = go_on_with_body(input);
-    while (used < input.size() && may_go_on()) {
+    input_ = input;
+    if (connection_.pending_ != nullptr) used_ = go_on_with_body(input);
+    while (used_ < input.size() && may_go_on()) {
+      if (stores_gathered_ && !stores_go_on()) {
+        run_stores();
+        continue;
+      }
       proto::Command& command = lent_.batch.next();
-      const proto::Parsed parsed = parser_.parse(input.data() + used, input.size() - used, command);
-      used += parsed.consumed;
+      const proto::Parsed parsed =
+          parser_.parse(input.data() + used_, input.size() - used_, command);
+      if (parsed.status == proto::Parsed::Status::Complete && gather_store(command, parsed))
+        continue;
+      if (stores_gathered_ && parsed.status != proto::Parsed::Status::NeedMore) {
+        run_stores();
+        if (connection_.phase_ != Phase::Commands) break;  // what was parsed is parsed again
+      }
+      used_ += parsed.consumed;
       if (parsed.status == proto::Parsed::Status::NeedMore) break;
       if (parsed.status == proto::Parsed::Status::Close) {
         connection_.phase_ = Phase::Closing;
@@ -82,16 +93,17 @@ class Pump {
         gather(command);
       } else {
         run_batch();  // the command stays where it is until the next one is parsed
-        used += run_alone(command, input.subspan(used));
+        used_ += run_alone(command, input.subspan(used_));
       }
     }
+    run_stores();
     run_batch();
     if (connection_.phase_ == Phase::Closing) return input.size();
-    if (connection_.phase_ == Phase::Commands && spent_ >= points_ && used < input.size()) {
+    if (connection_.phase_ == Phase::Commands && spent_ >= points_ && used_ < input.size()) {
       worker_.stats().conn_yields.add();
       connection_.again_ = true;
     }
-    return used;
+    return used_;
   }
 
  private:
@@ -137,13 +149,76 @@ class Pump {
     batch.clear();
   }
 
+  // -- Stores that are here as a whole, one after the other: their keys' buckets are fetched as
+  // they are parsed, and the old items before the first is run. (Pipelined sets.)
+
+  // The next command begins like the gathered ones. No other is parsed before these are run, so
+  // that it can be parsed again if one of them has to wait: nothing of the input was changed.
+  bool stores_go_on() const noexcept {
+    const size_t left = input_.size() - used_;
+    return left >= kHeadBytes && std::memcmp(input_.data() + used_, store_head_, kHeadBytes) == 0;
+  }
+
+  bool gather_store(proto::Command& command, const proto::Parsed& parsed) {
+    if (!Executor::may_gather(command)) return false;
+    const size_t body = used_ + parsed.consumed;
+    if (input_.size() - body < body_bytes(command) ||
+        !is_trailer(input_.data() + body + command.value_bytes)) {
+      return false;
+    }
+    if (!stores_gathered_) {
+      run_batch();
+      if (!may_go_on()) return false;
+      proto::Command& first = lent_.batch.next();
+      if (&first != &command) first = command;
+      std::memcpy(store_head_, input_.data() + used_, kHeadBytes);
+      at_store_ = parser_;
+      stores_gathered_ = true;
+    }
+    const core::KeyHash hash = worker_.cache().hash(command.key);
+    worker_.cache().prefetch(hash);
+    spend(command, kPointsPerWrite + command.value_bytes / kStoredBytesPerPoint);
+    lent_.batch.add(hash, body);
+    used_ = body + body_bytes(command);
+    if (lent_.batch.full()) run_stores();
+    return true;
+  }
+
+  void run_stores() {
+    if (!stores_gathered_) return;
+    stores_gathered_ = false;
+    Batch& batch = lent_.batch;
+    if (worker_.cache().is_short_of_memory()) [[unlikely]]
+      let_readers_end();
+    if (batch.size() > 1) worker_.cache().prefetch_items(batch.hashes());
+    for (size_t i = 0; i < batch.size(); ++i) {
+      const proto::Command& command = batch.commands()[i];
+      const std::span<char> rest = input_.subspan(batch.bodies()[i]);
+      proto::Reply reply;
+      if (worker_.executor().run_store(command, batch.hashes()[i],
+                                       {rest.data(), command.value_bytes}, reply, worker_.now())) {
+        finish(command, reply);
+        continue;
+      }
+      const size_t used = start_store(command, rest);
+      if (connection_.phase_ == Phase::Commands) continue;
+      // It waits for memory, and so does what comes after it.
+      used_ = batch.bodies()[i] + used;
+      parser_ = at_store_;
+      break;
+    }
+    batch.clear();
+  }
+
   // -- Everything else. Returns how much of `rest`, what follows the command, it used.
 
   size_t run_alone(const proto::Command& command, std::span<char> rest) {
     spend(command, kPointsPerWrite);
     if (worker_.cache().is_short_of_memory()) [[unlikely]]
       let_readers_end();
-    if (command.op == proto::Op::Store) return start_store(command, rest);
+    if (command.op == proto::Op::Store) {
+      return run_store_at_once(command, rest) ? body_bytes(command) : start_store(command, rest);
+    }
     if (command.op == proto::Op::Error && command.swallow_bytes > 0) {
       return discard(command, command.swallow_bytes, proto::ErrorId::None, false, rest);
     }
@@ -175,6 +250,25 @@ class Pump {
   }
 
   // -- Stores.
+
+  static size_t body_bytes(const proto::Command& command) noexcept {
+    return size_t{command.value_bytes} + P::kTrailerBytes;
+  }
+
+  // If the value is all here.
+  bool run_store_at_once(const proto::Command& command, std::span<char> rest) {
+    if (rest.size() < body_bytes(command) || !is_trailer(rest.data() + command.value_bytes)) {
+      return false;
+    }
+    proto::Reply reply;
+    if (!worker_.executor().run_store(command, worker_.cache().hash(command.key),
+                                      {rest.data(), command.value_bytes}, reply, worker_.now())) {
+      return false;
+    }
+    spent_ += command.value_bytes / kStoredBytesPerPoint;
+    finish(command, reply);
+    return true;
+  }
 
   size_t start_store(const proto::Command& command, std::span<char> rest) {
     StoreStart start = begin_store(command);
@@ -229,11 +323,15 @@ class Pump {
     return filled;
   }
 
+  static bool is_trailer(const char* bytes) noexcept {
+    return P::kTrailerBytes == 0 || std::memcmp(bytes, "\r\n", P::kTrailerBytes) == 0;
+  }
+
   void finish_store(const proto::Command& command, core::ItemDraft&& draft, const char* trailer) {
     proto::Reply reply;
     if (worker_.cache().is_short_of_memory()) [[unlikely]]
       let_readers_end();  // an append takes memory only now
-    if (P::kTrailerBytes == 0 || std::memcmp(trailer, "\r\n", P::kTrailerBytes) == 0) {
+    if (is_trailer(trailer)) {
       worker_.executor().finish_store(command, std::move(draft), reply, worker_.now());
     } else {
       worker_.executor().abandon_store(command, std::move(draft), proto::ErrorId::BadDataChunk,
@@ -410,8 +508,15 @@ class Pump {
   Worker::Lent& lent_;
   const size_t points_;
   const bool counts_requests_;
+  static constexpr size_t kHeadBytes = 2;  // of the verb; binary: magic and opcode
+
+  std::span<char> input_;
+  size_t used_ = 0;  // of input_
   size_t spent_ = 0;
   size_t answered_bytes_ = 0;
+  bool stores_gathered_ = false;  // in the batch, and not reads
+  char store_head_[kHeadBytes];
+  P at_store_;  // the parser where each of them begins
   bool in_get_line_ = false;
   bool rested_ = false;
   proto::ReplyBuffer::Mark line_start_;
