@@ -204,4 +204,46 @@ void parse_meta(Line line, const MetaVerb& verb, Command& command) noexcept {
   }
 }
 
+size_t parse_plain_mg(const char* data, const char* end, Command& command) noexcept {
+  constexpr const MetaVerb* kVerb = find_meta_verb('g');
+  constexpr int kMostFlags = kMaxMetaTokens - kKeyToken - 1;
+  const char* const key = data + 3;
+  const char* p = find_blank_or_newline(key, end);
+  const auto key_bytes = static_cast<size_t>(p - key);
+  if (p == end || *p != ' ' || key_bytes == 0 || key_bytes > kMaxKeyBytes) return 0;
+  const char* const flags = p + 1;
+  uint64_t seen = 0;
+  uint32_t want = 0;
+  std::string_view opaque;
+  for (int i = 0; i < kMostFlags; ++i) {
+    // At a blank, with a flag behind it.
+    if (end - p < 4 || (p[1] & 0x80) != 0) return 0;
+    const MetaFlag& flag = meta_flag(static_cast<unsigned char>(p[1]));
+    const char* stop = p + 2;
+    if (flag.argument == MetaArgument::Opaque) {
+      while (stop != end && *stop > ' ') ++stop;
+      opaque = {p + 2, static_cast<size_t>(stop - p - 2)};
+      if (opaque.size() >= kMaxOpaqueTokenBytes || end - stop < 2) return 0;
+    } else if (flag.argument != MetaArgument::None) {
+      return 0;
+    }
+    const uint64_t bit = uint64_t{1} << (flag.letter - 'A');
+    if ((seen & bit) != 0) return 0;
+    seen |= bit;
+    want |= flag.want;
+    p = stop;
+    if (*p == ' ') continue;
+    if (p[0] != '\r' || p[1] != '\n') return 0;
+    command.reset();
+    command.dialect = Dialect::Meta;
+    command.op = Op::Get;
+    command.want = want & kVerb->want;
+    command.key = {key, key_bytes};
+    command.opaque = opaque;
+    command.return_flags = {flags, static_cast<size_t>(p - flags)};
+    return static_cast<size_t>(p + 2 - data);
+  }
+  return 0;
+}
+
 }  // namespace larder::proto

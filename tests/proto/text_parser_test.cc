@@ -370,3 +370,70 @@ TEST_CASE("a command does not inherit from the one before") {
   CHECK(text.command.delta == 1);
   CHECK(text.command.key == "a");
 }
+
+namespace {
+
+bool same(const Command& a, const Command& b) {
+  return a.op == b.op && a.dialect == b.dialect && a.mode == b.mode && a.error == b.error &&
+         a.want == b.want && a.key == b.key && a.opaque == b.opaque && a.cas == b.cas &&
+         a.client_flags == b.client_flags && a.value_bytes == b.value_bytes &&
+         a.swallow_bytes == b.swallow_bytes && a.exptime == b.exptime;
+}
+
+}  // namespace
+
+TEST_CASE("lines that are parsed in one pass mean what they mean word by word") {
+  const std::vector<std::string> keys = {"k", "a-key-of-some-length", kLongest, kTooLong};
+  const std::vector<std::string> numbers = {"0",         "7",          "60",         "007",
+                                            "999999999", "1000000000", "4294967295", "4294967296",
+                                            "-1",        "x",          "1x",         ""};
+  size_t complete = 0;
+  const auto compare = [&](const std::string& words) {
+    CAPTURE(words);
+    Text plain(words + "\r\n");
+    Text bare(words + "\n");  // what is parsed in one pass ends with \r\n
+    REQUIRE(plain.complete());
+    REQUIRE(bare.complete());
+    CHECK(same(plain.command, bare.command));
+    CHECK(plain.parsed.consumed == bare.parsed.consumed + 1);
+    if (plain.command.op != Op::Error) {
+      CHECK(plain.command.return_flags == bare.command.return_flags);
+      ++complete;
+    }
+    for (size_t cut = 1; cut <= words.size(); cut += 7) {
+      CHECK_FALSE(Text((words + "\r\n").substr(0, cut)).complete());
+    }
+  };
+  for (const std::string& key : keys) {
+    for (const std::string& flags : numbers) {
+      for (const std::string& exptime : numbers) {
+        for (const std::string& length : numbers) {
+          compare("set " + key + " " + flags + " " + exptime + " " + length);
+        }
+      }
+    }
+    for (const char* flags : {"v",
+                              "v t f",
+                              "k v q",
+                              "O123 v",
+                              "v Oabc",
+                              "O v",
+                              "s c h l t f k v q",
+                              "v v",
+                              "O1 O2",
+                              "v  t",
+                              "v ",
+                              " v",
+                              "x",
+                              "v1",
+                              "T30 v",
+                              "v Oabcdefghijklmnopqrstuvwxyz01234",
+                              "v Oabcdefghijklmnopqrstuvwxyz012345",
+                              "\x80",
+                              "E5 v",
+                              "b v"}) {
+      compare("mg " + key + " " + flags);
+    }
+  }
+  CHECK(complete > 500);
+}
