@@ -96,6 +96,9 @@ void Cache::refresh_turn(uint32_t worker) noexcept { epoch_->refresh(epoch_->rea
 
 bool Cache::is_short_of_memory() const noexcept { return pool_->is_nearly_overdrawn(); }
 
+bool Cache::wants_memory_ahead() const noexcept { return pool_->wants_ahead(); }
+bool Cache::ready_memory_ahead() noexcept { return pool_->ready_ahead(); }
+
 bool Cache::relieve() {
   for (const auto& shard : shards_) {
     if (!pool_->is_nearly_overdrawn()) return true;

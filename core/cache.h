@@ -158,6 +158,11 @@ class Cache {
   size_t memory_limit() const noexcept;
   size_t max_memory_limit() const noexcept;
 
+  // Memory that will be needed soon is to be had from the kernel: any thread, two loads. And having
+  // some of it had: milliseconds, one thread, no turn; true if there is more.
+  bool wants_memory_ahead() const noexcept;
+  bool ready_memory_ahead() noexcept;
+
   // Upkeep of the shards that `worker` owns, about `budget_us` microseconds at most; true if there
   // is more to do. Called at the end of a turn and from a timer when idle, outside a turn.
   bool tend(uint32_t worker, Seconds now, uint32_t budget_us);

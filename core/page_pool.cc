@@ -72,10 +72,10 @@ PageNumber PagePool::take(bool overdraft) {
   } else if (!released_.empty()) {
     page = released_.back();
     released_.pop_back();
-  } else if (next_fresh_ <= reserve_pages_ + kOverdraftPages) {
-    page = next_fresh_++;
   } else {
-    return kNoPage;
+    page = next_fresh_.load(std::memory_order_relaxed);
+    if (page > reserve_pages_ + kOverdraftPages) return kNoPage;
+    next_fresh_.store(page + 1, std::memory_order_relaxed);
   }
   used_.store(used + 1, std::memory_order_relaxed);
   unpoison(address(page), kPageBytes);
@@ -87,6 +87,20 @@ void PagePool::give_back(PageNumber page) {
   MutexLock lock(mutex_);
   free_.push_back(page);
   used_.store(used_.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
+}
+
+bool PagePool::ready_ahead() noexcept {
+  if (!wants_ahead()) return false;
+  constexpr PageNumber kAtOnce = kHugePageBytes / kPageBytes;
+  const PageNumber fresh = next_fresh_.load(std::memory_order_relaxed);
+  // What was given out meanwhile is its user's; base_ is the beginning of a huge page.
+  const PageNumber begin = std::max(ready_.load(std::memory_order_relaxed), fresh);
+  const auto last = static_cast<PageNumber>(limit_.load(std::memory_order_relaxed));
+  const PageNumber end = std::min((begin / kAtOnce + 1) * kAtOnce, last + 1);
+  // Advice: a kernel that does not know it (before 5.14) has it done at the first use.
+  if (begin < end) madvise(address(begin), size_t{end - begin} * kPageBytes, MADV_POPULATE_WRITE);
+  ready_.store(std::max(begin, end), std::memory_order_relaxed);
+  return wants_ahead();
 }
 
 bool PagePool::trim(size_t pages) {

@@ -101,6 +101,18 @@ class PagePool {
   // than the limit allows. A system call: hold no lock. True if there is more to do.
   bool trim(size_t pages) EXCLUDES(mutex_);
 
+  // Memory that was never used is touched first by whoever is told to, a huge page at a time, so
+  // that nobody waits for it under a lock: some huge pages ahead of what was given out, within the
+  // limit. Not before a few are in use, so that a small cache stays small.
+  bool wants_ahead() const noexcept {
+    const PageNumber fresh = next_fresh_.load(std::memory_order_relaxed);
+    const PageNumber ready = ready_.load(std::memory_order_relaxed);
+    return fresh >= kAheadFromPages && ready < fresh + kAheadPages &&
+           ready <= limit_.load(std::memory_order_relaxed);
+  }
+  // Does one; a system call, one thread. True if more is wanted.
+  bool ready_ahead() noexcept;
+
   PageInfo& info(PageNumber page) noexcept { return infos_[page]; }
   const PageInfo& info(PageNumber page) const noexcept { return infos_[page]; }
   BlockExpiries& expiries(PageNumber page) noexcept { return expiries_[page]; }
@@ -119,6 +131,8 @@ class PagePool {
   const Atomic<uint64_t>& draft_bytes() const noexcept { return draft_bytes_; }
 
   static constexpr size_t kBytesPerPage = kPageBytes + sizeof(PageInfo) + sizeof(BlockExpiries);
+  static constexpr PageNumber kAheadFromPages = 128;  // 4 MiB
+  static constexpr PageNumber kAheadPages = 256;      // 8 MiB: 10 ms of the fastest stores
   static constexpr size_t kOverdraftPages = 128;  // 4 MiB: what several workers' turns may retire
 
  private:
@@ -134,8 +148,9 @@ class PagePool {
   Mutex mutex_;
   std::vector<PageNumber> free_ GUARDED_BY(mutex_);      // resident
   std::vector<PageNumber> released_ GUARDED_BY(mutex_);  // given back to the kernel
-  PageNumber next_fresh_ GUARDED_BY(mutex_) = 1;         // never used from here on; page 0 is
-                                                         // left out: Ref 0 means none
+  // Never used from here on; written under the lock. Page 0 is left out: Ref 0 means none.
+  Atomic<PageNumber> next_fresh_{1};
+  Atomic<PageNumber> ready_{0};  // touched ahead up to here; written by ready_ahead alone
   Atomic<size_t> used_{0};
   Atomic<size_t> limit_{0};
   Atomic<size_t> limit_bytes_{0};

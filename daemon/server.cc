@@ -36,8 +36,9 @@ Server::Server(Settings settings)
       cache_(cache_config(settings_)),
       budget_(settings_.buffer_limit_bytes),
       prefixes_(settings_.stats_prefix.front(), settings_.stats_detail),
-      surroundings_{
-          settings_, cache_, clock_, *this, budget_, flush_, [this] { connection_closed(); }},
+      memory_ahead_(cache_),
+      surroundings_{settings_, cache_, clock_,        *this,
+                    budget_,   flush_, memory_ahead_, [this] { connection_closed(); }},
       verbosity_(settings_.verbosity) {}
 
 Server::~Server() { stop(); }
@@ -81,6 +82,7 @@ void Server::start(Signals signals) {
   for (int id = 0; id < settings_.threads; ++id) {
     workers_.push_back(std::make_unique<Worker>(static_cast<uint32_t>(id), surroundings_));
   }
+  memory_ahead_.start();
   for (auto& worker : workers_) worker->start();
 }
 
@@ -94,6 +96,7 @@ void Server::stop() {
   for (auto& worker : workers_) worker->ask_to_stop();
   for (auto& worker : workers_) worker->join();
   workers_.clear();
+  memory_ahead_.stop();
   listeners_.clear();  // after the workers, who may list them
   mailbox_event_.reset();
   signal_event_.reset();

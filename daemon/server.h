@@ -102,6 +102,7 @@ class Server final : public ServerControl {
   BufferBudget budget_;
   ScheduledFlush flush_;
   PrefixStats prefixes_;
+  MemoryAhead memory_ahead_;
   WorkerSurroundings surroundings_;
   std::vector<Listener> listeners_;
   std::vector<std::unique_ptr<Worker>> workers_;

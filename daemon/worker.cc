@@ -101,6 +101,7 @@ void Worker::run() {
     send_waiting();
     leave_turn();
     closed_.clear();
+    around_.memory_ahead.look();
     more_upkeep = around_.cache.tend(id_, around_.clock.sample(), kTendMicroseconds);
   }
   close_all_connections();

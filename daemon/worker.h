@@ -23,6 +23,7 @@
 #include "daemon/event_ptr.h"
 #include "daemon/executor.h"
 #include "daemon/mailbox.h"
+#include "daemon/memory_ahead.h"
 #include "daemon/outbox.h"
 #include "daemon/server_control.h"
 #include "daemon/settings.h"
@@ -60,6 +61,7 @@ struct WorkerSurroundings {
   ServerControl& control;
   BufferBudget& budget;
   ScheduledFlush& flush;
+  MemoryAhead& memory_ahead;
   std::function<void()> connection_closed;  // called on the worker's thread
 };
 

@@ -1,5 +1,7 @@
 #include "core/page_pool.h"
 
+#include <sys/mman.h>
+
 #include <catch2/catch.hpp>
 
 #include <set>
@@ -48,6 +50,35 @@ TEST_CASE("what is beyond a lowered limit goes back to the kernel, and reads as 
   int zeroed = 0;
   for (int i = 0; i < 64; ++i) zeroed += pool.address(pool.take(false))[0] == 0;
   CHECK(zeroed >= 32);
+}
+
+TEST_CASE("memory is made ready ahead of what is used, and not beyond the limit") {
+  const auto resident = [](const PagePool& pool, PageNumber page) {
+    unsigned char here = 0;
+    REQUIRE(mincore(pool.address(page), 1, &here) == 0);
+    return (here & 1) != 0;
+  };
+  PagePool pool(16_MiB, 64_MiB, true);
+  const auto limit = static_cast<PageNumber>(pool.pages_limit());
+  CHECK_FALSE(pool.wants_ahead());
+  PageNumber page = kNoPage;
+  while (!pool.wants_ahead()) page = pool.take(false);
+  CHECK(page == PagePool::kAheadFromPages - 1);
+  while (pool.ready_ahead()) {
+  }
+  CHECK_FALSE(pool.wants_ahead());
+  CHECK(resident(pool, page + 1));
+  CHECK(resident(pool, page + PagePool::kAheadPages));
+  CHECK_FALSE(resident(pool, limit));
+
+  while (page < limit) {
+    page = pool.take(false);
+    while (pool.ready_ahead()) {
+    }
+  }
+  CHECK(resident(pool, limit));
+  CHECK_FALSE(resident(pool, limit + 2_MiB / kPageBytes));
+  CHECK_FALSE(pool.wants_ahead());
 }
 
 TEST_CASE("a reference names its page and address") {
