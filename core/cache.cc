@@ -166,23 +166,20 @@ void Cache::lookup(uint32_t worker, std::span<const Probe> probes, std::span<Fou
     if (item == nullptr || item->key() != probe.key) [[unlikely]] {
       item = shard.table().find(probe.key, probe.hash);
     }
+    // Field by field: built as a whole and copied, its parts are read back before they are there.
     Found& result = found[i];
-    if (item == nullptr) {
-      result = {nullptr, {}, MissReason::Absent};
-      continue;
-    }
-    const MissReason gone = shard.gone(*item, now);
-    if (gone != MissReason::None) [[unlikely]] {
-      result = {nullptr, {}, gone};
-      continue;
-    }
+    result.item = nullptr;
+    result.heat = Heat();
+    result.miss = item == nullptr ? MissReason::Absent : shard.gone(*item, now);
+    if (result.miss != MissReason::None) continue;
     prefetch_rest(*item);
     const Heat heat = item->heat();
     if (probe.bump) {
       note_hit(*item, heat, now);
       if (i == drawn) count_uses(worker, *item, count);
     }
-    result = {item, heat, MissReason::None};
+    result.item = item;
+    result.heat = heat;
   }
 }
 

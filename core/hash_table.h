@@ -91,6 +91,7 @@ class HashTable {
     const uint64_t want = tag_bits(hash.position());
     // All slots, since nobody could foretell the branch out of a loop.
     uint32_t alike = 0;
+#pragma GCC unroll 8
     for (uint32_t i = 0; i < kSlotsPerBucket; ++i) {
       const uint64_t slot = bucket[i].load(std::memory_order_seq_cst);
       alike |= uint32_t{((slot ^ want) & kTagMask) == 0} << i;

@@ -141,7 +141,11 @@ void Executor::answer_lookups(std::span<const Command> commands,
   size_t keys = 0;
   for (size_t i = 0; i < commands.size(); ++i) {
     if (commands[i].op != Op::Get) continue;
-    probes_[keys++] = {commands[i].key, hashes[i], !commands[i].wants(Want::kNoBump)};
+    // Each by itself: as a whole it is put together first, and then read back before it is there.
+    core::Probe& probe = probes_[keys++];
+    probe.key = commands[i].key;
+    probe.hash = hashes[i];
+    probe.bump = !commands[i].wants(Want::kNoBump);
   }
   if (keys != 0) {
     cache_.lookup(worker_, {probes_.data(), keys}, {found_.data(), keys}, now);
