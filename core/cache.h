@@ -128,9 +128,9 @@ class Cache {
                           ItemDraft& draft);
   // The draft is complete. Consumed in any case; on failure the cache is as it was.
   StoreResult store(uint32_t worker, ItemDraft&& draft, const StoreRule& rule, Seconds now);
-  // Both in one, for a value that is all there: one lock, and a fifth less CPU time in pipelined
-  // sets than by a draft. False, and nothing has changed: it is longer than kPutBytes, or something
-  // is to be refused or to be waited for that allocate and store know about.
+  // Both in one, for a value that is all there: one lock. (Sets pipelined by 32: 1.07.) False, and
+  // nothing has changed: it is longer than kPutBytes, or something is to be refused or to be waited
+  // for that allocate and store know about.
   static constexpr size_t kPutBytes = 2048;
   bool put(uint32_t worker, const KeyRef& key, const ItemShape& shape, std::string_view value,
            const StoreRule& rule, Seconds now, StoreResult& result);

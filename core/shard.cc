@@ -800,7 +800,8 @@ bool Shard::evict_one(uint32_t& steps, Seconds now) {
   if (item == nullptr) return false;
   unlink(*item, hash_of(*item), gone(*item, now) == MissReason::None ? Why::Evicted : Why::Expired,
          now);
-  // Its bucket is fetched while other things are done. (Pipelined sets that evict: a fifth.)
+  // Its bucket is fetched while other things are done. (Pipelined sets that evict: 1.03 to
+  // 1.11.)
   if (const Item* next = eviction_.next_in_line(); next != nullptr) {
     table_.prefetch(hash_of(*next));
   }

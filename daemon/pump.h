@@ -109,6 +109,8 @@ class Pump {
  private:
   using Phase = Connection::Phase;
 
+  static constexpr size_t kHeadBytes = 2;  // of the verb; binary: magic and opcode
+
   bool may_go_on() const noexcept {
     return connection_.phase_ == Phase::Commands && spent_ < points_ && !lent_.blocked &&
            !lent_.broken;
@@ -150,7 +152,8 @@ class Pump {
   }
 
   // -- Stores that are here as a whole, one after the other: their keys' buckets are fetched as
-  // they are parsed, and the old items before the first is run. (Pipelined sets.)
+  // they are parsed, and the old items before the first is run. (Sets pipelined by 32: 1.07; of 2 M
+  // keys: 1.38.)
 
   // The next command begins like the gathered ones. No other is parsed before these are run, so
   // that it can be parsed again if one of them has to wait: nothing of the input was changed.
@@ -508,8 +511,6 @@ class Pump {
   Worker::Lent& lent_;
   const size_t points_;
   const bool counts_requests_;
-  static constexpr size_t kHeadBytes = 2;  // of the verb; binary: magic and opcode
-
   std::span<char> input_;
   size_t used_ = 0;  // of input_
   size_t spent_ = 0;

@@ -187,7 +187,7 @@ const char* read_few_digits(const char* p, const char* end, char then, uint32_t&
 
 // parse_line for the set that clients send, in one pass: one blank between all words, plain
 // numbers, nothing behind the length, and \r\n. `data` begins with "set ". How long the line is; 0
-// if it is any other. (Pipelined sets and mgs like these: 3 to 6 % less CPU time.)
+// if it is any other. (Pipelined sets: 1.00 to 1.05; mgs like that: 1.12.)
 size_t parse_plain_set(const char* data, const char* end, Command& command) noexcept {
   const char* const key = data + 4;
   const char* p = find_blank_or_newline(key, end);
