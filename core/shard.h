@@ -201,8 +201,7 @@ class Shard {
                       bool keep_sequence) REQUIRES(mutex_);
   // Gives back a chunk that was taken and not published.
   void put_back(Ref head) REQUIRES(mutex_);
-  // What is stored takes the place of `old`, and goes on with what is known of its use; or `old`
-  // was only in the way.
+  // Answers a store that did not come about; `old`, if there is one, was in its way.
   StoreResult refuse_store(StoreStatus status, const Item* old, Seconds now) const;
   // What a store that meets `old` (null if nothing is there) comes to.
   StoreStatus judge(const Item* old, const StoreRule& rule) const;
