@@ -158,8 +158,8 @@ class Cache {
   size_t memory_limit() const noexcept;
   size_t max_memory_limit() const noexcept;
 
-  // Memory that will be needed soon is to be had from the kernel: any thread, two loads. And having
-  // some of it had: milliseconds, one thread, no turn; true if there is more.
+  // Memory that will be needed soon is to be had from the kernel: any thread, a few loads. And
+  // having some of it had: milliseconds, one thread, no turn; true if there is more.
   bool wants_memory_ahead() const noexcept;
   bool ready_memory_ahead() noexcept;
 

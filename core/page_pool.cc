@@ -108,10 +108,20 @@ bool PagePool::trim(size_t pages) {
     PageNumber page = kNoPage;
     {
       MutexLock lock(mutex_);
-      const size_t resident = used_.load(std::memory_order_relaxed) + free_.size();
-      if (free_.empty() || resident <= limit_.load(std::memory_order_relaxed)) return false;
-      page = free_.back();
-      free_.pop_back();
+      // What was made ready and not given out is resident, too.
+      const PageNumber fresh = next_fresh_.load(std::memory_order_relaxed);
+      const PageNumber ready = ready_.load(std::memory_order_relaxed);
+      const size_t ahead = ready > fresh ? ready - fresh : 0;
+      const size_t to_spare = free_.size() + ahead;
+      const size_t resident = used_.load(std::memory_order_relaxed) + to_spare;
+      if (to_spare == 0 || resident <= limit_.load(std::memory_order_relaxed)) return false;
+      if (free_.empty()) {
+        page = fresh;
+        next_fresh_.store(fresh + 1, std::memory_order_relaxed);
+      } else {
+        page = free_.back();
+        free_.pop_back();
+      }
     }
     madvise(address(page), kPageBytes, MADV_DONTNEED);
     MutexLock lock(mutex_);

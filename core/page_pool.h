@@ -132,7 +132,7 @@ class PagePool {
 
   static constexpr size_t kBytesPerPage = kPageBytes + sizeof(PageInfo) + sizeof(BlockExpiries);
   static constexpr PageNumber kAheadFromPages = 128;  // 4 MiB
-  static constexpr PageNumber kAheadPages = 256;      // 8 MiB: 10 ms of the fastest stores
+  static constexpr PageNumber kAheadPages = 256;      // 8 MiB
   static constexpr size_t kOverdraftPages = 128;  // 4 MiB: what several workers' turns may retire
 
  private:

@@ -506,7 +506,6 @@ bool Shard::put(const KeyRef& key, const ItemShape& shape, std::string_view valu
       upstream_item_bytes(key.key.size(), shape, config_.cas) > config_.item_size_max) {
     return false;
   }
-  table_.prefetch(key.hash);
   const ItemLayout layout = ItemWriter::layout(key.key.size(), shape, false);
   const auto value_bytes = static_cast<uint32_t>(value.size());
   const uint32_t size_class = sizes_.class_for(layout.head_bytes + value_bytes);

@@ -23,7 +23,7 @@ class MemoryAhead {
   void start();
   void stop();
 
-  // Any thread, as often as it likes: two loads unless there is something to do.
+  // Any thread, as often as it likes: a few loads unless there is something to do.
   void look() noexcept {
     if (cache_.wants_memory_ahead() && state_.load(std::memory_order_relaxed) == kAsleep)
         [[unlikely]] {

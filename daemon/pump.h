@@ -263,9 +263,11 @@ class Pump {
     if (rest.size() < body_bytes(command) || !is_trailer(rest.data() + command.value_bytes)) {
       return false;
     }
+    const core::KeyHash hash = worker_.cache().hash(command.key);
+    worker_.cache().prefetch(hash);
     proto::Reply reply;
-    if (!worker_.executor().run_store(command, worker_.cache().hash(command.key),
-                                      {rest.data(), command.value_bytes}, reply, worker_.now())) {
+    if (!worker_.executor().run_store(command, hash, {rest.data(), command.value_bytes}, reply,
+                                      worker_.now())) {
       return false;
     }
     spent_ += command.value_bytes / kStoredBytesPerPoint;

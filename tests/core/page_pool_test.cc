@@ -52,12 +52,42 @@ TEST_CASE("what is beyond a lowered limit goes back to the kernel, and reads as 
   CHECK(zeroed >= 32);
 }
 
+namespace {
+
+bool resident(const PagePool& pool, PageNumber page) {
+  unsigned char here = 0;
+  REQUIRE(mincore(pool.address(page), 1, &here) == 0);
+  return (here & 1) != 0;
+}
+
+}  // namespace
+
+TEST_CASE("what was made ready and not used goes back with a lowered limit") {
+  PagePool pool(16_MiB, 64_MiB, true);
+  std::set<PageNumber> pages;
+  while (!pool.wants_ahead()) pages.insert(pool.take(false));
+  while (pool.ready_ahead()) {
+  }
+  const PageNumber last = *pages.rbegin();
+  REQUIRE(resident(pool, last + 1));
+  REQUIRE(resident(pool, last + PagePool::kAheadPages));
+  pool.address(last)[0] = 'y';
+  REQUIRE(pool.set_limit(2_MiB));
+  while (pool.trim(16)) {
+  }
+  CHECK_FALSE(resident(pool, last + 1));
+  CHECK_FALSE(resident(pool, last + PagePool::kAheadPages));
+  CHECK(pool.address(last)[0] == 'y');  // in use, and left alone
+
+  REQUIRE(pool.set_limit(16_MiB));
+  for (PageNumber page; (page = pool.take(false)) != kNoPage;) {
+    REQUIRE(pages.insert(page).second);
+    pool.address(page)[0] = 'x';
+  }
+  CHECK(pages.size() == pool.pages_limit());
+}
+
 TEST_CASE("memory is made ready ahead of what is used, and not beyond the limit") {
-  const auto resident = [](const PagePool& pool, PageNumber page) {
-    unsigned char here = 0;
-    REQUIRE(mincore(pool.address(page), 1, &here) == 0);
-    return (here & 1) != 0;
-  };
   PagePool pool(16_MiB, 64_MiB, true);
   const auto limit = static_cast<PageNumber>(pool.pages_limit());
   CHECK_FALSE(pool.wants_ahead());
