@@ -120,6 +120,8 @@ class Worker {
   static void on_tick_event(int fd, short what, void* self);
 
   void run();
+  // Sets how often ticks come from now on; `passed`: how many have since the last call.
+  void choose_ticks(uint64_t passed);
   void enter_turn() noexcept;
   void leave_turn() noexcept;
   void read_mail();
@@ -135,6 +137,9 @@ class Worker {
   EventPtr mailbox_event_;
   Socket ticks_;  // a timerfd: makes an idle worker pass
   EventPtr tick_event_;
+  uint32_t tick_ms_;
+  uint32_t passes_ = 0;              // that touched the cache, since the last tick
+  uint32_t ticks_without_gaps_ = 0;  // fast ones in a row: requests have stopped, or come quickly
   WorkerStats stats_;
   Executor executor_;
   Lent lent_;
