@@ -206,7 +206,8 @@ PidFile::PidFile(std::string path) : path_(std::move(path)) {
   if (!written) {
     const std::string why = reason();
     unlink(draft.c_str());
-    throw SettingsError(ExitCode::CannotCreate, "option -P: cannot write '" + path_ + "': " + why);
+    log(LogLevel::Warning, "option -P: cannot write '" + path_ + "': " + why);
+    path_.clear();
   }
 }
 

@@ -50,7 +50,8 @@ void make_paths_absolute(Settings& settings);
 // fetch all memory that is only reserved. A failure is a warning, as with memcached.
 void lock_memory();
 
-// -P: written when built, removed when destroyed. An empty path is no file.
+// -P: written when built, removed when destroyed. An empty path is no file; one that cannot be
+// written is a warning, as with memcached: nothing hangs on it.
 class PidFile {
  public:
   explicit PidFile(std::string path);

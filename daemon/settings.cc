@@ -21,6 +21,11 @@ constexpr uint32_t kMaxItemSizeMax = 1u << 30;
 constexpr uint64_t kMaxMemoryMiB = uint64_t{1} << 20;  // 1 TiB, what an item reference can reach
 constexpr double kMinGrowthFactor = 1.03;              // below it the classes do not suffice
 constexpr int kMaxHotAndWarmPct = 80;
+// Of memcached's slab classes, for options that are about them.
+constexpr uint32_t kMemcachedPageBytes = 1u << 20;
+constexpr uint32_t kMemcachedMinItemBytes = 48;
+constexpr uint32_t kMemcachedAlignBytes = 8;
+constexpr size_t kMostSlabSizes = 62;
 
 // One option as it stands on the command line.
 struct Given {
@@ -124,7 +129,7 @@ void add_listen_addresses(Settings& settings, const Given& given) {
 struct Option {
   const char* names;     // as CLI11 takes them; the first is what errors name
   const char* argument;  // null: a flag
-  const char* help;
+  const char* help;      // null: not offered
   void (*apply)(Settings&, const Given&);
 };
 
@@ -232,6 +237,11 @@ constexpr auto kOptions = std::to_array<Option>({
                                                   "' was asked for (0 is off)");
        }
      }},
+    {"-N,--napi-ids", "<num>", nullptr,
+     [](Settings&, const Given& g) {
+       throw SettingsError(ExitCode::Usage, "option -N: choosing workers by NAPI id ('" + g.value +
+                                                "') is not offered by larderd");
+     }},
     {"-o,--extended", "<list>", "further options with commas between them, see below",
      nullptr},  // kSubOptions
 });
@@ -243,7 +253,7 @@ enum class Takes { Nothing, Value, MaybeValue };
 struct SubOption {
   const char* name;
   Takes takes;
-  const char* help;  // null: without effect here
+  const char* help;  // null: without effect here; "": as it is in any case, and not to be named
   void (*apply)(Settings&, const Given&);
 };
 
@@ -277,6 +287,7 @@ constexpr auto kSubOptions = std::to_array<SubOption>({
     {"no_modern", Takes::Nothing, "as no_maxconns_fast",
      [](Settings& s, const Given&) {
        s.maxconns_fast = false;
+       if (!s.accepted.slab_chunk_max_given) s.accepted.slab_chunk_max_bytes = kMemcachedPageBytes;
        s.accepted.slab_reassign = false;
        s.accepted.slab_automove = 0;
        s.accepted.lru_segmented = false;
@@ -319,23 +330,23 @@ constexpr auto kSubOptions = std::to_array<SubOption>({
     {"slab_chunk_max", Takes::Value, nullptr,
      [](Settings& s, const Given& g) {
        s.accepted.slab_chunk_max_bytes = number<unsigned>(g, 1, 1024) << 10;
+       s.accepted.slab_chunk_max_given = true;
      }},
     {"slab_sizes", Takes::Value, nullptr,
-     [](Settings&, const Given& g) {
-       // Sizes with dashes between them, each above the one before.
-       uint32_t last = 0;
+     [](Settings& s, const Given& g) {
+       // Sizes with dashes between them; what they may be hangs on -n and slab_chunk_max, too.
+       s.accepted.slab_sizes.clear();
        std::string_view rest = g.value;
        while (true) {
          const size_t dash = rest.find('-');
-         const uint32_t size =
-             number<uint32_t>({g.option, std::string(rest.substr(0, dash))}, 1, kMaxItemSizeMax);
-         if (size <= last) refuse(g, "a list of growing sizes");
-         last = size;
+         s.accepted.slab_sizes.push_back(number<uint32_t>(
+             {g.option, std::string(rest.substr(0, dash))}, 1, kMaxItemSizeMax, ExitCode::Usage));
          if (dash == std::string_view::npos) return;
          rest.remove_prefix(dash + 1);
        }
      }},
-    {"no_chunked_items", Takes::Nothing, nullptr, [](Settings&, const Given&) {}},
+    {"no_chunked_items", Takes::Nothing, nullptr,
+     [](Settings& s, const Given&) { s.accepted.slab_chunk_max_bytes = kMemcachedPageBytes; }},
     {"tail_repair_time", Takes::Value, nullptr,
      [](Settings& s, const Given& g) { s.accepted.tail_repair_time = number<int>(g, 10, kAnyInt); }},
     {"lru_crawler", Takes::Nothing, nullptr,
@@ -390,7 +401,33 @@ constexpr auto kSubOptions = std::to_array<SubOption>({
     {"inline_ascii_resp", Takes::Nothing, nullptr, [](Settings&, const Given&) {}},
     {"no_inline_ascii_resp", Takes::Nothing, nullptr, [](Settings&, const Given&) {}},
     {"resp_obj_mem_limit", Takes::MaybeValue, nullptr, [](Settings&, const Given&) {}},
+    {"no_drop_privileges", Takes::Nothing, "", [](Settings&, const Given&) {}},
+    {"sock_cookie_id", Takes::Value, nullptr,
+     [](Settings&, const Given& g) { number<uint32_t>(g, 0, kAnyU32); }},
 });
+
+// What a setup cannot do without if it asks for it, and will not get here: it must not start. The
+// help does not name them, since scripts look there for what a server can do.
+struct NotOffered {
+  std::string_view name;  // or how the names begin, with an underscore at the end
+  const char* what;
+};
+
+constexpr auto kNotOffered = std::to_array<NotOffered>({
+    {"ext_", "items on disk (extstore) are"},
+    {"proxy_", "the proxy is"},
+    {"drop_privileges", "a system call filter is"},
+    {"ssl_kernel_tls", "TLS in the kernel is"},
+});
+
+void refuse_what_is_not_offered(std::string_view name) {
+  for (const NotOffered& feature : kNotOffered) {
+    const bool family = feature.name.ends_with('_');
+    if (family ? !name.starts_with(feature.name) : name != feature.name) continue;
+    throw SettingsError(ExitCode::Usage, "option -o " + std::string(name) + ": " + feature.what +
+                                             " not offered by larderd");
+  }
+}
 
 void apply_sub_option(Settings& settings, std::string_view text) {
   const size_t equals = text.find('=');
@@ -407,6 +444,7 @@ void apply_sub_option(Settings& settings, std::string_view text) {
     if (option.help == nullptr) settings.without_effect.emplace_back(text);
     return;
   }
+  refuse_what_is_not_offered(name);
   throw SettingsError(ExitCode::Failure, "option -o: '" + std::string(text) + "' is not known");
 }
 
@@ -462,6 +500,7 @@ std::string version_text(std::string_view invoked_as) {
 std::string help_text() {
   std::string out = "larderd " LARDER_VERSION "\n";
   for (const Option& option : kOptions) {
+    if (option.help == nullptr) continue;
     const std::string_view names = option.names;
     const size_t comma = names.find(',');
     std::string left(names.substr(0, comma));
@@ -486,6 +525,7 @@ std::string help_text() {
       others += option.name;
       continue;
     }
+    if (*option.help == '\0') continue;
     std::string left = std::string("   - ") + option.name;
     if (option.takes == Takes::Value) left += "=<num>";
     append_wrapped(out, left, option.help);
@@ -507,6 +547,41 @@ std::string license_text() {
 
 std::string mebibytes(uint64_t bytes) { return std::to_string(bytes >> 20); }
 
+// Without effect here, and yet not to be nonsense there. The defaults are not checked against -I:
+// sizes that memcached would refuse for its chunks' sake are none of our business.
+void check_slab_options(const Settings& settings) {
+  const Settings::Accepted& accepted = settings.accepted;
+  const uint32_t chunk_max = accepted.slab_chunk_max_bytes;
+  if (accepted.slab_chunk_max_given &&
+      (settings.item_size_max % chunk_max != 0 || kMemcachedPageBytes % chunk_max != 0)) {
+    throw SettingsError(ExitCode::Usage, "option -o slab_chunk_max: " + std::to_string(chunk_max) +
+                                             " bytes do not divide -I, " +
+                                             std::to_string(settings.item_size_max) +
+                                             " bytes, and a slab page of 1m evenly");
+  }
+  const uint32_t least =
+      settings.min_item_bytes != 0 ? settings.min_item_bytes : kMemcachedMinItemBytes;
+  const auto refuse_size = [](uint32_t size, const std::string& why) {
+    throw SettingsError(ExitCode::Usage,
+                        "option -o slab_sizes: " + std::to_string(size) + " is not " + why);
+  };
+  if (accepted.slab_sizes.size() > kMostSlabSizes) {
+    throw SettingsError(ExitCode::Usage, "option -o slab_sizes: more than " +
+                                             std::to_string(kMostSlabSizes) + " sizes");
+  }
+  uint32_t last = 0;
+  for (const uint32_t size : accepted.slab_sizes) {
+    if (size < least || size > chunk_max) {
+      refuse_size(size, "from " + std::to_string(least) + " (-n) to " + std::to_string(chunk_max) +
+                            " (slab_chunk_max)");
+    }
+    if (last != 0 && size <= last + kMemcachedAlignBytes) {
+      refuse_size(size, "more than 8 above " + std::to_string(last));
+    }
+    last = size;
+  }
+}
+
 void check_together(const Settings& settings, uint64_t machine_memory_bytes) {
   if (settings.memory_bytes > machine_memory_bytes) {
     throw SettingsError(ExitCode::Usage, "option -m: " + mebibytes(settings.memory_bytes) +
@@ -519,6 +594,7 @@ void check_together(const Settings& settings, uint64_t machine_memory_bytes) {
                                              mebibytes(settings.memory_bytes));
   }
   const Settings::Accepted& accepted = settings.accepted;
+  check_slab_options(settings);
   if (accepted.hot_lru_pct + accepted.warm_lru_pct > kMaxHotAndWarmPct) {
     throw SettingsError(ExitCode::Usage,
                         "option -o: hot_lru_pct and warm_lru_pct are more than 80 together");
@@ -526,6 +602,23 @@ void check_together(const Settings& settings, uint64_t machine_memory_bytes) {
   if (accepted.temp_lru && !accepted.lru_maintainer) {
     throw SettingsError(ExitCode::Usage, "option -o: temporary_ttl needs lru_maintainer");
   }
+}
+
+// As with getopt_long, a long option may be cut short where that leaves no doubt.
+std::string in_full(const std::string& word) {
+  if (!word.starts_with("--") || word.size() == 2) return word;
+  const size_t equals = std::min(word.find('='), word.size());
+  const std::string_view given = std::string_view(word).substr(0, equals);
+  std::vector<std::string_view> names = {"--help", "--license", "--version"};
+  for (const Option& option : kOptions) {
+    const std::string_view both = option.names;
+    if (const size_t comma = both.find(','); comma != std::string_view::npos) {
+      names.push_back(both.substr(comma + 1));
+    }
+  }
+  std::erase_if(names, [&](std::string_view name) { return !name.starts_with(given); });
+  const bool whole = std::find(names.begin(), names.end(), given) != names.end();
+  return whole || names.size() != 1 ? word : std::string(names.front()) + word.substr(equals);
 }
 
 }  // namespace
@@ -555,8 +648,10 @@ CommandLine parse_command_line(int argc, const char* const* argv, uint64_t machi
           ->allow_extra_args(false);
     }
   }
+  std::vector<std::string> words;
+  for (int i = argc - 1; i > 0; --i) words.push_back(in_full(argv[i]));  // CLI11 takes the last
   try {
-    app.parse(argc, argv);
+    app.parse(std::move(words));
   } catch (const CLI::ParseError& error) {
     // Only a value can be missing; CLI11 says "--threads: 1 required TEXT missing".
     const std::string what = error.what();
@@ -580,7 +675,8 @@ CommandLine parse_command_line(int argc, const char* const* argv, uint64_t machi
     const std::string_view names = kOptions[i].names;
     const std::string name(names.substr(0, names.find(',')));
     for (int n = 0; n < flags[i]; ++n) kOptions[i].apply(line.settings, {name, ""});
-    for (const std::string& value : values[i]) {
+    for (std::string value : values[i]) {
+      value.erase(0, value.find_first_not_of(" \t"));
       if (kOptions[i].apply == nullptr) {
         apply_sub_options(line.settings, value);
       } else {

@@ -20,7 +20,6 @@ enum class ExitCode : int {
   Usage = 64,
   NoUser = 67,
   OsError = 71,
-  CannotCreate = 73,
 };
 
 // Something on the command line, or the machine it meets, does not allow to start. what() is one
@@ -87,6 +86,8 @@ struct Settings {
     unsigned slab_automove_window = 10;
     double slab_automove_freeratio = 0.01;
     unsigned slab_chunk_max_bytes = 512u << 10;
+    bool slab_chunk_max_given = false;
+    std::vector<uint32_t> slab_sizes;
     bool lru_crawler = true;
     int lru_crawler_sleep_us = 100;
     uint32_t lru_crawler_tocrawl = 0;

@@ -195,7 +195,7 @@ TEST_CASE(
       {"-o",
        "modern,hashpower=20,no_hashexpand,hash_algorithm=murmur3,slab_reassign,slab_automove=2,"
        "slab_automove_ratio=0.5,slab_automove_window=30,slab_automove_freeratio=0.02,"
-       "slab_chunk_max=16,slab_sizes=100-200-300,no_chunked_items,tail_repair_time=11,"
+       "no_chunked_items,slab_chunk_max=16,slab_sizes=100-200-300,tail_repair_time=11,"
        "no_lru_crawler,lru_crawler_sleep=5,lru_crawler_tocrawl=6,hot_lru_pct=10,warm_lru_pct=70,"
        "hot_max_factor=0.3,warm_max_factor=3,temporary_ttl=9,watcher_logbuf_size=8,"
        "worker_logbuf_size=16,inline_ascii_resp,no_inline_ascii_resp,resp_obj_mem_limit=5"});
@@ -297,7 +297,17 @@ TEST_CASE("what is wrong is said in one sentence that names option and value") {
       {{"-o", "foo"}, 1, "option -o: 'foo' is not known"},
       {{"-o", "foo=bar"}, 1, "option -o: 'foo=bar' is not known"},
       {{"-o", "modern,,modern"}, 1, "option -o: '' is not known"},
-      {{"-o", "ext_path=/x:1g"}, 1, "option -o: 'ext_path=/x:1g' is not known"},
+      {{"-o", "ext_path=/x:1g"},
+       64,
+       "option -o ext_path: items on disk (extstore) are not offered by larderd"},
+      {{"-o", "proxy_config=x"}, 64, "option -o proxy_config: the proxy is not offered by larderd"},
+      {{"-o", "drop_privileges"},
+       64,
+       "option -o drop_privileges: a system call filter is not offered by larderd"},
+      {{"-o", "ssl_kernel_tls"},
+       64,
+       "option -o ssl_kernel_tls: TLS in the kernel is not offered by larderd"},
+      {{"-N", "2"}, 64, "option -N: choosing workers by NAPI id ('2') is not offered by larderd"},
       {{"-o", "idle_timeout"}, 1, "option -o idle_timeout: a value is missing"},
       {{"-o", "idle_timeout=soon"},
        1,
@@ -317,9 +327,19 @@ TEST_CASE("what is wrong is said in one sentence that names option and value") {
       {{"-o", "slab_chunk_max=1025"},
        1,
        "option -o slab_chunk_max: '1025' is not a number from 1 to 1024"},
-      {{"-o", "slab_sizes=200-100"},
-       1,
-       "option -o slab_sizes: '200-100' is not a list of growing sizes"},
+      {{"-o", "slab_chunk_max=3"},
+       64,
+       "option -o slab_chunk_max: 3072 bytes do not divide -I, 1048576 bytes, and a slab page of "
+       "1m "
+       "evenly"},
+      {{"-o", "slab_sizes=200-100"}, 64, "option -o slab_sizes: 100 is not more than 8 above 200"},
+      {{"-o", "slab_sizes=200-208"}, 64, "option -o slab_sizes: 208 is not more than 8 above 200"},
+      {{"-o", "slab_sizes=10-200"},
+       64,
+       "option -o slab_sizes: 10 is not from 48 (-n) to 524288 (slab_chunk_max)"},
+      {{"-o", "slab_sizes=a-b"},
+       64,
+       "option -o slab_sizes: 'a' is not a number from 1 to 1073741824"},
       {{"-o", "tail_repair_time=9"},
        1,
        "option -o tail_repair_time: '9' is not a number of 10 or more"},
@@ -410,6 +430,22 @@ TEST_CASE("the engine is set up as the settings say") {
   CHECK(other.min_chunk_bytes == 48 + core::Item::kHeaderBytes);
   CHECK_FALSE(other.evict);
   CHECK_FALSE(other.cas);
+}
+
+TEST_CASE("a long option may be cut short, and a value have blanks before it") {
+  CHECK(parse({"--thr=3"}).threads == 3);
+  CHECK(parse({"--thr", "3"}).threads == 3);
+  CHECK(parse({"--verb", "-v"}).verbosity == 2);
+  CHECK(parse({"-m", " 80"}).memory_bytes == uint64_t{80} << 20);
+  CHECK(refusal({"--disable=3"}).exit_code == 1);  // one of several
+}
+
+TEST_CASE("no help names what is not offered") {
+  const std::optional<std::string> help = parse_as("larderd", {"-h"}).print;
+  REQUIRE(help);
+  for (const char* const name : {"ext_", "proxy_", "napi", " drop_privileges", "ssl_kernel_tls"}) {
+    CHECK(help->find(name) == std::string::npos);
+  }
 }
 
 }  // namespace

@@ -133,7 +133,9 @@ class CommandLineTest(unittest.TestCase):
             (["-l", "999.1.1.1", "-p", "-1"], 71, "-l.*999.1.1.1"),
             (["-l", "192.0.2.1", "-p", "-1"], 71, "-l.*192.0.2.1"),
             (["-s", missing], 71, "-s.*" + missing),
-            (["-l", "127.0.0.1", "-p", "-1", "-P", missing], 73, "option -P: .*" + missing),
+            (["-N", "2"], 64, "option -N: .*'2'.* not offered"),
+            (["-o", "ext_path=/x:1g"], 64, "option -o ext_path: .* not offered"),
+            (["-o", "slab_chunk_max=1000"], 64, "slab_chunk_max: 1024000"),
         ]:
             with self.subTest(options=options):
                 self.assert_refused(self.run_to_end(*options), exit_code, sentence)
@@ -191,9 +193,16 @@ class CommandLineTest(unittest.TestCase):
         self.assertFalse(os.path.exists(self.path("daemon.pid")))
 
     def test_in_the_background_failing_is_told_to_who_started_it(self):
+        missing = self.path("no/such/socket")
+        self.assert_refused(self.run_to_end("-d", "-s", missing), 71, missing)
+
+    def test_a_pid_file_that_cannot_be_written_is_a_warning(self):
         missing = self.path("no/such/pid")
-        self.assert_refused(
-            self.run_to_end("-d", "-l", "127.0.0.1", "-p", "-1", "-P", missing), 73, missing)
+        process = self.start("-P", missing)
+        self.assertEqual(self.ask(b"version\r\n"), b"VERSION 1.6.45\r\n")
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.wait(PATIENCE_SECONDS), 0)
+        self.assertRegex(process.stderr.read(), "option -P: cannot write .*" + missing)
 
     def test_verbose_says_where_it_listens_and_what_has_no_effect(self):
         process = self.start("-v", "-o", "modern,hashpower=16,idle_timeout=30")
