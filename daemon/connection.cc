@@ -57,14 +57,14 @@ Pending::Pending(const proto::Command& asked) : command(asked) {
   }
 }
 
-Connection::Connection(Worker& worker, Socket socket)
+Connection::Connection(Worker& worker, Socket socket, Settings::Protocol protocol)
     : worker_(worker),
       socket_(std::move(socket)),
       gather_(kFirstGather),
       tcp_(is_tcp_socket(socket_.fd())),
       last_active_(worker.now()),
       shown_(kWaiting) {
-  switch (worker.settings().protocol) {
+  switch (protocol) {
     case Settings::Protocol::Auto:
       break;
     case Settings::Protocol::Ascii:

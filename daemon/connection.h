@@ -29,6 +29,7 @@
 #include "daemon/backlog.h"
 #include "daemon/event_ptr.h"
 #include "daemon/input_buffer.h"
+#include "daemon/settings.h"
 #include "daemon/socket.h"
 #include "proto/binary_protocol.h"
 #include "proto/command.h"
@@ -62,7 +63,7 @@ class Connection {
  public:
   enum class Phase : uint8_t { Commands, Value, Memory, Discard, Closing, Closed };
 
-  Connection(Worker& worker, Socket socket);
+  Connection(Worker& worker, Socket socket, Settings::Protocol protocol);
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 

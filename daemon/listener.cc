@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <charconv>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -73,6 +72,11 @@ int bound_port(int fd) {
                    : reinterpret_cast<const sockaddr_in&>(address).sin_port);
 }
 
+ListenerTraits traits_of(const Settings& settings, const ListenAddress& address) {
+  return {address.tls.value_or(settings.tls.enabled ? TlsMode::AsSet : TlsMode::Off),
+          address.protocol.value_or(settings.protocol)};
+}
+
 // Does somebody answer there?
 bool is_alive(const sockaddr_un& address) {
   const Socket probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
@@ -83,36 +87,6 @@ bool is_alive(const sockaddr_un& address) {
 }
 
 }  // namespace
-
-ListenAddress parse_listen_address(const std::string& text, int default_port) {
-  const std::string option = "-l " + text;
-  ListenAddress address{text, default_port};
-  std::string port;
-  if (!text.empty() && text.front() == '[') {
-    const size_t end = text.find(']');
-    if (end == std::string::npos) fail(option, "a '[' without its ']'");
-    address.host = text.substr(1, end - 1);
-    const std::string rest = text.substr(end + 1);
-    if (rest.empty()) return address;
-    if (rest.front() != ':') fail(option, "expected a port after ']'");
-    port = rest.substr(1);
-  } else {
-    const size_t colon = text.find(':');
-    // Two colons and more without brackets: a v6 address.
-    if (colon == std::string::npos || text.find(':', colon + 1) != std::string::npos) {
-      return address;
-    }
-    address.host = text.substr(0, colon);
-    port = text.substr(colon + 1);
-  }
-  int number = 0;
-  const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), number);
-  if (error != std::errc() || end != port.data() + port.size() || number < -1 || number > 65535) {
-    fail(option, "'" + port + "' is no port");
-  }
-  address.port = number;
-  return address;
-}
 
 // Every address that the name stands for. Families that the machine does not have are left out as
 // long as one works; a port in use is an error in any case, or a second server would quietly share
@@ -142,7 +116,10 @@ void open_tcp(const Settings& settings, const std::string& option, const ListenA
       continue;
     }
     const int port = bound_port(socket.fd());
-    into.push_back(Listener(std::move(socket), port, v6));
+    Listener listener(std::move(socket), port, v6);
+    listener.traits_ = traits_of(settings, address);
+    listener.tag_ = address.tag;
+    into.push_back(std::move(listener));
   }
   if (into.size() == before) fail(option, reason_of(last_error));
 }
@@ -174,6 +151,7 @@ Listener open_unix(const Settings& settings) {
   if (bound != 0) fail(option, std::strerror(error));
   Listener listener(std::move(socket), 0, false);
   listener.path_ = settings.unix_socket;
+  listener.traits_.protocol = settings.protocol;
   if (::listen(listener.fd(), settings.backlog) != 0) fail(option, std::strerror(errno));
   return listener;
 }
@@ -185,12 +163,17 @@ std::vector<Listener> Listener::open_all(const Settings& settings) {
     return listeners;
   }
   if (settings.listen.empty()) {
-    const ListenAddress any{"", settings.port};
+    ListenAddress any;
+    any.port = settings.port;
     open_tcp(settings, "-p " + std::to_string(settings.port), any, listeners);
   }
   for (const std::string& text : settings.listen) {
     const ListenAddress address = parse_listen_address(text, settings.port);
     std::string option = "-l " + text;
+    if (address.tls && !settings.tls.enabled) {
+      const std::string prefix = text.substr(0, text.find(':'));
+      fail(option, "'" + prefix + "' option is valid only when SSL is enabled (-Z)");
+    }
     if (address.port == settings.port) option += " (-p " + std::to_string(settings.port) + ")";
     open_tcp(settings, option, address, listeners);
   }
@@ -206,6 +189,17 @@ Socket Listener::accept() noexcept {
 }
 
 std::string Listener::address() const { return local_address(socket_.fd()); }
+
+std::string Listener::description() const {
+  std::string more;
+  const auto add = [&more](const std::string& word) { more += (more.empty() ? "" : ", ") + word; };
+  if (traits_.tls != TlsMode::Off) add("tls");
+  if (traits_.tls == TlsMode::WithPeer) add("client certificates required");
+  if (traits_.protocol == Settings::Protocol::Ascii) add("ascii");
+  if (traits_.protocol == Settings::Protocol::Binary) add("binary");
+  if (!tag_.empty()) add("tag " + tag_);
+  return more.empty() ? address() : address() + " (" + more + ")";
+}
 
 void write_port_file(const std::vector<Listener>& listeners) {
   const char* name = std::getenv("MEMCACHED_PORT_FILENAME");

@@ -6,20 +6,12 @@
 #include <string>
 #include <vector>
 
+#include "daemon/listen_address.h"
+#include "daemon/listener_traits.h"
 #include "daemon/settings.h"
 #include "daemon/socket.h"
 
 namespace larder::daemon {
-
-// The addresses of one -l: "127.0.0.1", "localhost:11212", "[::1]:11212", "::1". An empty host
-// means any address.
-struct ListenAddress {
-  std::string host;
-  int port = 0;  // -1: any free one
-};
-
-// Throws std::runtime_error with one sentence if the text names no address.
-ListenAddress parse_listen_address(const std::string& text, int default_port);
 
 class Listener {
  public:
@@ -40,6 +32,9 @@ class Listener {
   bool is_v6() const noexcept { return v6_; }
   int port() const noexcept { return port_; }  // really bound; 0 for a unix socket
   std::string address() const;                 // as `stats conns` shows it
+  const ListenerTraits& traits() const noexcept { return traits_; }
+  // The address, and in parentheses behind it what makes this listener unlike others.
+  std::string description() const;
 
  private:
   friend void open_tcp(const Settings&, const std::string& option, const ListenAddress&,
@@ -52,6 +47,8 @@ class Listener {
   int port_ = 0;
   bool v6_ = false;
   std::string path_;  // of a unix socket
+  ListenerTraits traits_;
+  std::string tag_;  // -l tag[name]; memcached shows it to scripts of its proxy, to nobody else
 };
 
 // Writes the ports found to the file that the environment variable MEMCACHED_PORT_FILENAME names,

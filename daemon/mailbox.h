@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/mutex.h"
+#include "daemon/listener_traits.h"
 #include "daemon/socket.h"
 
 namespace larder::daemon {
@@ -20,6 +21,7 @@ struct Message {
   };
   Kind kind = Kind::Stop;
   Socket socket;
+  ListenerTraits traits = {};  // of the listener that `socket` comes from
 };
 
 class Mailbox {

@@ -17,7 +17,7 @@ void say_how_it_starts(const Server& server) {
   std::string addresses;
   for (const Listener& listener : server.listeners()) {
     addresses += addresses.empty() ? "" : ", ";
-    addresses += listener.address();
+    addresses += listener.description();
   }
   const Settings& settings = server.settings();
   log(LogLevel::Info, "larderd " LARDER_VERSION " listening on " + addresses + ", " +

@@ -160,7 +160,7 @@ void Server::accept_from(Listener& listener) {
     }
     open_.fetch_add(1);
     total_.fetch_add(1, std::memory_order_relaxed);
-    workers_[next_worker_]->serve(std::move(socket));
+    workers_[next_worker_]->serve(std::move(socket), listener.traits());
     next_worker_ = (next_worker_ + 1) % workers_.size();
   }
 }

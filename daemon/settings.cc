@@ -106,14 +106,8 @@ uint32_t item_size(const Given& given) {
 void add_listen_addresses(Settings& settings, const Given& given) {
   std::string_view rest = given.value;
   while (true) {
-    const size_t comma = rest.find(',');
+    const size_t comma = rest.find_first_of(",;");
     const std::string address(rest.substr(0, comma));
-    for (const char* prefix : {"proto[", "tag[", "notls:", "btls:", "mtls:"}) {
-      if (address.starts_with(prefix)) {
-        refuse({given.option, address},
-               "an address (one protocol, no tags and no TLS per listener)");
-      }
-    }
     if (address.empty()) refuse(given, "a list of addresses");
     if (std::find(settings.listen.begin(), settings.listen.end(), address) ==
         settings.listen.end()) {
@@ -154,7 +148,9 @@ constexpr auto kOptions = std::to_array<Option>({
      [](Settings& s, const Given&) { s.allow_shutdown = true; }},
     {"-l,--listen", "<addr>",
      "address to listen on, addr, addr:port or [v6]:port; several with commas or several -l "
-     "(default: all)",
+     "(default: all). Before an address may stand what holds for it alone, in this order: "
+     "proto[ascii]:, proto[binary]: or proto[negotiating]: (instead of -B), tag[name]: or "
+     "tag_name_: (of up to 8 characters, shown by -v)",
      add_listen_addresses},
     {"-d,--daemon", nullptr,
      "run in the background; returns once connections are accepted, or fails with the reason",

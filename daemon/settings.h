@@ -35,7 +35,7 @@ struct Settings {
   // Network.
   int port = 11211;  // -p; 0 off, -1 any free port
   bool port_given = false;
-  std::vector<std::string> listen;  // -l, each "addr", "addr:port" or "[v6]:port"; empty: any
+  std::vector<std::string> listen;  // -l, each as listen_address.h says; empty: any address
   std::string unix_socket;          // -s; turns TCP off unless -p is given
   unsigned unix_mode = 0700;        // -a, octal
   int backlog = 1024;               // -b
@@ -43,6 +43,11 @@ struct Settings {
   bool maxconns_fast = true;        // -o maxconns_fast / no_maxconns_fast
   int idle_timeout_seconds = 0;     // -o idle_timeout; 0 off
   enum class Protocol { Auto, Ascii, Binary } protocol = Protocol::Auto;  // -B
+
+  // TLS.
+  struct Tls {
+    bool enabled = false;  // -Z: all TCP listeners but those with "notls:"
+  } tls;
 
   // Work.
   int threads = 4;              // -t

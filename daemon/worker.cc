@@ -77,8 +77,8 @@ void Worker::start() {
   pthread_setname_np(thread_.native_handle(), ("larder-" + std::to_string(id_)).c_str());
 }
 
-void Worker::serve(Socket socket) {
-  mailbox_.post({Message::Kind::NewConnection, std::move(socket)});
+void Worker::serve(Socket socket, ListenerTraits traits) {
+  mailbox_.post({Message::Kind::NewConnection, std::move(socket), traits});
 }
 
 void Worker::ask_to_stop() { mailbox_.post({Message::Kind::Stop, Socket()}); }
@@ -162,15 +162,17 @@ void Worker::leave_turn() noexcept {
 void Worker::read_mail() {
   mailbox_.drain(mail_);
   for (Message& message : mail_) {
-    if (message.kind == Message::Kind::NewConnection) adopt(std::move(message.socket));
+    if (message.kind == Message::Kind::NewConnection) {
+      adopt(std::move(message.socket), message.traits);
+    }
     if (message.kind == Message::Kind::Stop) stopping_ = true;
   }
   mail_.clear();
 }
 
-void Worker::adopt(Socket socket) {
+void Worker::adopt(Socket socket, ListenerTraits traits) {
   now_ = around_.clock.sample();  // when the connection was last active
-  auto connection = std::make_unique<Connection>(*this, std::move(socket));
+  auto connection = std::make_unique<Connection>(*this, std::move(socket), traits.protocol);
   if (!connection->watch()) {
     log(LogLevel::Warning, no_memory_site, "cannot watch a new connection; it is closed");
     connection.reset();

@@ -85,8 +85,8 @@ class Worker {
 
   // -- Any thread.
   void start();
-  void serve(Socket socket);  // hands over an accepted socket
-  void ask_to_stop();         // closes all connections after the current pass
+  void serve(Socket socket, ListenerTraits traits);  // hands over an accepted socket
+  void ask_to_stop();  // closes all connections after the current pass
   void join();
 
   WorkerStats& stats() noexcept { return stats_; }
@@ -125,7 +125,7 @@ class Worker {
   void enter_turn() noexcept;
   void leave_turn() noexcept;
   void read_mail();
-  void adopt(Socket socket);
+  void adopt(Socket socket, ListenerTraits traits);
   void resume_connections();
   void close_idle_connections();
   void close_all_connections();

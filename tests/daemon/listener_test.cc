@@ -36,47 +36,7 @@ std::string refusal(const Settings& settings) {
   return "";
 }
 
-std::string refusal_of_address(const std::string& text) {
-  try {
-    parse_listen_address(text, 11211);
-  } catch (const std::runtime_error& error) {
-    return error.what();
-  }
-  return "";
-}
-
 }  // namespace
-
-TEST_CASE("an -l is an address, with or without a port") {
-  struct Example {
-    const char* text;
-    const char* host;
-    int port;
-  };
-  for (const Example& e : std::initializer_list<Example>{{"127.0.0.1", "127.0.0.1", 11211},
-                                                         {"127.0.0.1:11300", "127.0.0.1", 11300},
-                                                         {"localhost:-1", "localhost", -1},
-                                                         {"[::1]:11300", "::1", 11300},
-                                                         {"[::1]", "::1", 11211},
-                                                         {"::1", "::1", 11211},
-                                                         {":11300", "", 11300}}) {
-    CAPTURE(e.text);
-    const ListenAddress address = parse_listen_address(e.text, 11211);
-    CHECK(address.host == e.host);
-    CHECK(address.port == e.port);
-  }
-}
-
-TEST_CASE("an -l that names no address is refused with a sentence that quotes it") {
-  CHECK(refusal_of_address("127.0.0.1:http") ==
-        "cannot listen on -l 127.0.0.1:http: 'http' is no port");
-  CHECK(refusal_of_address("127.0.0.1:99999") ==
-        "cannot listen on -l 127.0.0.1:99999: '99999' is no port");
-  CHECK(refusal_of_address("[::1:11211") ==
-        "cannot listen on -l [::1:11211: a '[' without its ']'");
-  CHECK(refusal_of_address("[::1]11211") ==
-        "cannot listen on -l [::1]11211: expected a port after ']'");
-}
 
 TEST_CASE("port -1 takes any free port, another one for each address") {
   const auto listeners = Listener::open_all(any_port({"127.0.0.1", "127.0.0.1"}));
@@ -212,4 +172,45 @@ TEST_CASE("the port file lists what was found") {
   CHECK(text == "TCP INET: " + std::to_string(listeners[0].port()) +
                     "\nTCP INET: " + std::to_string(listeners[1].port()) + "\n");
   CHECK(access((name + ".lck").c_str(), F_OK) == -1);
+}
+
+TEST_CASE("a listener has the traits that its -l names, or else those of the whole server") {
+  Settings settings =
+      any_port({"127.0.0.1", "proto[ascii]:127.0.0.1", "proto[negotiating]:tag_a_:127.0.0.1"});
+  settings.protocol = Settings::Protocol::Binary;
+  const auto listeners = Listener::open_all(settings);
+  REQUIRE(listeners.size() == 3);
+  CHECK(listeners[0].traits().protocol == Settings::Protocol::Binary);
+  CHECK(listeners[1].traits().protocol == Settings::Protocol::Ascii);
+  CHECK(listeners[2].traits().protocol == Settings::Protocol::Auto);
+  CHECK(listeners[0].description() == listeners[0].address() + " (binary)");
+  CHECK(listeners[1].description() == listeners[1].address() + " (ascii)");
+  CHECK(listeners[2].description() == listeners[2].address() + " (tag a)");
+  for (const Listener& listener : listeners) CHECK(listener.traits().tls == TlsMode::Off);
+}
+
+TEST_CASE("with -Z every TCP listener speaks TLS unless its -l says otherwise") {
+  TempFolder folder;
+  Settings settings = any_port(
+      {"127.0.0.1", "notls:127.0.0.1", "btls:127.0.0.1", "mtls:proto[ascii]:tag[admin]:127.0.0.1"});
+  settings.port_given = true;
+  settings.unix_socket = folder.file("socket");
+  settings.tls.enabled = true;
+  const auto listeners = Listener::open_all(settings);
+  REQUIRE(listeners.size() == 5);
+  CHECK(listeners[0].traits().tls == TlsMode::Off);  // the unix socket
+  CHECK(listeners[1].traits().tls == TlsMode::AsSet);
+  CHECK(listeners[2].traits().tls == TlsMode::Off);
+  CHECK(listeners[3].traits().tls == TlsMode::NoPeer);
+  CHECK(listeners[4].traits().tls == TlsMode::WithPeer);
+  CHECK(listeners[4].description() ==
+        listeners[4].address() + " (tls, client certificates required, ascii, tag admin)");
+}
+
+TEST_CASE("without -Z an -l cannot ask for TLS, or for none") {
+  for (const std::string prefix : {"notls", "btls", "mtls"}) {
+    CHECK(refusal(any_port({prefix + ":127.0.0.1"})) ==
+          "cannot listen on -l " + prefix + ":127.0.0.1: '" + prefix +
+              "' option is valid only when SSL is enabled (-Z)");
+  }
 }

@@ -270,10 +270,6 @@ TEST_CASE("what is wrong is said in one sentence that names option and value") {
       {{"-D", ""}, 1, "option -D: '' is not a character"},
       {{"-l", ""}, 1, "option -l: '' is not a list of addresses"},
       {{"-l", "127.0.0.1,"}, 1, "option -l: '127.0.0.1,' is not a list of addresses"},
-      {{"-l", "notls:127.0.0.1"},
-       1,
-       "option -l: 'notls:127.0.0.1' is not an address (one protocol, no tags and no TLS per "
-       "listener)"},
       {{"-m", "0"}, 64, "option -m: '0' is not a number from 1 to 1048576"},
       {{"-m", "lots"}, 64, "option -m: 'lots' is not a number from 1 to 1048576"},
       {{"-m", "20000"}, 64, "option -m: 20000 MiB are more than this machine's 16384 MiB"},
