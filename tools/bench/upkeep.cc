@@ -16,13 +16,25 @@
 //
 // Fills the server, asks it to live with so many MiB (cache_memlimit), and prints how long its
 // resident memory takes to get there, and the p99.9 of single gets (misses) before and meanwhile.
+//
+//   larder-upkeep --server '... -m 2048' --dump --items 10000000
+//
+// Fills the server and has it dump all keys (lru_crawler metadump) to a client that reads as fast
+// as it can without keeping the other from running; prints the p99 of single gets before and
+// meanwhile,
+// --rounds times, and the median of the ratios.
+#include <sched.h>
+#include <sys/socket.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <ctime>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -38,6 +50,7 @@ struct Options {
   bool mass_expiry = false;
   int expire_over = 0;
   uint64_t shrink_to_mib = 0;
+  bool dump = false;
   uint64_t items = 5'000'000;
   size_t value_bytes = 100;
   int rounds = 5;
@@ -89,9 +102,13 @@ class Prober {
       replies_.push_back(reply + "END\r\n");
     }
   }
-  // Asks until `done` says so, looked at every 20 ms; the p99.9 in microseconds.
+  // Asks until `done` says so, looked at every 20 ms; a percentile in microseconds.
   template <class Done>
   double p999_until(Done done) {
+    return latency_until(999, done);
+  }
+  template <class Done>
+  double latency_until(uint64_t per_mille, Done done) {
     std::vector<double> latencies;
     auto look = Clock::now();
     for (uint64_t i = 0;; ++i) {
@@ -105,7 +122,8 @@ class Prober {
         if (done(end)) break;
       }
     }
-    const auto at = latencies.begin() + static_cast<std::ptrdiff_t>(latencies.size() * 999 / 1000);
+    const auto at =
+        latencies.begin() + static_cast<std::ptrdiff_t>(latencies.size() * per_mille / 1000);
     std::nth_element(latencies.begin(), at, latencies.end());
     return *at;
   }
@@ -226,6 +244,66 @@ void measure_shrink(const Options& options) {
       (server.cpu_nanoseconds() - cpu_before) / 1e9, before, meanwhile);
 }
 
+// Reads a whole metadump; the lines that came. On a thread of its own, which yields to any other.
+uint64_t read_dump(int port) {
+  const sched_param none{};
+  sched_setscheduler(0, SCHED_IDLE, &none);
+  const Connection connection(port);
+  const std::string request = "lru_crawler metadump all\r\n";
+  if (::send(connection.fd(), request.data(), request.size(), 0) < 0) {
+    throw std::runtime_error("cannot ask for a dump");
+  }
+  std::vector<char> buffer(1 << 20);
+  std::string tail;
+  uint64_t lines = 0;
+  while (!tail.ends_with("END\r\n")) {
+    const ssize_t n = ::recv(connection.fd(), buffer.data(), buffer.size(), 0);
+    if (n <= 0) throw std::runtime_error("the dump has no end");
+    const std::string_view got(buffer.data(), static_cast<size_t>(n));
+    lines += static_cast<uint64_t>(std::count(got.begin(), got.end(), '\n'));
+    tail.append(got.substr(got.size() - std::min<size_t>(got.size(), 8)));
+    tail.erase(0, tail.size() - std::min<size_t>(tail.size(), 8));
+  }
+  return lines;
+}
+
+void measure_dump(const Options& options) {
+  const Server server(options.server, options.server_cpu);
+  fill(server.port(), kFirstGetKey, kGetKeys, options.value_bytes, never);
+  fill(server.port(), 0, options.items, options.value_bytes, never);
+  if (stat(server.port(), "evictions") > 0) throw std::runtime_error("-m is too small for --items");
+  Prober prober(server.port(), options.value_bytes, true);
+  std::vector<double> ratios;
+  for (int r = 0; r < options.rounds; ++r) {
+    const auto start = Clock::now();
+    const double before = prober.latency_until(
+        990, [&](Clock::time_point now) { return seconds_between(start, now) > options.seconds; });
+    std::atomic<bool> ended{false};
+    std::string failure;
+    uint64_t lines = 0;
+    const auto dump_start = Clock::now();
+    std::thread reader([&] {
+      try {
+        lines = read_dump(server.port());
+      } catch (const std::exception& e) {
+        failure = e.what();
+      }
+      ended = true;
+    });
+    const double meanwhile =
+        prober.latency_until(990, [&](Clock::time_point) { return ended.load(); });
+    const double took_s = seconds_between(dump_start, Clock::now());
+    reader.join();
+    if (!failure.empty()) throw std::runtime_error(failure);
+    ratios.push_back(meanwhile / before);
+    std::printf(
+        "p99 of gets: %.1f us, %.1f us while %llu lines were dumped in %.1f s, ratio %.2f\n",
+        before, meanwhile, static_cast<unsigned long long>(lines), took_s, ratios.back());
+    std::fflush(stdout);
+  }
+  std::printf("median ratio %.2f\n", median(ratios));
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -241,6 +319,7 @@ int main(int argc, char** argv) {
     app.add_option("--shrink-to", options.shrink_to_mib, "MiB that a full server is told to use")
         ->excludes(expiry)
         ->excludes(over);
+    app.add_flag("--dump", options.dump, "all keys are dumped")->excludes(expiry)->excludes(over);
     app.add_option("--items", options.items, "that expire");
     app.add_option("--value-bytes", options.value_bytes, "of each value");
     app.add_option("--rounds", options.rounds, "pairs of runs")->check(CLI::Range(1, 1000));
@@ -249,14 +328,17 @@ int main(int argc, char** argv) {
     app.add_option("--client-cpu", options.client_cpu, "core of the load");
     CLI11_PARSE(app, argc, argv);
     pin(0, options.client_cpu);
-    if (options.shrink_to_mib > 0) {
+    if (options.dump) {
+      measure_dump(options);
+    } else if (options.shrink_to_mib > 0) {
       measure_shrink(options);
     } else if (options.mass_expiry) {
       measure_mass_expiry(options);
     } else if (options.expire_over > 0) {
       measure_expiry_cost(options);
     } else {
-      throw std::runtime_error("one of --mass-expiry, --expire-over and --shrink-to is needed");
+      throw std::runtime_error(
+          "one of --mass-expiry, --expire-over, --shrink-to and --dump is needed");
     }
   } catch (const std::exception& e) {
     std::fprintf(stderr, "larder-upkeep: %s\n", e.what());
