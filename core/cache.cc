@@ -65,6 +65,7 @@ size_t reserve_for(size_t limit_bytes) {
 }  // namespace
 
 Cache::Cache(const CacheConfig& config) : config_(config) {
+  set_background_expiry(config.background_expiry);
   hash_seed_ = config.hash_seed != 0 ? config.hash_seed : random_seed();
   const uint32_t count = choose_shards(config);
   config_.growth_factor = choose_factor(config, count);
@@ -258,13 +259,22 @@ bool Cache::set_memory_limit(size_t bytes) { return pool_->set_limit(bytes); }
 size_t Cache::memory_limit() const noexcept { return pool_->limit_bytes(); }
 size_t Cache::max_memory_limit() const noexcept { return pool_->reserve_bytes(); }
 
+void Cache::set_background_expiry(bool on) noexcept {
+  background_expiry_.store(on, std::memory_order_relaxed);
+}
+
+bool Cache::background_expiry() const noexcept {
+  return background_expiry_.load(std::memory_order_relaxed);
+}
+
 bool Cache::tend(uint32_t worker, Seconds now, uint32_t budget_us) {
   using Clock = std::chrono::steady_clock;
   const auto end = Clock::now() + std::chrono::microseconds(budget_us);
+  const bool expire = background_expiry();
   bool more = false;
   for (size_t i = worker; i < shards_.size(); i += config_.workers) {
-    bool more_here = shards_[i]->tend_slice(now);
-    while (more_here && Clock::now() < end) more_here = shards_[i]->tend_slice(now);
+    bool more_here = shards_[i]->tend_slice(now, expire);
+    while (more_here && Clock::now() < end) more_here = shards_[i]->tend_slice(now, expire);
     more |= more_here;
   }
   // 16 pages a call: about 100 microseconds of system calls.

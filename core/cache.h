@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/atomic.h"
 #include "core/draft.h"
 #include "core/hash.h"
 #include "core/item.h"
@@ -36,6 +37,7 @@ struct CacheConfig {
   bool evict = true;               // -M turns it off
   bool cas = true;                 // -C turns it off: every CAS reads as 0
   EvictionOrder order = EvictionOrder::Density;
+  bool background_expiry = true;  // see Cache::set_background_expiry
   bool huge_pages = true;
   uint64_t hash_seed = 0;  // 0: random
 };
@@ -163,6 +165,11 @@ class Cache {
   bool wants_memory_ahead() const noexcept;
   bool ready_memory_ahead() noexcept;
 
+  // Whether upkeep frees what has expired or was flushed, or leaves it until somebody asks for it
+  // or for room. Any thread.
+  void set_background_expiry(bool on) noexcept;
+  bool background_expiry() const noexcept;
+
   // Upkeep of the shards that `worker` owns, about `budget_us` microseconds at most; true if there
   // is more to do. Called at the end of a turn and from a timer when idle, outside a turn.
   bool tend(uint32_t worker, Seconds now, uint32_t budget_us);
@@ -192,6 +199,7 @@ class Cache {
   Shard& shard_of(const Item& item) const noexcept;
 
   CacheConfig config_;
+  Atomic<bool> background_expiry_{true};  // publishes nothing else
   uint64_t hash_seed_ = 0;
   uint32_t shard_shift_ = 8;  // KeyHash::shard_bits() >> this is the shard
   std::unique_ptr<SizeClasses> sizes_;

@@ -996,7 +996,7 @@ bool Shard::sweep_flushed(uint32_t& blocks, uint32_t& unlinks, Seconds now) {
   return false;
 }
 
-bool Shard::tend_slice(Seconds now) {
+bool Shard::tend_slice(Seconds now, bool expire) {
   MutexLock lock(mutex_);
   if (!table_.started()) return false;
   const size_t retired = retired_.size();
@@ -1008,6 +1008,7 @@ bool Shard::tend_slice(Seconds now) {
     // Emptied pages come back when turns have ended: no use in spinning until then.
     if (drained_waiting_ < kReservePages + 8) more |= drain_step(now, 64);
   }
+  if (!expire) return more;
   uint32_t blocks = kBlocksAtOnce;
   uint32_t unlinks = kUnlinkAtOnce;
   more |= sweep_flushed(blocks, unlinks, now);

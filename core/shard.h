@@ -109,8 +109,8 @@ class Shard {
   void reclaim_all();
 
   // -- Upkeep by the owner, outside a turn: one slice of at most some 50 microseconds of lock.
-  // True if there is more to do.
-  bool tend_slice(Seconds now);
+  // True if there is more to do. `expire`: also what has expired or was flushed.
+  bool tend_slice(Seconds now, bool expire);
 
   void add_totals(CacheTotals& totals);
   void add_class_totals(uint32_t size_class, ClassTotals& totals, Seconds now);

@@ -280,7 +280,7 @@ constexpr auto kSubOptions = std::to_array<SubOption>({
     {"relaxed_privileges", Takes::Nothing,
      "for tests: allow what a restricted process may not (nothing is restricted)",
      [](Settings& s, const Given&) { s.relaxed_privileges = true; }},
-    {"no_modern", Takes::Nothing, "as no_maxconns_fast",
+    {"no_modern", Takes::Nothing, "as no_maxconns_fast and no_lru_crawler",
      [](Settings& s, const Given&) {
        s.maxconns_fast = false;
        if (!s.accepted.slab_chunk_max_given) s.accepted.slab_chunk_max_bytes = kMemcachedPageBytes;
@@ -345,9 +345,10 @@ constexpr auto kSubOptions = std::to_array<SubOption>({
      [](Settings& s, const Given&) { s.accepted.slab_chunk_max_bytes = kMemcachedPageBytes; }},
     {"tail_repair_time", Takes::Value, nullptr,
      [](Settings& s, const Given& g) { s.accepted.tail_repair_time = number<int>(g, 10, kAnyInt); }},
-    {"lru_crawler", Takes::Nothing, nullptr,
+    {"lru_crawler", Takes::Nothing, "free what has expired unasked (default)",
      [](Settings& s, const Given&) { s.accepted.lru_crawler = true; }},
-    {"no_lru_crawler", Takes::Nothing, nullptr,
+    {"no_lru_crawler", Takes::Nothing,
+     "leave what has expired until it is asked for, or its room is needed",
      [](Settings& s, const Given&) { s.accepted.lru_crawler = false; }},
     {"lru_crawler_sleep", Takes::Value, nullptr,
      [](Settings& s, const Given& g) {
@@ -695,6 +696,7 @@ core::CacheConfig cache_config(const Settings& settings) {
   }
   config.evict = settings.evict;
   config.order = settings.eviction_order;
+  config.background_expiry = settings.accepted.lru_crawler;
   config.cas = settings.cas;
   return config;
 }

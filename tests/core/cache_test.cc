@@ -92,6 +92,19 @@ TEST_CASE("an expired item is a miss at once, and its memory comes back unasked"
   CHECK(c.look("k").miss == MissReason::Absent);
 }
 
+TEST_CASE("without background expiry what has expired stays until somebody asks for room") {
+  Client c(config(64_MiB));
+  c.cache.set_background_expiry(false);
+  c.must_set("k", "v", c.now + 5);
+  c.now += 5;
+  c.tend();
+  CHECK(c.look("k").miss == MissReason::Expired);
+  CHECK(c.cache.totals().items == 1);
+  c.cache.set_background_expiry(true);
+  c.tend();
+  CHECK(c.cache.totals().items == 0);
+}
+
 TEST_CASE("what has expired goes before anything live, upkeep or not") {
   Client c(config(64_MiB));
   const std::string value(1000, 'x');

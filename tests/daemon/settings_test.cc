@@ -199,7 +199,7 @@ TEST_CASE(
        "no_lru_crawler,lru_crawler_sleep=5,lru_crawler_tocrawl=6,hot_lru_pct=10,warm_lru_pct=70,"
        "hot_max_factor=0.3,warm_max_factor=3,temporary_ttl=9,watcher_logbuf_size=8,"
        "worker_logbuf_size=16,inline_ascii_resp,no_inline_ascii_resp,resp_obj_mem_limit=5"});
-  CHECK(s.without_effect.size() == 26);
+  CHECK(s.without_effect.size() == 25);
   CHECK(s.without_effect.front() == "modern");
   CHECK(s.without_effect[1] == "hashpower=20");
   const Settings::Accepted& a = s.accepted;
