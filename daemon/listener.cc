@@ -25,6 +25,9 @@ struct AddrinfoDeleter {
 };
 using AddrinfoPtr = std::unique_ptr<addrinfo, AddrinfoDeleter>;
 
+// Room for long replies until the network has taken them; the kernel cuts it to what it allows.
+constexpr int kUdpSendBytes = 4 * 1024 * 1024;
+
 [[noreturn]] void fail(const std::string& option, const std::string& reason) {
   throw std::runtime_error("cannot listen on " + option + ": " + reason);
 }
@@ -45,11 +48,11 @@ std::string reason_of(int error) {
   }
 }
 
-AddrinfoPtr resolve(const std::string& option, const ListenAddress& address) {
+AddrinfoPtr resolve(const std::string& option, const ListenAddress& address, int socket_type) {
   addrinfo hints{};
   hints.ai_flags = AI_PASSIVE;
   hints.ai_family = AF_UNSPEC;
-  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_socktype = socket_type;
   const std::string port = std::to_string(address.port == -1 ? 0 : address.port);
   addrinfo* found = nullptr;
   const int error = getaddrinfo(address.host.empty() ? nullptr : address.host.c_str(), port.c_str(),
@@ -93,7 +96,7 @@ bool is_alive(const sockaddr_un& address) {
 // the work with the first.
 void open_tcp(const Settings& settings, const std::string& option, const ListenAddress& address,
               std::vector<Listener>& into) {
-  const AddrinfoPtr found = resolve(option, address);
+  const AddrinfoPtr found = resolve(option, address, SOCK_STREAM);
   const size_t before = into.size();
   int last_error = 0;
   for (const addrinfo* info = found.get(); info != nullptr; info = info->ai_next) {
@@ -180,6 +183,94 @@ std::vector<Listener> Listener::open_all(const Settings& settings) {
   return listeners;
 }
 
+namespace {
+
+void set_port(sockaddr_storage& address, int port) {
+  const uint16_t number = htons(static_cast<uint16_t>(port));
+  if (address.ss_family == AF_INET6) {
+    reinterpret_cast<sockaddr_in6&>(address).sin6_port = number;
+  } else {
+    reinterpret_cast<sockaddr_in&>(address).sin_port = number;
+  }
+}
+
+// An empty socket comes with errno.
+Socket bind_udp(const sockaddr_storage& address, socklen_t length, bool shared) {
+  Socket socket(::socket(address.ss_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!socket) return socket;
+  if (address.ss_family == AF_INET6) set_flag(socket.fd(), IPPROTO_IPV6, IPV6_V6ONLY);
+  if (shared) set_flag(socket.fd(), SOL_SOCKET, SO_REUSEPORT);
+  setsockopt(socket.fd(), SOL_SOCKET, SO_SNDBUF, &kUdpSendBytes, sizeof kUdpSendBytes);
+  if (::bind(socket.fd(), reinterpret_cast<const sockaddr*>(&address), length) == 0) return socket;
+  const int error = errno;
+  socket.close();
+  errno = error;
+  return socket;
+}
+
+// A socket for each worker, and the kernel chooses one for each client: with one for all, every
+// datagram would wake every worker that sleeps. Who may share a port shares it with other servers
+// of the same user, too, so that it is bound alone first: then a port in use is an error.
+void open_udp(const std::string& option, const ListenAddress& address, int workers,
+              std::vector<UdpSocket>& into) {
+  const AddrinfoPtr found = resolve(option, address, SOCK_DGRAM);
+  const size_t before = into.size();
+  int last_error = 0;
+  for (const addrinfo* info = found.get(); info != nullptr; info = info->ai_next) {
+    sockaddr_storage to{};
+    std::memcpy(&to, info->ai_addr, info->ai_addrlen);
+    Socket socket = bind_udp(to, info->ai_addrlen, false);
+    if (!socket) {
+      last_error = errno;
+      if (last_error == EMFILE || last_error == ENFILE || last_error == EADDRINUSE ||
+          last_error == EACCES) {
+        fail(option, reason_of(last_error));
+      }
+      continue;
+    }
+    const int port = bound_port(socket.fd());
+    const bool v6 = info->ai_family == AF_INET6;
+    if (workers == 1) {
+      into.push_back({std::move(socket), port, v6, false});
+      continue;
+    }
+    socket.close();
+    set_port(to, port);
+    for (int i = 0; i < workers; ++i) {
+      Socket own = bind_udp(to, info->ai_addrlen, true);
+      if (!own) fail(option, reason_of(errno));
+      into.push_back({std::move(own), port, v6, i > 0});
+    }
+  }
+  if (into.size() == before) fail(option, reason_of(last_error));
+}
+
+}  // namespace
+
+std::vector<UdpSocket> open_udp_sockets(const Settings& settings) {
+  std::vector<UdpSocket> sockets;
+  if (settings.udp_port == 0) return sockets;
+  if (!settings.unix_socket.empty() && !settings.port_given) {
+    log(LogLevel::Warning, "option -U has no effect with -s unless -p is given, too");
+    return sockets;
+  }
+  if (settings.tls.enabled) {
+    log(LogLevel::Warning, "option -U: UDP is not encrypted, with -Z as without");
+  }
+  const int workers = workers_per_udp_address(settings);
+  const std::string port = "-U " + std::to_string(settings.udp_port);
+  if (settings.listen.empty()) {
+    ListenAddress any;
+    any.port = settings.udp_port;
+    open_udp(port, any, workers, sockets);
+  }
+  for (const std::string& text : settings.listen) {
+    const ListenAddress address = parse_listen_address(text, settings.udp_port);
+    open_udp("-l " + text + " (" + port + ")", address, workers, sockets);
+  }
+  return sockets;
+}
+
 Listener::~Listener() {
   if (socket_ && !path_.empty()) ::unlink(path_.c_str());
 }
@@ -201,7 +292,8 @@ std::string Listener::description() const {
   return more.empty() ? address() : address() + " (" + more + ")";
 }
 
-void write_port_file(const std::vector<Listener>& listeners) {
+void write_port_file(const std::vector<Listener>& listeners,
+                     const std::vector<UdpSocket>& udp_sockets) {
   const char* name = std::getenv("MEMCACHED_PORT_FILENAME");
   if (name == nullptr) return;
   // Whoever waits for the file must find it whole: written beside it, then renamed.
@@ -214,6 +306,9 @@ void write_port_file(const std::vector<Listener>& listeners) {
   for (const Listener& listener : listeners) {
     if (!listener.is_tcp()) continue;
     std::fprintf(file, "TCP %s: %d\n", listener.is_v6() ? "INET6" : "INET", listener.port());
+  }
+  for (const UdpSocket& udp : udp_sockets) {
+    if (!udp.shared) std::fprintf(file, "UDP %s: %d\n", udp.v6 ? "INET6" : "INET", udp.port);
   }
   std::fclose(file);
   std::rename(unfinished.c_str(), name);

@@ -51,9 +51,22 @@ class Listener {
   std::string tag_;  // -l tag[name]; memcached shows it to scripts of its proxy, to nobody else
 };
 
+// A bound datagram socket for one worker.
+struct UdpSocket {
+  Socket socket;
+  int port = 0;  // really bound
+  bool v6 = false;
+  bool shared = false;  // another before it in the list has the same address
+};
+
+// Opens what -U asks for, on the addresses of -l and as many for each as workers_per_udp_address:
+// none without -U, or where -s turns the network off. Throws like Listener::open_all.
+std::vector<UdpSocket> open_udp_sockets(const Settings& settings);
+
 // Writes the ports found to the file that the environment variable MEMCACHED_PORT_FILENAME names,
-// a line "TCP INET: 12345" or "TCP INET6: 12345" each; nothing if it is not set. Scripts that start
-// the server with -p -1 read them there.
-void write_port_file(const std::vector<Listener>& listeners);
+// a line "TCP INET: 12345", "TCP INET6: 12345" or "UDP INET: 12345" each; nothing if it is not set.
+// Scripts that start the server with -p -1 read them there.
+void write_port_file(const std::vector<Listener>& listeners,
+                     const std::vector<UdpSocket>& udp_sockets = {});
 
 }  // namespace larder::daemon

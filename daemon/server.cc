@@ -45,11 +45,13 @@ Server::~Server() { stop(); }
 
 void Server::listen() {
   listeners_ = Listener::open_all(settings_);
-  write_port_file(listeners_);
+  udp_sockets_ = open_udp_sockets(settings_);
+  listening_ = true;
+  write_port_file(listeners_, udp_sockets_);
 }
 
 void Server::start(Signals signals) {
-  if (listeners_.empty()) listen();
+  if (!listening_) listen();
   base_ = make_event_base();
   mailbox_event_ =
       make_event(base_.get(), mailbox_.fd(), EV_READ | EV_PERSIST, on_mailbox_event, this);
@@ -82,8 +84,22 @@ void Server::start(Signals signals) {
   for (int id = 0; id < settings_.threads; ++id) {
     workers_.push_back(std::make_unique<Worker>(static_cast<uint32_t>(id), surroundings_));
   }
+  serve_udp();
   memory_ahead_.start();
   for (auto& worker : workers_) worker->start();
+}
+
+// Round robin: of the sockets that share an address each worker gets one.
+void Server::serve_udp() {
+  udp_ports_ = udp_sockets_.size();
+  if (udp_ports_ > 0) udp_port_ = udp_sockets_.front().port;
+  total_.fetch_add(udp_ports_, std::memory_order_relaxed);
+  size_t next = 0;
+  for (UdpSocket& udp : udp_sockets_) {
+    workers_[next]->serve_udp(std::move(udp.socket));
+    next = (next + 1) % workers_.size();
+  }
+  udp_sockets_.clear();
 }
 
 Server::Ended Server::run() {
@@ -269,7 +285,8 @@ StatsSources Server::sources() const {
     from.read_buffer_bytes_free += kWindowBytes;
     from.backlog_bytes += worker->stats().response_bytes.get();
   }
-  from.connections.curr = open_.load();
+  from.connections.curr = open_.load() + udp_ports_;
+  from.connections.structures += udp_ports_;
   from.connections.total = total_.load(std::memory_order_relaxed);
   from.connections.rejected = rejected_.load(std::memory_order_relaxed);
   from.connections.listen_disabled_num = pauses_.load(std::memory_order_relaxed);
@@ -293,6 +310,7 @@ StatsSources Server::sources() const {
   from.detail_enabled = prefixes_.enabled();
   from.oldest_seconds = flushed_at_.load(std::memory_order_relaxed);
   from.tcp_port = tcp_port();
+  from.udp_port = udp_port_;
   return from;
 }
 
@@ -308,7 +326,7 @@ void Server::stats_conns(proto::StatList& rows) {
   std::vector<ConnectionRow> connections;
   for (const Listener& listener : listeners_) {
     connections.push_back({listener.fd(), listener.address(), "", "conn_listening",
-                           uint64_t{now} - core::kFirstSecond});
+                           uint64_t{now} - core::kFirstSecond, false});
   }
   for (const auto& worker : workers_) worker->list_connections(now, connections);
   std::sort(connections.begin(), connections.end(),

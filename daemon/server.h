@@ -47,7 +47,8 @@ class Server final : public ServerControl {
   void stop();
 
   const std::vector<Listener>& listeners() const noexcept { return listeners_; }
-  int tcp_port() const noexcept;  // of the first TCP listener, 0 without one
+  int tcp_port() const noexcept;                       // of the first TCP listener, 0 without one
+  int udp_port() const noexcept { return udp_port_; }  // of the first UDP socket; from start() on
   core::Cache& cache() noexcept { return cache_; }
   Clock& clock() noexcept { return clock_; }
   uint64_t open_connections() const noexcept { return open_.load(); }
@@ -86,6 +87,7 @@ class Server final : public ServerControl {
     EventPtr event;
   };
 
+  void serve_udp();
   void accept_from(Listener& listener);
   void turn_away(Socket socket);
   bool full() const noexcept;
@@ -104,7 +106,11 @@ class Server final : public ServerControl {
   PrefixStats prefixes_;
   MemoryAhead memory_ahead_;
   WorkerSurroundings surroundings_;
+  bool listening_ = false;
   std::vector<Listener> listeners_;
+  std::vector<UdpSocket> udp_sockets_;  // from listen() to start(), when workers get them
+  size_t udp_ports_ = 0;                // how many the workers serve
+  int udp_port_ = 0;                    // of the first of them
   std::vector<std::unique_ptr<Worker>> workers_;
   size_t next_worker_ = 0;  // round robin
 

@@ -226,12 +226,12 @@ constexpr auto kOptions = std::to_array<Option>({
      [](Settings& s, const Given&) { s.allow_flush = false; }},
     {"-X,--disable-dumping", nullptr, "refuse \"stats cachedump\" and \"stats detail\"",
      [](Settings& s, const Given&) { s.allow_dumps = false; }},
-    {"-U,--udp-port", "<num>", "only 0: there is no UDP (default: 0)",
-     [](Settings&, const Given& g) {
-       if (g.value != "0") {
-         throw SettingsError(ExitCode::Usage, "option -U: UDP is not supported, '" + g.value +
-                                                  "' was asked for (0 is off)");
-       }
+    {"-U,--udp-port", "<num>",
+     "UDP port to listen on, -1 for any that is free; TCP uses it, too, if -p is not given "
+     "(default: 0, off)",
+     [](Settings& s, const Given& g) {
+       const bool negative = g.value.starts_with('-');  // as memcached, where binding fails
+       s.udp_port = number<int>(g, -1, 65535, negative ? ExitCode::OsError : ExitCode::Usage);
      }},
     {"-N,--napi-ids", "<num>", nullptr,
      [](Settings&, const Given& g) {
@@ -681,8 +681,15 @@ CommandLine parse_command_line(int argc, const char* const* argv, uint64_t machi
       }
     }
   }
+  if (line.settings.udp_port != 0 && !line.settings.port_given) {
+    line.settings.port = line.settings.udp_port;
+  }
   check_together(line.settings, machine_memory_bytes);
   return line;
+}
+
+int workers_per_udp_address(const Settings& settings) noexcept {
+  return settings.listen.size() > 1 ? 1 : settings.threads;
 }
 
 core::CacheConfig cache_config(const Settings& settings) {

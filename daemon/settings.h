@@ -36,12 +36,13 @@ struct Settings {
   int port = 11211;  // -p; 0 off, -1 any free port
   bool port_given = false;
   std::vector<std::string> listen;  // -l, each as listen_address.h says; empty: any address
-  std::string unix_socket;          // -s; turns TCP off unless -p is given
-  unsigned unix_mode = 0700;        // -a, octal
-  int backlog = 1024;               // -b
-  int max_connections = 1024;       // -c
-  bool maxconns_fast = true;        // -o maxconns_fast / no_maxconns_fast
-  int idle_timeout_seconds = 0;     // -o idle_timeout; 0 off
+  int udp_port = 0;              // -U; 0 off, -1 any free port. Without -p it is the TCP port, too
+  std::string unix_socket;       // -s; turns TCP off unless -p is given
+  unsigned unix_mode = 0700;     // -a, octal
+  int backlog = 1024;            // -b
+  int max_connections = 1024;    // -c
+  bool maxconns_fast = true;     // -o maxconns_fast / no_maxconns_fast
+  int idle_timeout_seconds = 0;  // -o idle_timeout; 0 off
   enum class Protocol { Auto, Ascii, Binary } protocol = Protocol::Auto;  // -B
 
   // TLS.
@@ -122,6 +123,9 @@ struct CommandLine {
 //
 // Throws SettingsError.
 CommandLine parse_command_line(int argc, const char* const* argv, uint64_t machine_memory_bytes);
+
+// How many workers serve UDP on each address: all of them if there is one.
+int workers_per_udp_address(const Settings&) noexcept;
 
 // What the engine needs of the settings.
 core::CacheConfig cache_config(const Settings&);

@@ -24,18 +24,19 @@ Socket::Moved moved(Call call) noexcept {
   }
 }
 
-std::string describe(const sockaddr_storage& address, socklen_t length) {
+std::string describe(const sockaddr_storage& address, socklen_t length, bool udp = false) {
   char text[INET6_ADDRSTRLEN] = "";
   switch (address.ss_family) {
     case AF_INET: {
       const auto& v4 = reinterpret_cast<const sockaddr_in&>(address);
       inet_ntop(AF_INET, &v4.sin_addr, text, sizeof text);
-      return std::string("tcp:") + text + ":" + std::to_string(ntohs(v4.sin_port));
+      return std::string(udp ? "udp:" : "tcp:") + text + ":" + std::to_string(ntohs(v4.sin_port));
     }
     case AF_INET6: {
       const auto& v6 = reinterpret_cast<const sockaddr_in6&>(address);
       inet_ntop(AF_INET6, &v6.sin6_addr, text, sizeof text);
-      return std::string("tcp6:[") + text + "]:" + std::to_string(ntohs(v6.sin6_port));
+      return std::string(udp ? "udp6:[" : "tcp6:[") + text +
+             "]:" + std::to_string(ntohs(v6.sin6_port));
     }
     case AF_UNIX: {
       const auto& local = reinterpret_cast<const sockaddr_un&>(address);
@@ -86,7 +87,10 @@ std::string local_address(int fd) {
   sockaddr_storage address{};
   socklen_t length = sizeof address;
   if (getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length) != 0) return "?:<closed>";
-  return describe(address, length);
+  int type = SOCK_STREAM;
+  socklen_t type_bytes = sizeof type;
+  getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_bytes);
+  return describe(address, length, type == SOCK_DGRAM);
 }
 
 std::string peer_address(int fd) {
@@ -94,6 +98,10 @@ std::string peer_address(int fd) {
   socklen_t length = sizeof address;
   if (getpeername(fd, reinterpret_cast<sockaddr*>(&address), &length) != 0) return "?:<closed>";
   return describe(address, length);
+}
+
+std::string udp_address(const sockaddr_storage& address, socklen_t length) {
+  return describe(address, length, true);
 }
 
 }  // namespace larder::daemon

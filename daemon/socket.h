@@ -3,6 +3,7 @@
 // One thread at a time; moves from the listener to a worker.
 #pragma once
 
+#include <sys/socket.h>
 #include <sys/uio.h>
 
 #include <cstddef>
@@ -47,9 +48,10 @@ class Socket {
   int fd_ = -1;
 };
 
-// An address as `stats conns` shows it: "tcp:127.0.0.1:57032", "tcp6:[::1]:57032", "unix:/path".
-// Of the socket itself, and of its peer.
+// An address as `stats conns` shows it: "tcp:127.0.0.1:57032", "tcp6:[::1]:57032", "unix:/path",
+// "udp:127.0.0.1:57032". Of the socket itself, of its peer, and of who has sent a datagram.
 std::string local_address(int fd);
 std::string peer_address(int fd);
+std::string udp_address(const sockaddr_storage& address, socklen_t length);
 
 }  // namespace larder::daemon

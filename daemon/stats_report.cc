@@ -201,7 +201,7 @@ void append_settings_stats(const StatsSources& sources, StatList& list) {
   rows.add("maxbytes", sources.cache->memory_limit())
       .add("maxconns", settings.max_connections)
       .add("tcpport", sources.tcp_port != 0 ? sources.tcp_port : settings.port)
-      .add("udpport", 0)
+      .add("udpport", sources.udp_port)
       .text("inter", listen.empty() ? "NULL" : listen)
       .add("verbosity", sources.verbosity)
       .add("oldest", sources.oldest_seconds)
@@ -212,7 +212,7 @@ void append_settings_stats(const StatsSources& sources, StatList& list) {
       .fraction("growth_factor", sources.cache->config().growth_factor, 2)
       .add("chunk_size", min_item_bytes)
       .add("num_threads", settings.threads)
-      .add("num_threads_per_udp", settings.listen.size() > 1 ? 1 : settings.threads)
+      .add("num_threads_per_udp", workers_per_udp_address(settings))
       .text("stat_key_prefix", settings.stats_prefix)
       .yes_no("detail_enabled", sources.detail_enabled)
       .add("reqs_per_event", settings.requests_per_event)
@@ -331,6 +331,7 @@ void append_slabs_stats(const StatsSources& sources, StatList& list) {
 void append_conns_stats(const std::vector<ConnectionRow>& connections, StatList& list) {
   for (const ConnectionRow& connection : connections) {
     Rows rows(list, std::to_string(connection.fd) + ":");
+    if (connection.udp) rows.text("UDP", "UDP");
     rows.text("addr", connection.addr);
     if (!connection.listen_addr.empty()) rows.text("listen_addr", connection.listen_addr);
     rows.text("state", connection.state).add("secs_since_last_cmd", connection.secs_since_last_cmd);

@@ -39,6 +39,7 @@ struct ConnectionRow {
   std::string listen_addr;  // of the listener that accepted it; empty: this row is a listener
   std::string state;        // memcached's word: conn_listening, conn_read, conn_nread, ...
   uint64_t secs_since_last_cmd = 0;
+  bool udp = false;  // a worker's datagram socket; idle, it shows its own address alone
 };
 
 // The cache, settings and workers must be set; the rest has a value that tells nothing.
@@ -59,6 +60,7 @@ struct StatsSources {
   bool detail_enabled = false;   // likewise; `stats detail on`
   uint64_t oldest_seconds = 0;   // cache seconds of the latest flush_all, 0 if none was
   int tcp_port = 0;              // really bound (with -p -1 the one that was found)
+  int udp_port = 0;              // likewise, 0 without UDP
 
   // Buffers of connections, all workers. The cap of what is held or backlogged is
   // Settings::buffer_limit_bytes.

@@ -88,11 +88,12 @@ void Worker::join() {
 }
 
 void Worker::list_connections(core::Seconds now, std::vector<ConnectionRow>& rows) {
+  for (const auto& port : udp_ports_) rows.push_back(port->row(now));
   core::MutexLock lock(list_mutex_);
   for (const Connection* c = first_; c != nullptr; c = c->next_) {
     const core::Seconds active = c->last_active();
     rows.push_back({c->fd(), peer_address(c->fd()), local_address(c->fd()), c->state_name(),
-                    now > active ? now - active : 0});
+                    now > active ? now - active : 0, false});
   }
 }
 

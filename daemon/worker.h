@@ -29,6 +29,7 @@
 #include "daemon/settings.h"
 #include "daemon/stats.h"
 #include "daemon/stats_report.h"
+#include "daemon/udp_port.h"
 #include "proto/reply_buffer.h"
 
 namespace larder::daemon {
@@ -83,6 +84,11 @@ class Worker {
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
+  // Before start(): a bound datagram socket to serve. Throws std::runtime_error.
+  void serve_udp(Socket socket) {
+    udp_ports_.push_back(std::make_unique<UdpPort>(*this, std::move(socket)));
+  }
+
   // -- Any thread.
   void start();
   void serve(Socket socket, ListenerTraits traits);  // hands over an accepted socket
@@ -92,7 +98,7 @@ class Worker {
   WorkerStats& stats() noexcept { return stats_; }
   const WorkerStats& stats() const noexcept { return stats_; }
   uint64_t connection_objects() const noexcept { return objects_.load(std::memory_order_relaxed); }
-  // Appends a row for each connection, for `stats conns`.
+  // Appends a row for each connection and UDP port, for `stats conns`.
   void list_connections(core::Seconds now, std::vector<ConnectionRow>& rows);
 
   // -- The worker's thread: what its connections ask of it.
@@ -135,7 +141,8 @@ class Worker {
   EventBasePtr base_;
   Mailbox mailbox_;
   EventPtr mailbox_event_;
-  Socket ticks_;  // a timerfd: makes an idle worker pass
+  std::vector<std::unique_ptr<UdpPort>> udp_ports_;  // the same from start() on
+  Socket ticks_;                                     // a timerfd: makes an idle worker pass
   EventPtr tick_event_;
   uint32_t tick_ms_;
   uint32_t passes_ = 0;              // that touched the cache, since the last tick

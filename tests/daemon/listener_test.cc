@@ -214,3 +214,57 @@ TEST_CASE("without -Z an -l cannot ask for TLS, or for none") {
               "' option is valid only when SSL is enabled (-Z)");
   }
 }
+
+TEST_CASE("every worker has a UDP socket of its own on the one address") {
+  Settings settings = any_port({"127.0.0.1"});
+  settings.udp_port = -1;
+  settings.threads = 3;
+  const auto sockets = open_udp_sockets(settings);
+  REQUIRE(sockets.size() == 3);
+  CHECK(!sockets[0].shared);
+  for (const UdpSocket& udp : sockets) {
+    CHECK(udp.port == sockets[0].port);
+    CHECK(local_address(udp.socket.fd()) == "udp:127.0.0.1:" + std::to_string(udp.port));
+  }
+  CHECK(sockets[1].shared);
+  CHECK(sockets[2].shared);
+
+  // Whoever comes later cannot share it.
+  settings.udp_port = sockets[0].port;
+  CHECK_THROWS_WITH(open_udp_sockets(settings), "cannot listen on -l 127.0.0.1 (-U " +
+                                                    std::to_string(settings.udp_port) +
+                                                    "): the port is in use");
+}
+
+TEST_CASE("of several UDP addresses each has one worker, and a port of -l counts for both") {
+  Settings settings = any_port({"127.0.0.1", "[::1]", "127.0.0.2:-1"});
+  settings.udp_port = -1;
+  const auto sockets = open_udp_sockets(settings);
+  REQUIRE(sockets.size() == 3);
+  CHECK(sockets[1].v6);
+  CHECK(local_address(sockets[1].socket.fd()).starts_with("udp6:[::1]:"));
+  for (const UdpSocket& udp : sockets) CHECK(!udp.shared);
+}
+
+TEST_CASE("there is no UDP unless it is asked for, and not beside a unix socket alone") {
+  Settings settings = any_port({"127.0.0.1"});
+  CHECK(open_udp_sockets(settings).empty());
+  settings.udp_port = -1;
+  settings.unix_socket = "/nowhere";
+  CHECK(open_udp_sockets(settings).empty());
+  settings.port_given = true;
+  CHECK(!open_udp_sockets(settings).empty());
+}
+
+TEST_CASE("the port file names an address's UDP port once") {
+  TempFolder folder;
+  Settings settings = any_port({"127.0.0.1"});
+  settings.udp_port = -1;
+  const auto sockets = open_udp_sockets(settings);
+  setenv("MEMCACHED_PORT_FILENAME", folder.file("ports").c_str(), 1);
+  write_port_file({}, sockets);
+  unsetenv("MEMCACHED_PORT_FILENAME");
+  std::ifstream file(folder.file("ports"));
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  CHECK(text == "UDP INET: " + std::to_string(sockets[0].port) + "\n");
+}

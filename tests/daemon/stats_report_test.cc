@@ -280,10 +280,11 @@ TEST_CASE("stats items and slabs describe each class that is used") {
   CHECK(std::stoull(slabs.at("total_malloced")) % 32768 == 0);
 }
 
-TEST_CASE("stats conns tells listeners from clients") {
+TEST_CASE("stats conns tells listeners, clients and UDP ports apart") {
   StatList rows;
-  append_conns_stats({{26, "tcp:127.0.0.1:11211", "", "conn_listening", 7},
-                      {27, "tcp:127.0.0.1:50000", "tcp:127.0.0.1:11211", "conn_read", 0}},
+  append_conns_stats({{26, "tcp:127.0.0.1:11211", "", "conn_listening", 7, false},
+                      {27, "tcp:127.0.0.1:50000", "tcp:127.0.0.1:11211", "conn_read", 0, false},
+                      {28, "udp:127.0.0.1:11211", "", "conn_read", 3, true}},
                      rows);
   CHECK(rows == StatList{{"26:addr", "tcp:127.0.0.1:11211"},
                          {"26:state", "conn_listening"},
@@ -291,7 +292,11 @@ TEST_CASE("stats conns tells listeners from clients") {
                          {"27:addr", "tcp:127.0.0.1:50000"},
                          {"27:listen_addr", "tcp:127.0.0.1:11211"},
                          {"27:state", "conn_read"},
-                         {"27:secs_since_last_cmd", "0"}});
+                         {"27:secs_since_last_cmd", "0"},
+                         {"28:UDP", "UDP"},
+                         {"28:addr", "udp:127.0.0.1:11211"},
+                         {"28:state", "conn_read"},
+                         {"28:secs_since_last_cmd", "3"}});
 }
 
 TEST_CASE("stats sizes walks the cache only if it may") {

@@ -1,0 +1,162 @@
+#include "daemon/udp_port.h"
+
+#include <netinet/in.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <stdexcept>
+
+#include "daemon/udp_request.h"
+#include "daemon/worker.h"
+#include "proto/binary_protocol.h"
+#include "proto/text_protocol.h"
+
+namespace larder::daemon {
+namespace {
+
+// Datagrams answered before connections get their turn.
+constexpr int kDatagramsPerPass = 32;
+
+constexpr unsigned char kBinaryMagic = 0x80;
+
+// What comes with a value of the greatest length: its line, its key, END, a binary header.
+constexpr size_t kReplyOverheadBytes = 1024;
+
+uint16_t port_of(const sockaddr_storage& address) noexcept {
+  return address.ss_family == AF_INET6 ? reinterpret_cast<const sockaddr_in6&>(address).sin6_port
+                                       : reinterpret_cast<const sockaddr_in&>(address).sin_port;
+}
+
+uint16_t bound_port(int fd) noexcept {
+  sockaddr_storage address{};
+  socklen_t length = sizeof address;
+  getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length);
+  return port_of(address);
+}
+
+// The longest value that a set can leave, once, whatever the request: a datagram of a hundred bytes
+// cannot have more than that sent to an address that its sender may have forged.
+size_t most_reply_bytes(const Settings& settings) noexcept {
+  return std::min(size_t{settings.item_size_max} + kReplyOverheadBytes,
+                  UdpMessage::kMostDatagrams * UdpMessage::kDataBytes);
+}
+
+// The port that this thread is busy with.
+thread_local const UdpPort* answering = nullptr;
+
+// A line without its end will never have one.
+std::span<char> whole_lines(std::span<char> text) noexcept {
+  const auto last = std::find(text.rbegin(), text.rend(), '\n');
+  return text.first(static_cast<size_t>(text.rend() - last));
+}
+
+}  // namespace
+
+UdpPort::UdpPort(Worker& worker, Socket socket)
+    : worker_(worker),
+      socket_(std::move(socket)),
+      port_(bound_port(socket_.fd())),
+      last_active_(worker.now()) {
+  read_event_ = make_event(worker_.base(), socket_.fd(), EV_READ | EV_PERSIST, on_read_event, this);
+  if (read_event_ == nullptr || event_add(read_event_.get(), nullptr) != 0) {
+    throw std::runtime_error("cannot wait for datagrams: out of memory");
+  }
+}
+
+ConnectionRow UdpPort::row(core::Seconds now) const {
+  const core::Seconds active = last_active_.load(std::memory_order_relaxed);
+  ConnectionRow row;
+  row.fd = socket_.fd();
+  row.udp = true;
+  row.addr = local_address(row.fd);
+  row.state = working_.load(std::memory_order_relaxed) ? "conn_parse_cmd" : "conn_read";
+  row.secs_since_last_cmd = now > active ? now - active : 0;
+  if (answering == this) {
+    row.listen_addr = row.addr;
+    row.addr = udp_address(client_, client_bytes_);
+  }
+  return row;
+}
+
+void UdpPort::on_read_event(int, short, void* self) { static_cast<UdpPort*>(self)->on_readable(); }
+
+void UdpPort::on_readable() {
+  worker_.begin_turn();
+  answering = this;
+  working_.store(true, std::memory_order_relaxed);
+  const std::span<char> window(worker_.lent().window);
+  for (int i = 0; i < kDatagramsPerPass; ++i) {
+    client_bytes_ = sizeof client_;
+    const ssize_t bytes = ::recvfrom(socket_.fd(), window.data(), window.size(), MSG_DONTWAIT,
+                                     reinterpret_cast<sockaddr*>(&client_), &client_bytes_);
+    if (bytes < 0 && errno == EINTR) continue;
+    if (bytes < 0) break;  // none left, or an error of an earlier send, which is gone with this
+    answer(window.first(static_cast<size_t>(bytes)));
+    worker_.cache().refresh_turn(worker_.id());
+  }
+  working_.store(false, std::memory_order_relaxed);
+  answering = nullptr;
+}
+
+// Two servers whose clients' address was forged to be each other's would exchange errors for ever.
+bool UdpPort::may_answer() const noexcept {
+  const uint16_t port = port_of(client_);
+  return port != 0 && port != port_;
+}
+
+void UdpPort::answer(std::span<char> datagram) {
+  if (datagram.size() <= UdpHeader::kBytes) return;
+  worker_.stats().bytes_read.add(datagram.size());
+  const UdpHeader header = UdpHeader::read(datagram);
+  if (header.total != 1 || !may_answer()) return;
+  last_active_.store(worker_.now(), std::memory_order_relaxed);
+
+  const std::span<char> input = datagram.subspan(UdpHeader::kBytes);
+  const size_t most = most_reply_bytes(worker_.settings());
+  if (static_cast<unsigned char>(input.front()) == kBinaryMagic) {
+    UdpRequest<proto::BinaryProtocol>(worker_, most).run(input);
+  } else {
+    UdpRequest<proto::TextProtocol>(worker_, most).run(whole_lines(input));
+  }
+  if (!worker_.lent().replies.empty()) send_reply(header.request_id);
+  worker_.lent().replies.clear();
+}
+
+void UdpPort::send_reply(uint16_t request_id) {
+  proto::ReplyBuffer& replies = worker_.lent().replies;
+  UdpMessage message(request_id, replies.pieces(), replies.total_bytes());
+  std::array<mmsghdr, kDatagramsPerCall> datagrams{};
+  std::array<size_t, kDatagramsPerCall> first_piece;
+  bool sent = true;
+  while (!message.done() && sent) {
+    pieces_.clear();
+    size_t count = 0;
+    for (; count < kDatagramsPerCall && !message.done(); ++count) {
+      first_piece[count] = pieces_.size();
+      pieces_.push_back({headers_[count].data(), UdpHeader::kBytes});
+      headers_[count] = message.next(pieces_);
+    }
+    // Only now: the vector has grown.
+    for (size_t i = 0; i < count; ++i) {
+      const size_t end = i + 1 < count ? first_piece[i + 1] : pieces_.size();
+      msghdr& datagram = datagrams[i].msg_hdr;
+      datagram.msg_name = &client_;
+      datagram.msg_namelen = client_bytes_;
+      datagram.msg_iov = pieces_.data() + first_piece[i];
+      datagram.msg_iovlen = end - first_piece[i];
+    }
+    sent = send(std::span(datagrams).first(count));
+  }
+}
+
+bool UdpPort::send(std::span<mmsghdr> datagrams) {
+  int sent;
+  do {
+    sent = ::sendmmsg(socket_.fd(), datagrams.data(), static_cast<unsigned>(datagrams.size()),
+                      MSG_DONTWAIT | MSG_NOSIGNAL);
+  } while (sent < 0 && errno == EINTR);
+  for (int i = 0; i < sent; ++i) worker_.stats().bytes_written.add(datagrams[i].msg_len);
+  return sent == static_cast<int>(datagrams.size());
+}
+
+}  // namespace larder::daemon

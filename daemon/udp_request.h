@@ -1,0 +1,192 @@
+// UdpRequest: the commands of one datagram, from first to last.
+//
+// The request loop of a connection (pump.h) goes on where the last read has ended. Here everything
+// is there or never will be: a command that the datagram does not hold as a whole is dropped, and
+// so is what follows it. Made for one datagram and gone after it; uses what the worker lends.
+#pragma once
+
+#include <algorithm>
+#include <cstring>
+#include <span>
+#include <string_view>
+#include <thread>
+
+#include "daemon/pump.h"
+#include "daemon/worker.h"
+#include "proto/command.h"
+#include "proto/protocol.h"
+#include "proto/reply.h"
+
+namespace larder::daemon {
+
+template <proto::Protocol P>
+class UdpRequest {
+ public:
+  // most_reply_bytes   a longer reply becomes an error: who sends forged addresses would have
+  //                    others flooded with it
+  UdpRequest(Worker& worker, size_t most_reply_bytes)
+      : worker_(worker), lent_(worker.lent()), most_reply_bytes_(most_reply_bytes) {}
+
+  // Leaves the reply in the lent buffer, for this turn.
+  void run(std::span<char> input) {
+    while (!input.empty() && !ended_) {
+      proto::Command& command = lent_.batch.next();
+      const proto::Parsed parsed = parser_.parse(input.data(), input.size(), command);
+      if (parsed.status != proto::Parsed::Status::Complete) break;
+      input = input.subspan(parsed.consumed);
+      if (Executor::is_read(command)) {
+        gather(command);
+      } else {
+        run_batch();  // the command stays where it is until the next one is parsed
+        if (!ended_) input = input.subspan(run_alone(command, input));
+      }
+    }
+    run_batch();
+  }
+
+ private:
+  void gather(const proto::Command& command) {
+    core::KeyHash hash;
+    if (command.op == proto::Op::Get) {
+      hash = worker_.cache().hash(command.key);
+      worker_.cache().prefetch(hash);
+    }
+    lent_.batch.add(hash);
+    if (lent_.batch.size() >= kFirstGather) run_batch();
+  }
+
+  void run_batch() {
+    Batch& batch = lent_.batch;
+    if (batch.empty()) return;
+    if (!ended_) {
+      worker_.executor().run_reads(batch.commands(), batch.hashes(), batch.replies(),
+                                   worker_.now());
+      for (size_t i = 0; i < batch.size() && !ended_; ++i) {
+        write(batch.commands()[i], batch.replies()[i]);
+      }
+      worker_.executor().release_scratch();
+    }
+    batch.clear();
+  }
+
+  // Returns how much of what follows the command belongs to it.
+  size_t run_alone(const proto::Command& command, std::span<char> rest) {
+    if (command.op == proto::Op::Store) return run_store(command, rest);
+    worker_.send_waiting();  // some statistics take their time
+    proto::Reply reply;
+    worker_.executor().run_one(command, reply, worker_.now());
+    finish(command, reply);
+    return std::min<size_t>(command.swallow_bytes, rest.size());
+  }
+
+  void finish(const proto::Command& command, const proto::Reply& reply) {
+    write(command, reply);
+    worker_.executor().release_scratch();
+    refresh_turn();
+    if (command.op == proto::Op::Quit || command.wants(proto::Want::kClose)) ended_ = true;
+  }
+
+  // False: what has been found in this turn is still to be sent.
+  bool refresh_turn() {
+    if (lent_.replies.mark().referred > 0) return false;
+    worker_.cache().refresh_turn(worker_.id());
+    return true;
+  }
+
+  // -- Stores.
+
+  size_t run_store(const proto::Command& command, std::span<char> rest) {
+    const size_t body = size_t{command.value_bytes} + P::kTrailerBytes;
+    if (rest.size() < body) {
+      ended_ = true;  // nothing has been changed
+      return 0;
+    }
+    if (worker_.cache().is_short_of_memory()) [[unlikely]]
+      let_readers_end();
+    const std::string_view value(rest.data(), command.value_bytes);
+    proto::Reply reply;
+    const bool whole = std::memcmp(rest.data() + value.size(), "\r\n", P::kTrailerBytes) == 0;
+    const core::KeyHash hash = worker_.cache().hash(command.key);
+    if (!whole || !worker_.executor().run_store(command, hash, value, reply, worker_.now())) {
+      store_step_by_step(command, value, whole, reply);
+    }
+    finish(command, reply);
+    return body;
+  }
+
+  void store_step_by_step(const proto::Command& command, std::string_view value, bool whole,
+                          proto::Reply& reply) {
+    Executor& executor = worker_.executor();
+    StoreStart start = executor.begin_store(command, worker_.now());
+    if (start.busy && refresh_turn()) start = executor.begin_store(command, worker_.now());
+    if (!start.draft) {
+      reply.status = proto::Status::Error;
+      reply.error = start.busy ? proto::ErrorId::OutOfMemoryStoring : start.refused;
+      return;
+    }
+    if (!start.draft.append(value)) {
+      // Not failed for good: the memory for a part comes free with the turn.
+      const size_t filled = start.draft.value_bytes() - start.draft.remaining();
+      if (start.draft.failed() || !refresh_turn() || !start.draft.append(value.substr(filled))) {
+        executor.abandon_store(command, std::move(start.draft), proto::ErrorId::OutOfMemoryStoring,
+                               reply);
+        return;
+      }
+    }
+    if (whole) {
+      executor.finish_store(command, std::move(start.draft), reply, worker_.now());
+    } else {
+      executor.abandon_store(command, std::move(start.draft), proto::ErrorId::BadDataChunk, reply);
+    }
+  }
+
+  // Once in a datagram: who has rested in vain goes on, and may be refused.
+  void let_readers_end() {
+    if (rested_) return;
+    rested_ = true;
+    worker_.send_waiting();
+    for (int i = 0; i < kRestsForReaders && refresh_turn() && !worker_.cache().relieve(); ++i) {
+      std::this_thread::sleep_for(kRestForReaders);
+    }
+  }
+
+  // -- Replies.
+
+  void write(const proto::Command& command, const proto::Reply& reply) {
+    proto::ReplyBuffer& out = lent_.replies;
+    mark_get_line(command);
+    P::write(command, reply, out);
+    if (out.total_bytes() <= most_reply_bytes_) return;
+    out.clear();
+    proto::Command refused = command;
+    refused.want &= ~proto::Want::kLastKey;  // no END behind an error
+    proto::Reply refusal;
+    refusal.status = proto::Status::Error;
+    refusal.error = proto::ErrorId::OutOfMemoryResponse;
+    P::write(refused, refusal, out);
+    ended_ = true;
+  }
+
+  // An error in a get line is its only reply.
+  void mark_get_line(const proto::Command& command) {
+    if (command.dialect != proto::Dialect::Classic) return;
+    if (command.op == proto::Op::Get) {
+      if (!in_get_line_) line_start_ = lent_.replies.mark();
+      in_get_line_ = !command.wants(proto::Want::kLastKey);
+      return;
+    }
+    if (command.wants(proto::Want::kRewind) && in_get_line_) lent_.replies.rewind(line_start_);
+    in_get_line_ = false;
+  }
+
+  Worker& worker_;
+  Worker::Lent& lent_;
+  const size_t most_reply_bytes_;
+  P parser_;
+  bool ended_ = false;  // what is left of the datagram is dropped
+  bool rested_ = false;
+  bool in_get_line_ = false;
+  proto::ReplyBuffer::Mark line_start_;
+};
+
+}  // namespace larder::daemon

@@ -1,0 +1,223 @@
+// Datagrams: what is answered, with how many, and what is dropped without a trace.
+#include <catch2/catch.hpp>
+#include <random>
+#include <string>
+
+#include "tests/support/temp_server.h"
+#include "tests/support/udp_client.h"
+#include "tests/support/wire_client.h"
+
+using larder::daemon::Settings;
+using larder::daemon::UdpMessage;
+using larder::test::loopback_settings;
+using larder::test::TempServer;
+using larder::test::UdpClient;
+using larder::test::WireClient;
+
+namespace {
+
+Settings with_udp() {
+  Settings settings = loopback_settings();
+  settings.udp_port = -1;
+  return settings;
+}
+
+struct UdpServer : TempServer {
+  explicit UdpServer(const Settings& settings = with_udp()) : TempServer(settings) {}
+  UdpClient udp() { return UdpClient(server().udp_port()); }
+};
+
+std::string binary_get(const std::string& key, unsigned char opcode = 0x00) {
+  std::string request(24, '\0');
+  request[0] = '\x80';
+  request[1] = static_cast<char>(opcode);
+  request[3] = request[11] = static_cast<char>(key.size());
+  return request.append(key);
+}
+
+}  // namespace
+
+TEST_CASE("a datagram is a request, of any dialect, and has one reply") {
+  UdpServer server;
+  UdpClient client = server.udp();
+  CHECK(client.ask("set a 5 0 3\r\nabc\r\n") == "STORED\r\n");
+  CHECK(client.ask("get a\r\n") == "VALUE a 5 3\r\nabc\r\nEND\r\n");
+  CHECK(client.ask("mg a v f\r\n") == "VA 3 f5\r\nabc\r\n");
+  CHECK(client.ask("append a 0 0 1\r\nd\r\nincr n 1\r\nget a b a\r\n") ==
+        "STORED\r\nNOT_FOUND\r\nVALUE a 5 4\r\nabcd\r\nVALUE a 5 4\r\nabcd\r\nEND\r\n");
+  CHECK(client.ask("set b 0 0 1 noreply\r\nx\r\nget b\r\n") == "VALUE b 0 1\r\nx\r\nEND\r\n");
+  const std::string binary = client.ask(binary_get("b"));
+  REQUIRE(binary.size() == 29);
+  CHECK(binary[0] == '\x81');
+  CHECK(binary.back() == 'x');
+  // Any client sees what another has stored, over TCP, too.
+  CHECK(server.connect().answers("get b\r\n", "VALUE b 0 1\r\nx\r\nEND\r\n"));
+  CHECK(server.udp().ask("get b\r\n") == "VALUE b 0 1\r\nx\r\nEND\r\n");
+}
+
+TEST_CASE("a long reply comes in numbered datagrams of 1400 bytes") {
+  UdpServer server;
+  WireClient writer = server.connect();
+  UdpClient client = server.udp();
+  for (const size_t bytes : {1'300, 20'000, 65'000, 100'000}) {
+    std::string value(bytes, '\0');
+    std::mt19937 random(1);
+    for (char& c : value) c = static_cast<char>(random());
+    const std::string length = std::to_string(bytes);
+    REQUIRE(writer.ask_line("set k 0 0 " + length + "\r\n" + value) == "STORED");
+    const std::string reply = "VALUE k 0 " + length + "\r\n" + value + "\r\nEND\r\n";
+    CHECK(client.ask("get k\r\n") == reply);
+    CHECK(client.datagrams() ==
+          (reply.size() + UdpMessage::kDataBytes - 1) / UdpMessage::kDataBytes);
+  }
+  CHECK(client.ask("stats\r\n").ends_with("END\r\n"));
+  CHECK(client.datagrams() > 1);
+}
+
+TEST_CASE("a value that fills a datagram can be stored with it") {
+  UdpServer server;
+  UdpClient client = server.udp();
+  const std::string value(65'000, 'v');
+  CHECK(client.ask("set k 0 0 65000\r\n" + value + "\r\n") == "STORED\r\n");
+  CHECK(client.ask("get k\r\n") == "VALUE k 0 65000\r\n" + value + "\r\nEND\r\n");
+}
+
+TEST_CASE("datagrams that are no whole request are dropped") {
+  UdpServer server;
+  UdpClient client = server.udp();
+  CHECK(client.ask("set k 0 0 3\r\nold\r\n") == "STORED\r\n");
+  SECTION("without a whole header, or with nothing behind it") {
+    for (size_t bytes = 0; bytes <= 8; ++bytes) {
+      client.send_raw(std::string_view("\0\1\0\0\0\1\0\0", 8).substr(0, bytes));
+    }
+  }
+  SECTION("one of several") {
+    client.send("get k\r\n", {1, 0, 0});
+    client.send("get k\r\n", {1, 0, 2});
+    client.send("get k\r\n", {1, 1, 2});
+    client.send("get k\r\n", {1, 0, 0x0101});
+  }
+  SECTION("a line without its end") {
+    client.send("get k", {1, 0, 1});
+    client.send(std::string(60'000, 'x'), {1, 0, 1});
+  }
+  SECTION("a value that is not all there") {
+    client.send("set k 0 0 3\r\n", {1, 0, 1});
+    client.send("set k 0 0 3\r\nne", {1, 0, 1});
+    client.send("set k 0 0 3\r\nnew\r", {1, 0, 1});
+    client.send("set k 0 0 99999999\r\nnew\r\n", {1, 0, 1});
+    client.send("ms k 100\r\nnew\r\nget k\r\n", {1, 0, 1});
+  }
+  SECTION("a binary request that is not all there") {
+    const std::string whole = binary_get("k");
+    for (size_t bytes = 1; bytes < whole.size(); ++bytes) {
+      client.send(whole.substr(0, bytes), {1, 0, 1});
+    }
+  }
+  SECTION("what answers nothing") {
+    client.send("quit\r\n", {1, 0, 1});
+    client.send("set other 0 0 3 noreply\r\nnew\r\n", {1, 0, 1});
+    client.send(binary_get("nothing", 0x09), {1, 0, 1});  // getq
+  }
+  CHECK(client.nothing_comes());
+  CHECK(client.ask("get k\r\n") == "VALUE k 0 3\r\nold\r\nEND\r\n");
+}
+
+TEST_CASE("of a datagram that ends too early what is whole is answered") {
+  UdpServer server;
+  UdpClient client = server.udp();
+  CHECK(client.ask("set k 0 0 1\r\nx\r\nset k 0 0 1\r\n") == "STORED\r\n");
+  CHECK(client.ask("get k\r\nget k") == "VALUE k 0 1\r\nx\r\nEND\r\n");
+  CHECK(client.ask("get k\r\nquit\r\nget k\r\n") == "VALUE k 0 1\r\nx\r\nEND\r\n");
+  CHECK(client.ask(binary_get("k") + binary_get("k").substr(0, 20)).size() == 29);
+}
+
+TEST_CASE("the sequence number and what is reserved are not looked at") {
+  UdpServer server;
+  UdpClient client = server.udp();
+  constexpr std::string_view kDatagram("\xff\xff\0\7\0\1\1\2version\r\n", 17);
+  client.send_raw(kDatagram);
+  CHECK_THROWS_WITH(client.ask("mn\r\n"), "a reply to something else came");
+}
+
+TEST_CASE("errors are answered, and the datagram goes on behind them") {
+  UdpServer server;
+  UdpClient client = server.udp();
+  CHECK(client.ask("nonsense\r\nmn\r\n") == "ERROR\r\nMN\r\n");
+  CHECK(client.ask("get a " + std::string(251, 'k') + "\r\nmn\r\n") ==
+        "CLIENT_ERROR bad command line format\r\nMN\r\n");
+  CHECK(client.ask("set k 0 0 1\r\nabc\r\n").starts_with("CLIENT_ERROR bad data chunk\r\n"));
+  CHECK(client.ask("set k 0 x 1\r\na\r\nmn\r\n").ends_with("MN\r\n"));
+}
+
+TEST_CASE("a reply is not longer than the longest value") {
+  UdpServer server;
+  WireClient writer = server.connect();
+  UdpClient client = server.udp();
+  const std::string value(600'000, 'v');
+  REQUIRE(writer.ask_line("set k 0 0 600000\r\n" + value) == "STORED");
+  CHECK(client.ask("get k k\r\nget k\r\n") ==
+        "SERVER_ERROR out of memory writing get response\r\n");
+  CHECK(client.ask("mn\r\nmg k v\r\nmg k v\r\nmn\r\n") ==
+        "SERVER_ERROR out of memory writing get response\r\n");
+  const std::string refusal = client.ask(binary_get("k") + binary_get("k"));
+  REQUIRE(refusal.size() >= 24);
+  CHECK(refusal.substr(6, 2) == std::string("\0\x82", 2));
+  CHECK(client.nothing_comes());
+}
+
+TEST_CASE("datagrams of noise neither end the server nor stay in it") {
+  UdpServer server;
+  UdpClient client = server.udp();
+  std::mt19937 random(7);
+  const std::string words[] = {"get ",   "set ",    "k ",     "0 ",  "5 ",    "\r\n",
+                               "mg ",    "ms ",     "\x80",   "v ",  "abcde", "gat ",
+                               "stats ", "noreply", "touch ", "quit"};
+  for (int i = 0; i < 2000; ++i) {
+    std::string request;
+    for (size_t n = random() % 12; n > 0; --n) request += words[random() % std::size(words)];
+    if (random() % 4 == 0) request += static_cast<char>(random());
+    client.send(request, {1, 0, 1});
+    if (i % 50 == 0) {
+      WireClient judge = server.connect();
+      REQUIRE(judge.answers("mn\r\n", "MN\r\n"));
+    }
+  }
+  CHECK(server.udp().ask("mn\r\n") == "MN\r\n");
+  CHECK(server.server().buffered_bytes() == 0);
+}
+
+TEST_CASE("UDP ports are counted and shown as memcached does") {
+  UdpServer server;
+  CHECK(server.stat("curr_connections") == "3");  // two workers, and who asks
+  CHECK(server.stat("connection_structures") == "3");
+  UdpClient client = server.udp();
+  const std::string port = std::to_string(server.server().udp_port());
+  const std::string settings = client.ask("stats settings\r\n");
+  CHECK(settings.find("STAT udpport " + port + "\r\n") != std::string::npos);
+  CHECK(settings.find("STAT num_threads_per_udp 2\r\n") != std::string::npos);
+
+  const std::string asked = client.ask("stats conns\r\n");
+  CHECK(asked.find(":UDP UDP\r\n") != std::string::npos);
+  CHECK(asked.find(":listen_addr udp:127.0.0.1:" + port + "\r\n") != std::string::npos);
+  CHECK(asked.find(":state conn_parse_cmd\r\n") != std::string::npos);
+  CHECK(asked.find(":addr udp:127.0.0.1:" + port + "\r\n") != std::string::npos);  // the other
+
+  WireClient observer = server.connect();
+  observer.send("stats conns\r\n");
+  const std::string seen = observer.receive_until("END\r\n");
+  CHECK(seen.find(":addr udp:127.0.0.1:" + port + "\r\n") != std::string::npos);
+  CHECK(seen.find(":listen_addr udp:") == std::string::npos);
+  CHECK(seen.find(":state conn_read\r\n") != std::string::npos);
+  const auto count = [](const std::string& stat) { return std::stoull(stat); };
+  CHECK(count(server.stat("bytes_read")) > 0);
+  CHECK(count(server.stat("bytes_written")) > asked.size());
+}
+
+TEST_CASE("UDP alone is enough to serve") {
+  Settings settings = with_udp();
+  settings.port = 0;
+  UdpServer server(settings);
+  CHECK(server.server().listeners().empty());
+  CHECK(server.udp().ask("mn\r\n") == "MN\r\n");
+}
