@@ -7,8 +7,11 @@
 #include <array>
 #include <cstring>
 
+#include "daemon/authority.h"
 #include "daemon/pump.h"
+#include "daemon/secret.h"
 #include "daemon/worker.h"
+#include "proto/verbs.h"
 
 namespace larder::daemon {
 namespace {
@@ -74,6 +77,7 @@ Connection::Connection(Worker& worker, Socket socket, Settings::Protocol protoco
       family_ = Family::Binary;
       break;
   }
+  if (worker.authority().asks()) phase_ = Phase::Credentials;
 }
 
 bool Connection::watch() {
@@ -164,6 +168,8 @@ void Connection::resume() {
 
 void Connection::close() {
   if (closed()) return;
+  if (phase_ == Phase::Credentials) drop_input(input_.size());  // which is wiped in this phase
+  authenticator_.reset();
   phase_ = Phase::Closed;
   shown_.store(kClosing, std::memory_order_relaxed);
   read_event_.reset();
@@ -207,6 +213,51 @@ void Connection::serve(std::span<char> input) {
 
 size_t Connection::pump(std::span<char> input) {
   again_ = false;
+  if (phase_ == Phase::Credentials) [[unlikely]] {
+    const size_t used = take_credentials(input);
+    if (phase_ != Phase::Commands) return used;
+    return used + pump_commands(input.subspan(used));
+  }
+  return pump_commands(input);
+}
+
+size_t Connection::take_credentials(std::span<char> input) {
+  worker_.send_waiting();  // SASL may take its time
+  if (authenticator_ == nullptr) {
+    authenticator_ = worker_.authority().authenticator(worker_.stats(), false);
+  }
+  Authenticator::Progress progress = authenticator_->take(input, worker_.lent().replies);
+  switch (progress.verdict) {
+    case Authenticator::Verdict::NeedMore:
+      break;
+    case Authenticator::Verdict::GoOn:
+      again_ = true;
+      break;
+    case Authenticator::Verdict::Admitted:
+      authenticator_.reset();
+      phase_ = Phase::Commands;
+      break;
+    case Authenticator::Verdict::Close:
+      progress.used = input.size();
+      phase_ = Phase::Closing;
+      break;
+  }
+  wipe(input.first(progress.used));
+  return progress.used;
+}
+
+bool Connection::return_to_credentials(const proto::Command& command) {
+  if (command.dialect != proto::Dialect::Binary || !proto::is_sasl(command.opcode) ||
+      command.error != proto::ErrorId::UnknownCommand || !worker_.authority().uses_sasl()) {
+    return false;
+  }
+  authenticator_ = worker_.authority().authenticator(worker_.stats(), true);
+  phase_ = Phase::Credentials;
+  again_ = true;
+  return true;
+}
+
+size_t Connection::pump_commands(std::span<char> input) {
   if (family_ == Family::Unknown) {
     if (input.empty()) return 0;
     family_ =
@@ -301,7 +352,7 @@ void Connection::hold_back(std::span<const proto::ReplyBuffer::Piece> pieces, si
   }
 }
 
-bool Connection::keep_input(std::span<const char> rest) {
+bool Connection::keep_input(std::span<char> rest) {
   if (rest.empty()) return true;
   if (rest.size() <= kAlwaysKeepBytes) {
     worker_.budget().charge(rest.size());
@@ -309,6 +360,7 @@ bool Connection::keep_input(std::span<const char> rest) {
     return false;
   }
   input_.keep({rest.data(), rest.size()});
+  if (phase_ == Phase::Credentials) wipe(rest);  // what it stands in is the next client's
   worker_.stats().read_buffer_count.add();
   worker_.stats().read_buffer_bytes.add(input_.capacity());
   return true;
@@ -317,6 +369,7 @@ bool Connection::keep_input(std::span<const char> rest) {
 void Connection::drop_input(size_t bytes) {
   if (input_.empty()) return;
   const size_t capacity = input_.capacity();
+  if (phase_ == Phase::Credentials) wipe(input_.bytes().first(bytes));
   input_.drop_front(bytes);
   if (!input_.empty()) return;
   worker_.budget().give_back(capacity);

@@ -3,6 +3,11 @@
 // One thread, its worker's. What it needs only while it is served (a window to read into, a reply
 // buffer, a batch) the worker lends, so an idle connection is this struct and its event.
 //
+// With -Y or -S it begins in phase Credentials, where an Authenticator stands for the request loop
+// until the client may come in:
+//
+//   Credentials --- admitted ---> Commands --- authenticates again (SASL) ---> Credentials
+//
 //   Commands --- Store, value incomplete ---> Value ----- last byte -----> Commands
 //      |  |\---- Store, no memory yet ------> Memory ---- a draft -------> Value
 //      |  \----- body that nobody wants ----> Discard --- skipped -------> Commands
@@ -26,6 +31,7 @@
 
 #include "core/draft.h"
 #include "core/units.h"
+#include "daemon/authenticator.h"
 #include "daemon/backlog.h"
 #include "daemon/event_ptr.h"
 #include "daemon/input_buffer.h"
@@ -61,7 +67,7 @@ struct Pending {
 
 class Connection {
  public:
-  enum class Phase : uint8_t { Commands, Value, Memory, Discard, Closing, Closed };
+  enum class Phase : uint8_t { Credentials, Commands, Value, Memory, Discard, Closing, Closed };
 
   Connection(Worker& worker, Socket socket, Settings::Protocol protocol);
   Connection(const Connection&) = delete;
@@ -107,10 +113,15 @@ class Connection {
   void on_writable();
   void receive_value();
 
+  // The client, which was admitted, wants to authenticate with this command; false: it cannot.
+  bool return_to_credentials(const proto::Command& command);
+  size_t take_credentials(std::span<char> input);
+
   // Runs the request loop over `input`, sends the replies, keeps what is left over. `input` is
   // the lent window or the bytes of input_.
   void serve(std::span<char> input);
   size_t pump(std::span<char> input);
+  size_t pump_commands(std::span<char> input);
   // Sends what the lent reply buffer holds; may leave it blocked or broken.
   void send_replies();
   void settle_replies();
@@ -118,7 +129,7 @@ class Connection {
   bool put_off_replies();
   // The socket took only `sent` bytes: the rest becomes the backlog.
   void hold_back(std::span<const proto::ReplyBuffer::Piece> pieces, size_t sent);
-  [[nodiscard]] bool keep_input(std::span<const char> rest);
+  [[nodiscard]] bool keep_input(std::span<char> rest);
   void drop_input(size_t bytes);
   void show_waiting();
 
@@ -139,7 +150,8 @@ class Connection {
   InputBuffer input_;
   std::unique_ptr<Pending> pending_;
   std::unique_ptr<Backlog> backlog_;
-  Connection* previous_ = nullptr;  // the worker's list
+  std::unique_ptr<Authenticator> authenticator_;  // phase Credentials, once something has come
+  Connection* previous_ = nullptr;                // the worker's list
   Connection* next_ = nullptr;
 };
 

@@ -75,9 +75,24 @@ int bound_port(int fd) {
                    : reinterpret_cast<const sockaddr_in&>(address).sin_port);
 }
 
-ListenerTraits traits_of(const Settings& settings, const ListenAddress& address) {
+// Each way of authenticating belongs to one protocol; a listener for another one would be a door
+// that nobody guards, or that lets nobody in.
+Settings::Protocol protocol_of(const Settings& settings, const ListenAddress& address,
+                               const std::string& option) {
+  const Settings::Protocol asked = address.protocol.value_or(settings.protocol);
+  if (settings.sasl && asked != Settings::Protocol::Binary) {
+    fail(option, "-S needs the binary protocol");
+  }
+  if (settings.auth_file.empty() || asked == Settings::Protocol::Ascii) return asked;
+  if (asked == Settings::Protocol::Binary) fail(option, "-Y needs the ascii protocol");
+  log(LogLevel::Warning, "listener " + option + " takes the ascii protocol only, because of -Y");
+  return Settings::Protocol::Ascii;
+}
+
+ListenerTraits traits_of(const Settings& settings, const ListenAddress& address,
+                         const std::string& option) {
   return {address.tls.value_or(settings.tls.enabled ? TlsMode::AsSet : TlsMode::Off),
-          address.protocol.value_or(settings.protocol)};
+          protocol_of(settings, address, option)};
 }
 
 // Does somebody answer there?
@@ -96,6 +111,7 @@ bool is_alive(const sockaddr_un& address) {
 // the work with the first.
 void open_tcp(const Settings& settings, const std::string& option, const ListenAddress& address,
               std::vector<Listener>& into) {
+  const ListenerTraits traits = traits_of(settings, address, option);
   const AddrinfoPtr found = resolve(option, address, SOCK_STREAM);
   const size_t before = into.size();
   int last_error = 0;
@@ -120,7 +136,7 @@ void open_tcp(const Settings& settings, const std::string& option, const ListenA
     }
     const int port = bound_port(socket.fd());
     Listener listener(std::move(socket), port, v6);
-    listener.traits_ = traits_of(settings, address);
+    listener.traits_ = traits;
     listener.tag_ = address.tag;
     into.push_back(std::move(listener));
   }

@@ -181,7 +181,7 @@ void Background::ready(bool keep_directory, bool keep_streams) {
 }
 
 void make_paths_absolute(Settings& settings) {
-  for (std::string* path : {&settings.pid_file, &settings.unix_socket}) {
+  for (std::string* path : {&settings.pid_file, &settings.unix_socket, &settings.auth_file}) {
     if (!path->empty()) *path = std::filesystem::absolute(*path).string();
   }
 }

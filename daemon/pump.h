@@ -25,6 +25,7 @@
 
 #include "daemon/connection.h"
 #include "daemon/worker.h"
+#include "proto/binary_header.h"
 #include "proto/command.h"
 #include "proto/protocol.h"
 #include "proto/reply.h"
@@ -93,7 +94,8 @@ class Pump {
         gather(command);
       } else {
         run_batch();  // the command stays where it is until the next one is parsed
-        used_ += run_alone(command, input.subspan(used_));
+        const size_t more = run_alone(command, input.subspan(used_));
+        used_ += more;
       }
     }
     run_stores();
@@ -222,7 +224,17 @@ class Pump {
     if (command.op == proto::Op::Store) {
       return run_store_at_once(command, rest) ? body_bytes(command) : start_store(command, rest);
     }
-    if (command.op == proto::Op::Error && command.swallow_bytes > 0) {
+    if (command.op == proto::Op::Error) return answer_error(command, rest);
+    execute(command);
+    return 0;
+  }
+
+  size_t answer_error(const proto::Command& command, std::span<char> rest) {
+    if (connection_.return_to_credentials(command)) {
+      used_ -= proto::BinaryRequestHeader::kBytes;  // the authenticator begins with it
+      return 0;
+    }
+    if (command.swallow_bytes > 0) {
       return discard(command, command.swallow_bytes, proto::ErrorId::None, false, rest);
     }
     execute(command);

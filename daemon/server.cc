@@ -37,8 +37,10 @@ Server::Server(Settings settings)
       budget_(settings_.buffer_limit_bytes),
       prefixes_(settings_.stats_prefix.front(), settings_.stats_detail),
       memory_ahead_(cache_),
-      surroundings_{settings_, cache_, clock_,        *this,
-                    budget_,   flush_, memory_ahead_, [this] { connection_closed(); }},
+      authority_(settings_),
+      surroundings_{settings_,     cache_,     clock_,
+                    *this,         budget_,    flush_,
+                    memory_ahead_, authority_, [this] { connection_closed(); }},
       verbosity_(settings_.verbosity) {}
 
 Server::~Server() { stop(); }
@@ -58,13 +60,13 @@ void Server::start(Signals signals) {
   retry_event_ = make_event(base_.get(), -1, 0, on_retry_event, this);
   event_add(mailbox_event_.get(), nullptr);
   if (signals == Signals::Handle) {
-    sigset_t stopping;
-    sigemptyset(&stopping);
-    for (const int signal : {SIGINT, SIGTERM, SIGUSR1}) sigaddset(&stopping, signal);
-    pthread_sigmask(SIG_BLOCK, &stopping, nullptr);  // workers inherit this
+    sigset_t handled;
+    sigemptyset(&handled);
+    for (const int signal : {SIGINT, SIGTERM, SIGUSR1, SIGHUP}) sigaddset(&handled, signal);
+    pthread_sigmask(SIG_BLOCK, &handled, nullptr);  // workers inherit this
     ::signal(SIGPIPE, SIG_IGN);
-    ::signal(SIGHUP, SIG_IGN);
-    signals_ = Socket(signalfd(-1, &stopping, SFD_NONBLOCK | SFD_CLOEXEC));
+    ::signal(SIGHUP, SIG_DFL);  // who starts it may have ignored this, and then none would come
+    signals_ = Socket(signalfd(-1, &handled, SFD_NONBLOCK | SFD_CLOEXEC));
     if (!signals_) throw std::runtime_error("cannot create a signalfd");
     signal_event_ =
         make_event(base_.get(), signals_.fd(), EV_READ | EV_PERSIST, on_signal_event, this);
@@ -208,16 +210,22 @@ void Server::connection_closed() {
   if (waiting_for_room_.load()) mailbox_.post({Message::Kind::ConnectionClosed, Socket()});
 }
 
-// -- Stopping.
+// -- Signals, stopping.
 
 void Server::on_signal_event(int, short, void* self) {
   auto& server = *static_cast<Server*>(self);
   signalfd_siginfo info;
   while (::read(server.signals_.fd(), &info, sizeof info) == sizeof info) {
+    if (info.ssi_signo == SIGHUP) {
+      server.reload();
+      continue;
+    }
     if (info.ssi_signo == SIGUSR1) server.graceful_ = true;
     server.ended_ = true;
   }
 }
+
+void Server::reload() { authority_.reload(); }
 
 void Server::request_shutdown(bool graceful) {
   if (graceful) graceful_ = true;

@@ -20,6 +20,7 @@
 
 #include "core/cache.h"
 #include "core/mutex.h"
+#include "daemon/authority.h"
 #include "daemon/backlog.h"
 #include "daemon/clock.h"
 #include "daemon/event_ptr.h"
@@ -45,6 +46,9 @@ class Server final : public ServerControl {
   void start(Signals signals = Signals::Handle);
   Ended run();
   void stop();
+
+  // As on SIGHUP: reads again what may be read again while clients are served. Any thread.
+  void reload();
 
   const std::vector<Listener>& listeners() const noexcept { return listeners_; }
   int tcp_port() const noexcept;                       // of the first TCP listener, 0 without one
@@ -105,6 +109,7 @@ class Server final : public ServerControl {
   ScheduledFlush flush_;
   PrefixStats prefixes_;
   MemoryAhead memory_ahead_;
+  Authority authority_;
   WorkerSurroundings surroundings_;
   bool listening_ = false;
   std::vector<Listener> listeners_;

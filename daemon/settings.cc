@@ -209,6 +209,7 @@ constexpr auto kOptions = std::to_array<Option>({
     {"-B,--protocol", "<name>",
      "ascii, binary, or auto: found out for each connection (default: auto)",
      [](Settings& s, const Given& g) {
+       s.protocol_given = true;
        if (g.value == "auto") {
          s.protocol = Settings::Protocol::Auto;
        } else if (g.value == "ascii") {
@@ -222,10 +223,19 @@ constexpr auto kOptions = std::to_array<Option>({
     {"-I,--max-item-size", "<num>",
      "largest item in bytes, k, m or g may follow; 1k to 1g and at most half of -m (default: 1m)",
      [](Settings& s, const Given& g) { s.item_size_max = item_size(g); }},
+    {"-S,--enable-sasl", nullptr,
+     "let in whom SASL knows, as memcached.conf in SASL_CONF_PATH says; binary protocol only",
+     [](Settings& s, const Given&) { s.sasl = true; }},
     {"-F,--disable-flush-all", nullptr, "refuse the command \"flush_all\"",
      [](Settings& s, const Given&) { s.allow_flush = false; }},
     {"-X,--disable-dumping", nullptr, "refuse \"stats cachedump\" and \"stats detail\"",
      [](Settings& s, const Given&) { s.allow_dumps = false; }},
+    {"-Y,--auth-file", "<file>",
+     "let in whose user:password is a line of the file, read again on SIGHUP; ascii protocol only",
+     [](Settings& s, const Given& g) {
+       if (g.value.empty()) refuse(g, "a file");
+       s.auth_file = g.value;
+     }},
     {"-U,--udp-port", "<num>",
      "UDP port to listen on, -1 for any that is free; TCP uses it, too, if -p is not given "
      "(default: 0, off)",
@@ -537,10 +547,19 @@ std::string license_text() {
   return "larderd is free software under the BSD 3-Clause License; its text is in the file "
          "LICENSE\n"
          "of the source and beside the program's documentation. It uses libevent (3-Clause BSD),\n"
-         "CLI11 (3-Clause BSD) and xxHash (2-Clause BSD).\n";
+         "CLI11 (3-Clause BSD), xxHash (2-Clause BSD) and Cyrus SASL (BSD with attribution), "
+         "which\n"
+         "is developed by Computing Services at Carnegie Mellon University.\n";
 }
 
 // -- What single values cannot show. ------------------------------------------------------------
+
+// Each way of authenticating belongs to one protocol, which need not be asked for.
+void choose_protocol(Settings& settings) {
+  if (settings.protocol_given) return;
+  if (settings.sasl) settings.protocol = Settings::Protocol::Binary;
+  if (!settings.auth_file.empty()) settings.protocol = Settings::Protocol::Ascii;
+}
 
 std::string mebibytes(uint64_t bytes) { return std::to_string(bytes >> 20); }
 
@@ -589,6 +608,24 @@ void check_together(const Settings& settings, uint64_t machine_memory_bytes) {
     throw SettingsError(ExitCode::Usage, "option -I: " + std::to_string(settings.item_size_max) +
                                              " bytes are more than half of -m " +
                                              mebibytes(settings.memory_bytes));
+  }
+  if (settings.sasl && !settings.auth_file.empty()) {
+    throw SettingsError(ExitCode::Usage, "option -S: SASL is for the binary protocol and -Y '" +
+                                             settings.auth_file + "' for ascii; one of them only");
+  }
+  if (settings.sasl && settings.protocol != Settings::Protocol::Binary) {
+    throw SettingsError(ExitCode::Usage,
+                        "option -S: SASL needs the binary protocol, and -B says otherwise");
+  }
+  if (!settings.auth_file.empty() && settings.protocol != Settings::Protocol::Ascii) {
+    throw SettingsError(ExitCode::Usage, "option -Y: '" + settings.auth_file +
+                                             "' needs the ascii protocol, and -B says otherwise");
+  }
+  // Datagrams come from nobody in particular.
+  if ((settings.sasl || !settings.auth_file.empty()) && settings.udp_port != 0) {
+    throw SettingsError(ExitCode::Usage, std::string("option ") + (settings.sasl ? "-S" : "-Y") +
+                                             ": nobody can authenticate over UDP, and -U is " +
+                                             std::to_string(settings.udp_port));
   }
   const Settings::Accepted& accepted = settings.accepted;
   check_slab_options(settings);
@@ -684,6 +721,7 @@ CommandLine parse_command_line(int argc, const char* const* argv, uint64_t machi
   if (line.settings.udp_port != 0 && !line.settings.port_given) {
     line.settings.port = line.settings.udp_port;
   }
+  choose_protocol(line.settings);
   check_together(line.settings, machine_memory_bytes);
   return line;
 }

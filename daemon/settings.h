@@ -44,6 +44,9 @@ struct Settings {
   bool maxconns_fast = true;     // -o maxconns_fast / no_maxconns_fast
   int idle_timeout_seconds = 0;  // -o idle_timeout; 0 off
   enum class Protocol { Auto, Ascii, Binary } protocol = Protocol::Auto;  // -B
+  bool protocol_given = false;
+  std::string auth_file;  // -Y; empty: none. Ascii only
+  bool sasl = false;      // -S; binary only
 
   // TLS.
   struct Tls {

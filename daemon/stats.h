@@ -23,6 +23,7 @@ struct alignas(64) WorkerStats {
   Counter set_cmds, delete_misses, incr_misses, decr_misses, cas_misses;
   Counter flush_cmds, meta_cmds;
   Counter store_too_large, store_no_memory;
+  Counter auth_cmds, auth_errors;
   Counter conn_yields, idle_kicks;
   Counter bytes_read, bytes_written;
   Counter response_count, response_bytes, response_oom;  // replies held for slow clients

@@ -144,7 +144,8 @@ void append_general_stats(const StatsSources& sources, StatList& list) {
       .add("touch_misses", of(&WorkerStats::touch_misses))
       .add("store_too_large", of(&WorkerStats::store_too_large))
       .add("store_no_memory", of(&WorkerStats::store_no_memory))
-      .zeros({"auth_cmds", "auth_errors"});
+      .add("auth_cmds", of(&WorkerStats::auth_cmds))
+      .add("auth_errors", of(&WorkerStats::auth_errors));
   if (settings.idle_timeout_seconds != 0) rows.add("idle_kicks", of(&WorkerStats::idle_kicks));
   rows.add("bytes_read", of(&WorkerStats::bytes_read))
       .add("bytes_written", of(&WorkerStats::bytes_written))
@@ -219,8 +220,8 @@ void append_settings_stats(const StatsSources& sources, StatList& list) {
       .yes_no("cas_enabled", settings.cas)
       .add("tcp_backlog", settings.backlog)
       .text("binding_protocol", protocol_name(settings.protocol))
-      .yes_no("auth_enabled_sasl", false)
-      .yes_no("auth_enabled_ascii", false)
+      .yes_no("auth_enabled_sasl", settings.sasl)
+      .text("auth_enabled_ascii", settings.auth_file.empty() ? "no" : settings.auth_file)
       .add("item_size_max", settings.item_size_max)
       .yes_no("maxconns_fast", settings.maxconns_fast)
       .add("hashpower_init", accepted.hashpower_init)
@@ -386,7 +387,8 @@ void reset_worker_stats(WorkerStats& stats) noexcept {
         &stats.touch_cmds,  &stats.touch_misses,    &stats.set_cmds,        &stats.delete_misses,
         &stats.incr_misses, &stats.decr_misses,     &stats.cas_misses,      &stats.flush_cmds,
         &stats.meta_cmds,   &stats.store_too_large, &stats.store_no_memory, &stats.conn_yields,
-        &stats.idle_kicks,  &stats.bytes_read,      &stats.bytes_written,   &stats.response_oom}) {
+        &stats.idle_kicks,  &stats.bytes_read,      &stats.bytes_written,   &stats.response_oom,
+        &stats.auth_cmds,   &stats.auth_errors}) {
     counter->reset();
   }
   for (ClassStats& counts : stats.classes) {

@@ -16,6 +16,7 @@
 
 #include "core/cache.h"
 #include "core/mutex.h"
+#include "daemon/authority.h"
 #include "daemon/backlog.h"
 #include "daemon/batch.h"
 #include "daemon/clock.h"
@@ -63,6 +64,7 @@ struct WorkerSurroundings {
   BufferBudget& budget;
   ScheduledFlush& flush;
   MemoryAhead& memory_ahead;
+  const Authority& authority;
   std::function<void()> connection_closed;  // called on the worker's thread
 };
 
@@ -110,6 +112,7 @@ class Worker {
   const Settings& settings() const noexcept { return around_.settings; }
   core::Cache& cache() noexcept { return around_.cache; }
   BufferBudget& budget() noexcept { return around_.budget; }
+  const Authority& authority() const noexcept { return around_.authority; }
   Executor& executor() noexcept { return executor_; }
   Lent& lent() noexcept { return lent_; }
   event_base* base() noexcept { return base_.get(); }

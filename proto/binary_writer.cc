@@ -105,6 +105,11 @@ void write_stats(const Command& command, const Reply& reply, ReplyBuffer& out) {
 
 }  // namespace
 
+void write_binary_status(const Command& command, BinaryStatus status, std::string_view body,
+                         ReplyBuffer& out) {
+  write_status(command, status, body, out);
+}
+
 void write_binary(const Command& command, const Reply& reply, ReplyBuffer& out) {
   switch (command.op) {
     case Op::Error:

@@ -1,7 +1,10 @@
 // Replies of the binary protocol (protocol_binary.txt).
 #pragma once
 
+#include <string_view>
+
 #include "proto/command.h"
+#include "proto/error_lines.h"
 #include "proto/reply.h"
 #include "proto/reply_buffer.h"
 
@@ -13,5 +16,9 @@ namespace larder::proto {
 // or else the command's. Stats with neither rows nor text are the final, empty packet alone, which
 // is also what a text (RESET) comes to.
 void write_binary(const Command& command, const Reply& reply, ReplyBuffer& out);
+
+// Appends a packet of just a status and a body, for what no Reply says.
+void write_binary_status(const Command& command, BinaryStatus status, std::string_view body,
+                         ReplyBuffer& out);
 
 }  // namespace larder::proto

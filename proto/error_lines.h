@@ -125,6 +125,11 @@ inline constexpr auto kErrorLines = [] {
       text(StatsDumpNotAllowed, "CLIENT_ERROR stats cachedump not allowed"),
       text(StatsDetailNotAllowed, "CLIENT_ERROR stats detail not allowed"),
       text(TooManyConnections, "ERROR Too many open connections"),
+      both(Unauthenticated, "CLIENT_ERROR unauthenticated", S::AuthFailure),
+      both(AuthenticationFailed, "CLIENT_ERROR authentication failure", S::AuthFailure),
+      text(AuthTokenTooLong, "CLIENT_ERROR auth token too long"),
+      text(BadAuthToken, "CLIENT_ERROR bad authentication token format"),
+      text(BadLineTermination, "CLIENT_ERROR bad command line termination"),
   });
 }();
 

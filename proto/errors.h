@@ -46,6 +46,11 @@ enum class ErrorId : uint8_t {
   StatsDumpNotAllowed,     // CLIENT_ERROR stats cachedump not allowed
   StatsDetailNotAllowed,   // CLIENT_ERROR stats detail not allowed
   TooManyConnections,      // ERROR Too many open connections
+  Unauthenticated,         // CLIENT_ERROR unauthenticated; binary 0x20
+  AuthenticationFailed,    // CLIENT_ERROR authentication failure; binary 0x20
+  AuthTokenTooLong,        // CLIENT_ERROR auth token too long
+  BadAuthToken,            // CLIENT_ERROR bad authentication token format
+  BadLineTermination,      // CLIENT_ERROR bad command line termination
   kCount,
 };
 

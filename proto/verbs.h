@@ -217,8 +217,16 @@ enum class BinaryShape : uint8_t {
   Arith,    // delta, initial and exptime, key
   Flush,    // nothing, or a delay
   Stats,    // perhaps a key; what follows is taken for the next request
-  Auth,     // key (the mechanism), body: known, but not built
+  Auth,     // key (the mechanism), what the client says
 };
+
+// SASL. To the request loop they are unknown commands; who wants them looks at the opcode.
+constexpr uint8_t kSaslListOpcode = 0x20;
+constexpr uint8_t kSaslStartOpcode = 0x21;
+constexpr uint8_t kSaslStepOpcode = 0x22;
+constexpr bool is_sasl(uint8_t opcode) noexcept {
+  return opcode >= kSaslListOpcode && opcode <= kSaslStepOpcode;
+}
 
 constexpr uint8_t kValueExtrasBytes = 8;
 constexpr uint8_t kTimeExtrasBytes = 4;
@@ -264,9 +272,9 @@ inline constexpr auto kBinaryVerbs = std::to_array<BinaryVerb>({
     {0x1d, Op::Get, BinaryShape::KeyTime, StoreMode::Set, Want::kValue | Want::kTouch},
     {0x1e, Op::Get, BinaryShape::KeyTime, StoreMode::Set,
      Want::kValue | Want::kTouch | Want::kQuiet},
-    {0x20, Op::Error, BinaryShape::Empty},  // SASL: list, start, step
-    {0x21, Op::Error, BinaryShape::Auth},
-    {0x22, Op::Error, BinaryShape::Auth},
+    {kSaslListOpcode, Op::Error, BinaryShape::Empty},
+    {kSaslStartOpcode, Op::Error, BinaryShape::Auth},
+    {kSaslStepOpcode, Op::Error, BinaryShape::Auth},
     {0x23, Op::Get, BinaryShape::KeyTime, StoreMode::Set, Want::kValue | Want::kTouch | Want::kKey},
     {0x24, Op::Get, BinaryShape::KeyTime, StoreMode::Set,
      Want::kValue | Want::kTouch | Want::kKey | Want::kQuiet},

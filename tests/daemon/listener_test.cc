@@ -189,6 +189,28 @@ TEST_CASE("a listener has the traits that its -l names, or else those of the who
   for (const Listener& listener : listeners) CHECK(listener.traits().tls == TlsMode::Off);
 }
 
+TEST_CASE("where clients authenticate no listener speaks a protocol that cannot") {
+  Settings text = any_port({"127.0.0.1", "proto[ascii]:127.0.0.1", "proto[negotiating]:127.0.0.1"});
+  text.protocol = Settings::Protocol::Ascii;
+  text.auth_file = "users";
+  for (const Listener& listener : Listener::open_all(text)) {
+    CHECK(listener.traits().protocol == Settings::Protocol::Ascii);
+  }
+  text.listen = {"proto[binary]:127.0.0.1"};
+  CHECK(refusal(text) ==
+        "cannot listen on -l proto[binary]:127.0.0.1 (-p -1): -Y needs the ascii protocol");
+
+  Settings binary = any_port({"127.0.0.1", "proto[binary]:127.0.0.1"});
+  binary.protocol = Settings::Protocol::Binary;
+  binary.sasl = true;
+  CHECK(Listener::open_all(binary).size() == 2);
+  for (const std::string prefix : {"proto[ascii]", "proto[negotiating]"}) {
+    binary.listen = {prefix + ":127.0.0.1"};
+    CHECK(refusal(binary) ==
+          "cannot listen on -l " + prefix + ":127.0.0.1 (-p -1): -S needs the binary protocol");
+  }
+}
+
 TEST_CASE("with -Z every TCP listener speaks TLS unless its -l says otherwise") {
   TempFolder folder;
   Settings settings = any_port(

@@ -143,7 +143,9 @@ TEST_CASE("in the foreground nothing happens") {
 TEST_CASE("paths are made absolute before the directory is left") {
   Settings settings;
   settings.pid_file = "x.pid";
+  settings.auth_file = "users";
   make_paths_absolute(settings);
+  CHECK(settings.auth_file == (std::filesystem::current_path() / "users").string());
   CHECK(settings.pid_file == (std::filesystem::current_path() / "x.pid").string());
   CHECK(settings.unix_socket.empty());
 }

@@ -86,6 +86,14 @@ TEST_CASE("every option is understood by its letter and by its name") {
        {"--unix-socket=/tmp/x"},
        [](const Settings& s) { return s.unix_socket == "/tmp/x"; }},
       {{"-a", "0770"}, {"--unix-mask=770"}, [](const Settings& s) { return s.unix_mode == 0770; }},
+      {{"-S"},
+       {"--enable-sasl"},
+       [](const Settings& s) { return s.sasl && s.protocol == Settings::Protocol::Binary; }},
+      {{"-Y", "users"},
+       {"--auth-file=users"},
+       [](const Settings& s) {
+         return s.auth_file == "users" && s.protocol == Settings::Protocol::Ascii;
+       }},
       {{"-A"}, {"--enable-shutdown"}, [](const Settings& s) { return s.allow_shutdown; }},
       {{"-l", "127.0.0.1"},
        {"--listen=127.0.0.1"},
@@ -252,7 +260,6 @@ TEST_CASE("what is wrong is said in one sentence that names option and value") {
       {{"-q"}, 1, "unknown option '-q'"},
       {{"--foo"}, 1, "unknown option '--foo'"},
       {{"--foo=3"}, 1, "unknown option '--foo=3'"},
-      {{"-S"}, 1, "unknown option '-S'"},
       {{"extra"}, 1, "unexpected argument 'extra'"},
       {{"-t"}, 1, "option --threads: a value is missing"},
       {{"-t", "0"}, 1, "option -t: '0' is not a number from 1 to 256"},
@@ -358,6 +365,27 @@ TEST_CASE("what is wrong is said in one sentence that names option and value") {
       {{"-o", "hot_lru_pct=41"},
        64,
        "option -o: hot_lru_pct and warm_lru_pct are more than 80 together"},
+      {{"-S", "-B", "ascii"},
+       64,
+       "option -S: SASL needs the binary protocol, and -B says otherwise"},
+      {{"-S", "-B", "binary", "-B", "auto"},
+       64,
+       "option -S: SASL needs the binary protocol, and -B says otherwise"},
+      {{"-Y", "users", "-B", "binary"},
+       64,
+       "option -Y: 'users' needs the ascii protocol, and -B says otherwise"},
+      {{"-Y", "users", "-B", "auto"},
+       64,
+       "option -Y: 'users' needs the ascii protocol, and -B says otherwise"},
+      {{"-S", "-Y", "users"},
+       64,
+       "option -S: SASL is for the binary protocol and -Y 'users' for ascii; one of them only"},
+      {{"-S", "-U", "11211"}, 64, "option -S: nobody can authenticate over UDP, and -U is 11211"},
+      {{"-Y", "users", "-U", "-1"},
+       64,
+       "option -Y: nobody can authenticate over UDP, and -U is -1"},
+      {{"-Y", ""}, 1, "option -Y: '' is not a file"},
+      {{"-Y"}, 1, "option --auth-file: a value is missing"},
       {{"-o", "temporary_ttl=9,no_lru_maintainer"},
        64,
        "option -o: temporary_ttl needs lru_maintainer"},
@@ -388,13 +416,13 @@ TEST_CASE("the help names every option, its default, and nothing that is not the
   for (const char* option :
        {"-p,", "-s,", "-a,", "-A,", "-l,", "-d,", "-r,", "-u,", "-m,", "-M,", "-c,",
         "-k,", "-v,", "-P,", "-f,", "-n,", "-L,", "-D ", "-t,", "-R,", "-C,", "-b,",
-        "-B,", "-I,", "-F,", "-X,", "-U,", "-o,", "-h,", "-i,", "-V,"}) {
+        "-B,", "-I,", "-F,", "-X,", "-U,", "-S,", "-Y,", "-o,", "-h,", "-i,", "-V,"}) {
     INFO(option);
     CHECK(help.find(std::string("\n") + option) != std::string::npos);
   }
   // Upstream's tests ask the help what there is.
-  for (const char* word : {"sasl", "SASL", "ext_path", "proxy_config", "enable-ssl",
-                           "no_drop_privileges", "\n-Y", "\n-e", "\n-S", "\n-Z", "\n-W"}) {
+  for (const char* word :
+       {"ext_path", "proxy_config", "enable-ssl", "no_drop_privileges", "\n-e", "\n-Z", "\n-W"}) {
     INFO(word);
     CHECK(help.find(word) == std::string::npos);
   }

@@ -27,6 +27,8 @@ TEST_CASE("errors that both dialects know carry the status and body that clients
   check(ErrorId::BinaryInvalidArguments, 0x04, "Invalid arguments");
   check(ErrorId::NonNumeric, 0x06, "Non-numeric server-side value for incr or decr");
   check(ErrorId::FlushNotAllowed, 0x20, "Auth failure.");
+  check(ErrorId::Unauthenticated, 0x20, "Auth failure.");
+  check(ErrorId::AuthenticationFailed, 0x20, "Auth failure.");
   check(ErrorId::OutOfMemoryStoring, 0x82, "Out of memory allocating item");
 }
 

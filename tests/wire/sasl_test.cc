@@ -1,0 +1,177 @@
+// Clients that have to say who they are: by SASL (-S).
+#include <catch2/catch.hpp>
+#include <string>
+
+#include "tests/proto/binary_request.h"
+#include "tests/support/sasl_setup.h"
+#include "tests/support/temp_server.h"
+#include "tests/support/wire_client.h"
+
+using larder::daemon::Settings;
+using larder::test::BinaryRequest;
+using larder::test::SaslSetup;
+using larder::test::TempServer;
+using larder::test::WireClient;
+
+namespace {
+
+constexpr uint8_t kGet = 0x00;
+constexpr uint8_t kSet = 0x01;
+constexpr uint8_t kNoop = 0x0a;
+constexpr uint8_t kStat = 0x10;
+constexpr uint8_t kList = 0x20;
+constexpr uint8_t kStart = 0x21;
+constexpr uint8_t kStep = 0x22;
+
+Settings sasl_settings() {
+  Settings settings = larder::test::loopback_settings();
+  settings.sasl = true;
+  settings.protocol = Settings::Protocol::Binary;
+  return settings;
+}
+
+struct SaslServer {
+  const SaslSetup setup;
+  TempServer server{sasl_settings()};
+};
+
+std::string request(uint8_t opcode, const std::string& key = "", const std::string& value = "") {
+  return BinaryRequest{.opcode = opcode,
+                       .key = key,
+                       .extras = opcode == kSet ? std::string(8, '\0') : "",
+                       .value = value}
+      .bytes();
+}
+std::string plain(const std::string& user, const std::string& password) {
+  return request(kStart, "PLAIN", SaslSetup::plain(user, password));
+}
+struct Packet {
+  int opcode = -1;
+  int status = -1;
+  std::string body;
+};
+
+Packet receive(WireClient& client) {
+  const std::string header = client.receive(24);
+  const auto byte = [&](size_t i) { return static_cast<unsigned char>(header[i]); };
+  const size_t body = byte(10) * 256u + byte(11);
+  return {byte(1), byte(6) * 256 + byte(7), client.receive(body)};
+}
+Packet ask(WireClient& client, const std::string& bytes) {
+  client.send(bytes);
+  return receive(client);
+}
+
+}  // namespace
+
+TEST_CASE("who convinces SASL may use the cache, and nobody else") {
+  SaslServer door;
+  WireClient client = door.server.connect();
+  CHECK(ask(client, request(kList)).body.find("PLAIN") != std::string::npos);
+  CHECK(ask(client, plain("foo", "baz")).status == 0x20);
+  CHECK(ask(client, plain("nobody", "bar")).status == 0x20);
+  const Packet in = ask(client, plain("foo", "bar"));
+  CHECK(in.status == 0);
+  CHECK(in.body == "Authenticated");
+  CHECK(ask(client, request(kSet, "k", "value")).status == 0);
+  CHECK(ask(client, request(kGet, "k")).body == std::string(4, '\0') + "value");
+
+  WireClient stranger = door.server.connect();
+  CHECK(ask(stranger, request(kGet, "k")).status == 0x20);
+  CHECK(stranger.closed_by_peer());
+  WireClient text = door.server.connect();
+  text.send("version\r\nversion\r\nversion\r\n");
+  CHECK(text.closed_by_peer());
+}
+
+TEST_CASE("what is pipelined around the exchange is answered, at every split point") {
+  SaslServer door;
+  const std::string stream = plain("foo", "baz") + request(kStart, "PLAIN") +
+                             request(kStep, "PLAIN", SaslSetup::plain("foo", "bar")) +
+                             request(kSet, "k", "value") + request(kGet, "k") + request(kNoop);
+  const int opcodes[] = {kStart, kStart, kStep, kSet, kGet, kNoop};
+  const int statuses[] = {0x20, 0x21, 0, 0, 0, 0};
+  const auto check = [&](WireClient& client) {
+    for (size_t i = 0; i < std::size(opcodes); ++i) {
+      const Packet got = receive(client);
+      REQUIRE(got.opcode == opcodes[i]);
+      REQUIRE(got.status == statuses[i]);
+    }
+  };
+  for (size_t split = 0; split <= stream.size(); ++split) {
+    WireClient client = door.server.connect();
+    INFO(split);
+    client.send(stream.substr(0, split));
+    client.send(stream.substr(split));
+    check(client);
+  }
+  WireClient client = door.server.connect();
+  for (const char byte : stream) client.send({&byte, 1});
+  check(client);
+}
+
+TEST_CASE("an admitted client may authenticate again; if it fails it is outside") {
+  SaslServer door;
+  WireClient client = door.server.connect();
+  client.send(plain("foo", "bar") + request(kSet, "k", "v") + request(kList) + request(kGet, "k") +
+              plain("foo", "bar") + request(kGet, "k") + plain("foo", "baz") + request(kGet, "k"));
+  const int statuses[] = {0, 0, 0, 0, 0, 0, 0x20, 0x20};
+  for (const int status : statuses) CHECK(receive(client).status == status);
+  CHECK(client.closed_by_peer());
+}
+
+TEST_CASE("clients' exchanges do not mix") {
+  SaslServer door;
+  WireClient one = door.server.connect();
+  WireClient other = door.server.connect();
+  CHECK(ask(one, request(kStart, "PLAIN")).status == 0x21);
+  const std::string step = request(kStep, "PLAIN", SaslSetup::plain("foo", "bar"));
+  CHECK(ask(other, step).status == 0x20);
+  CHECK(ask(one, step).status == 0);
+  CHECK(ask(other, request(kNoop)).status == 0x20);
+}
+
+TEST_CASE("attempts by SASL are counted, and settings say that there is SASL") {
+  SaslServer door;
+  WireClient client = door.server.connect();
+  ask(client, plain("foo", "baz"));
+  ask(client, request(kStep, "PLAIN", "x"));
+  ask(client, plain("foo", "bar"));
+  const auto stats = [&](const std::string& kind) {
+    client.send(request(kStat, kind));
+    std::string all;
+    for (Packet row = receive(client); !row.body.empty(); row = receive(client)) {
+      all += row.body + "\n";
+    }
+    return all;
+  };
+  const std::string general = stats("");
+  CHECK(general.find("auth_cmds3\n") != std::string::npos);
+  CHECK(general.find("auth_errors2\n") != std::string::npos);
+  const std::string settings = stats("settings");
+  CHECK(settings.find("auth_enabled_saslyes\n") != std::string::npos);
+  CHECK(settings.find("auth_enabled_asciino\n") != std::string::npos);
+  CHECK(settings.find("binding_protocolbinary\n") != std::string::npos);
+}
+
+TEST_CASE("rubbish in the place of SASL costs bounded memory") {
+  SaslServer door;
+  WireClient client = door.server.connect();
+  client.send(BinaryRequest{.opcode = kStart, .key = "PLAIN", .body_bytes = 1u << 30}.bytes());
+  CHECK(receive(client).status == 0x82);
+  for (int i = 0; i < 100; ++i) client.send(std::string(65536, 'x'));
+  WireClient half = door.server.connect();
+  half.send(BinaryRequest{.opcode = kStart, .key = "PLAIN", .body_bytes = 16384}.bytes() +
+            std::string(10'000, 'y'));
+  CHECK(door.server.server().buffered_bytes() < 20'000);
+  WireClient good = door.server.connect();
+  CHECK(ask(good, plain("foo", "bar")).status == 0);
+}
+
+TEST_CASE("without -S the opcodes of SASL are unknown") {
+  TempServer server;
+  WireClient client = server.connect();
+  CHECK(ask(client, request(kList)).status == 0x81);
+  CHECK(ask(client, plain("foo", "bar")).status == 0x81);
+  CHECK(ask(client, request(kNoop)).status == 0);
+}
