@@ -66,15 +66,6 @@ void set_flag(int fd, int level, int name) {
   setsockopt(fd, level, name, &on, sizeof on);
 }
 
-int bound_port(int fd) {
-  sockaddr_storage address{};
-  socklen_t length = sizeof address;
-  if (getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length) != 0) return 0;
-  return ntohs(address.ss_family == AF_INET6
-                   ? reinterpret_cast<const sockaddr_in6&>(address).sin6_port
-                   : reinterpret_cast<const sockaddr_in&>(address).sin_port);
-}
-
 // Each way of authenticating belongs to one protocol; a listener for another one would be a door
 // that nobody guards, or that lets nobody in.
 Settings::Protocol protocol_of(const Settings& settings, const ListenAddress& address,
@@ -105,6 +96,15 @@ bool is_alive(const sockaddr_un& address) {
 }
 
 }  // namespace
+
+int bound_port(int fd) {
+  sockaddr_storage address{};
+  socklen_t length = sizeof address;
+  if (getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length) != 0) return 0;
+  return ntohs(address.ss_family == AF_INET6
+                   ? reinterpret_cast<const sockaddr_in6&>(address).sin6_port
+                   : reinterpret_cast<const sockaddr_in&>(address).sin_port);
+}
 
 // Every address that the name stands for. Families that the machine does not have are left out as
 // long as one works; a port in use is an error in any case, or a second server would quietly share
@@ -172,6 +172,19 @@ Listener open_unix(const Settings& settings) {
   listener.path_ = settings.unix_socket;
   listener.traits_.protocol = settings.protocol;
   if (::listen(listener.fd(), settings.backlog) != 0) fail(option, std::strerror(errno));
+  return listener;
+}
+
+Listener Listener::take(Socket socket, int domain, const Settings& settings) {
+  const bool tcp = domain != AF_UNIX;
+  if (tcp) {
+    set_flag(socket.fd(), SOL_SOCKET, SO_KEEPALIVE);
+    set_flag(socket.fd(), IPPROTO_TCP, TCP_NODELAY);
+  }
+  const int port = tcp ? bound_port(socket.fd()) : 0;
+  Listener listener(std::move(socket), port, domain == AF_INET6);
+  listener.traits_ = traits_of(settings, {}, "LISTEN_FDS");
+  if (!tcp) listener.traits_.tls = TlsMode::Off;
   return listener;
 }
 

@@ -20,6 +20,9 @@ class Listener {
   // the option and its value.
   static std::vector<Listener> open_all(const Settings& settings);
 
+  // One that somebody else has opened and bound, and whose file, if it has one, is theirs.
+  static Listener take(Socket socket, int domain, const Settings& settings);
+
   Listener(Listener&&) noexcept = default;
   Listener& operator=(Listener&&) noexcept = default;
   ~Listener();  // takes the file of a unix socket away
@@ -50,6 +53,9 @@ class Listener {
   ListenerTraits traits_;
   std::string tag_;  // -l tag[name]; memcached shows it to scripts of its proxy, to nobody else
 };
+
+// Of a TCP or UDP socket; 0 if it has none.
+int bound_port(int fd);
 
 // A bound datagram socket for one worker.
 struct UdpSocket {

@@ -3,33 +3,36 @@
 #include <cstdlib>
 #include <exception>
 #include <string>
+#include <utility>
+#include <vector>
 
+#include "daemon/handed_over.h"
 #include "daemon/log.h"
 #include "daemon/process.h"
 #include "daemon/server.h"
+#include "daemon/service_manager.h"
 #include "daemon/settings.h"
 
 namespace {
 
 using namespace larder::daemon;
 
-void say_how_it_starts(const Server& server) {
-  std::string addresses;
-  for (const Listener& listener : server.listeners()) {
-    addresses += addresses.empty() ? "" : ", ";
-    addresses += listener.description();
+void say_how_it_starts(const Server& server, bool handed_over) {
+  log(LogLevel::Info, "larderd " LARDER_VERSION " " + server.summary());
+  if (handed_over) {
+    log(LogLevel::Info,
+        "its sockets were handed over (LISTEN_FDS): -p, -l, -s and -U do not count");
   }
-  const Settings& settings = server.settings();
-  log(LogLevel::Info, "larderd " LARDER_VERSION " listening on " + addresses + ", " +
-                          std::to_string(settings.memory_bytes >> 20) + " MiB, " +
-                          std::to_string(settings.threads) + " threads");
-  for (const std::string& option : settings.without_effect) {
+  for (const std::string& option : server.settings().without_effect) {
     log(LogLevel::Info, "option -o " + option + " has no effect here");
   }
 }
 
 void serve(Settings settings) {
   set_log_verbosity(settings.verbosity);
+  ServiceManager manager;
+  std::vector<HandedOver> handed_over = take_handed_over();
+  const bool was_handed_over = !handed_over.empty();
   set_limits(settings);
   become_user(settings);
   if (settings.daemonize) make_paths_absolute(settings);
@@ -37,10 +40,11 @@ void serve(Settings settings) {
   if (settings.lock_memory) lock_memory();
 
   Server server(settings);
-  server.listen();
+  server.listen(std::move(handed_over));
   const PidFile pid_file(settings.pid_file);
   server.start();
-  say_how_it_starts(server);
+  say_how_it_starts(server, was_handed_over);
+  server.report_to(manager);
   background.ready(settings.core_dumps, settings.verbosity > 0);
   const Server::Ended ended = server.run();
   log(LogLevel::Info, ended == Server::Ended::Gracefully ? "stopping gracefully" : "stopping");

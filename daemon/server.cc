@@ -45,9 +45,15 @@ Server::Server(Settings settings)
 
 Server::~Server() { stop(); }
 
-void Server::listen() {
-  listeners_ = Listener::open_all(settings_);
-  udp_sockets_ = open_udp_sockets(settings_);
+void Server::listen(std::vector<HandedOver> handed_over) {
+  if (!handed_over.empty()) {
+    HandedOverPorts ports = use_handed_over(std::move(handed_over), settings_);
+    listeners_ = std::move(ports.listeners);
+    udp_sockets_ = std::move(ports.udp_sockets);
+  } else {
+    listeners_ = Listener::open_all(settings_);
+    udp_sockets_ = open_udp_sockets(settings_);
+  }
   listening_ = true;
   write_port_file(listeners_, udp_sockets_);
 }
@@ -98,14 +104,49 @@ void Server::serve_udp() {
   total_.fetch_add(udp_ports_, std::memory_order_relaxed);
   size_t next = 0;
   for (UdpSocket& udp : udp_sockets_) {
+    if (!udp.shared) udp_addresses_.push_back(local_address(udp.socket.fd()));
     workers_[next]->serve_udp(std::move(udp.socket));
     next = (next + 1) % workers_.size();
   }
   udp_sockets_.clear();
 }
 
+std::string Server::summary() const {
+  std::string addresses;
+  const auto add = [&](const std::string& address) {
+    addresses += addresses.empty() ? "" : ", ";
+    addresses += address;
+  };
+  for (const Listener& listener : listeners_) add(listener.description());
+  for (const std::string& address : udp_addresses_) add(address);
+  return "listening on " + addresses + ", " + std::to_string(settings_.memory_bytes >> 20) +
+         " MiB, " + std::to_string(settings_.threads) + " threads";
+}
+
+void Server::report_to(ServiceManager& manager) {
+  manager_ = &manager;
+  if (manager.watchdog_timeout().count() == 0) return;
+  watchdog_ = std::make_unique<Watchdog>(manager.watchdog_timeout(), workers_.size(),
+                                         Watchdog::Clock::now());
+  const auto interval = watchdog_->interval().count();
+  const timeval every = {interval / 1'000'000, interval % 1'000'000};
+  watch_event_ = make_event(base_.get(), -1, EV_PERSIST, on_watch_event, this);
+  if (watch_event_ == nullptr || event_add(watch_event_.get(), &every) != 0) {
+    throw std::runtime_error("cannot create the event for the watchdog");
+  }
+}
+
+void Server::on_watch_event(int, short, void* self) {
+  auto& server = *static_cast<Server*>(self);
+  std::vector<uint64_t> beats;
+  for (const auto& worker : server.workers_) beats.push_back(worker->beats());
+  if (server.watchdog_->all_alive(beats, Watchdog::Clock::now())) server.manager_->alive();
+}
+
 Server::Ended Server::run() {
+  if (manager_ != nullptr) manager_->ready(summary());
   while (!ended_) event_base_loop(base_.get(), EVLOOP_ONCE);
+  if (manager_ != nullptr) manager_->stopping();
   return graceful_ ? Ended::Gracefully : Ended::Normally;
 }
 
@@ -119,6 +160,7 @@ void Server::stop() {
   mailbox_event_.reset();
   signal_event_.reset();
   retry_event_.reset();
+  watch_event_.reset();
   base_.reset();
 }
 
@@ -225,7 +267,11 @@ void Server::on_signal_event(int, short, void* self) {
   }
 }
 
-void Server::reload() { authority_.reload(); }
+void Server::reload() {
+  if (manager_ != nullptr) manager_->reloading();
+  authority_.reload();
+  if (manager_ != nullptr) manager_->ready(summary());
+}
 
 void Server::request_shutdown(bool graceful) {
   if (graceful) graceful_ = true;

@@ -14,6 +14,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string_view>
 #include <vector>
@@ -24,12 +25,15 @@
 #include "daemon/backlog.h"
 #include "daemon/clock.h"
 #include "daemon/event_ptr.h"
+#include "daemon/handed_over.h"
 #include "daemon/listener.h"
 #include "daemon/mailbox.h"
 #include "daemon/prefix_stats.h"
 #include "daemon/server_control.h"
+#include "daemon/service_manager.h"
 #include "daemon/settings.h"
 #include "daemon/stats_report.h"
+#include "daemon/watchdog.h"
 #include "daemon/worker.h"
 
 namespace larder::daemon {
@@ -42,8 +46,12 @@ class Server final : public ServerControl {
   explicit Server(Settings settings);
   ~Server() override;  // stops, if that has not been done
 
-  void listen();
+  // On what was handed over, if anything was, and else on what the settings say.
+  void listen(std::vector<HandedOver> handed_over = {});
   void start(Signals signals = Signals::Handle);
+  // Between start() and run(), which then tells the manager what happens, and as long as all
+  // workers make passes that they do.
+  void report_to(ServiceManager& manager);
   Ended run();
   void stop();
 
@@ -51,8 +59,11 @@ class Server final : public ServerControl {
   void reload();
 
   const std::vector<Listener>& listeners() const noexcept { return listeners_; }
-  int tcp_port() const noexcept;                       // of the first TCP listener, 0 without one
-  int udp_port() const noexcept { return udp_port_; }  // of the first UDP socket; from start() on
+  int tcp_port() const noexcept;  // of the first TCP listener, 0 without one
+  // From start() on: of the first UDP socket, and of all of them without repetition.
+  int udp_port() const noexcept { return udp_port_; }
+  const std::vector<std::string>& udp_addresses() const noexcept { return udp_addresses_; }
+  std::string summary() const;  // "listening on tcp:127.0.0.1:11211, 64 MiB, 4 threads"
   core::Cache& cache() noexcept { return cache_; }
   Clock& clock() noexcept { return clock_; }
   uint64_t open_connections() const noexcept { return open_.load(); }
@@ -82,6 +93,7 @@ class Server final : public ServerControl {
   static void on_listener_event(int fd, short what, void* door);
   static void on_mailbox_event(int fd, short what, void* self);
   static void on_signal_event(int fd, short what, void* self);
+  static void on_watch_event(int fd, short what, void* self);
   static void on_retry_event(int fd, short what, void* self);
 
   // One listener with its event.
@@ -116,13 +128,16 @@ class Server final : public ServerControl {
   std::vector<UdpSocket> udp_sockets_;  // from listen() to start(), when workers get them
   size_t udp_ports_ = 0;                // how many the workers serve
   int udp_port_ = 0;                    // of the first of them
+  std::vector<std::string> udp_addresses_;
   std::vector<std::unique_ptr<Worker>> workers_;
   size_t next_worker_ = 0;  // round robin
 
   EventBasePtr base_;
   Mailbox mailbox_;
   Socket signals_;  // a signalfd
-  EventPtr mailbox_event_, signal_event_, retry_event_;
+  EventPtr mailbox_event_, signal_event_, retry_event_, watch_event_;
+  ServiceManager* manager_ = nullptr;
+  std::unique_ptr<Watchdog> watchdog_;
   std::vector<std::unique_ptr<Door>> doors_;
   std::vector<Message> mail_;
   bool ended_ = false;

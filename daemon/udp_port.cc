@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <stdexcept>
 
+#include "daemon/listener.h"
 #include "daemon/udp_request.h"
 #include "daemon/worker.h"
 #include "proto/binary_protocol.h"
@@ -23,15 +24,9 @@ constexpr unsigned char kBinaryMagic = 0x80;
 constexpr size_t kReplyOverheadBytes = 1024;
 
 uint16_t port_of(const sockaddr_storage& address) noexcept {
-  return address.ss_family == AF_INET6 ? reinterpret_cast<const sockaddr_in6&>(address).sin6_port
-                                       : reinterpret_cast<const sockaddr_in&>(address).sin_port;
-}
-
-uint16_t bound_port(int fd) noexcept {
-  sockaddr_storage address{};
-  socklen_t length = sizeof address;
-  getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length);
-  return port_of(address);
+  return ntohs(address.ss_family == AF_INET6
+                   ? reinterpret_cast<const sockaddr_in6&>(address).sin6_port
+                   : reinterpret_cast<const sockaddr_in&>(address).sin_port);
 }
 
 // The longest value that a set can leave, once, whatever the request: a datagram of a hundred bytes
@@ -55,7 +50,7 @@ std::span<char> whole_lines(std::span<char> text) noexcept {
 UdpPort::UdpPort(Worker& worker, Socket socket)
     : worker_(worker),
       socket_(std::move(socket)),
-      port_(bound_port(socket_.fd())),
+      port_(static_cast<uint16_t>(bound_port(socket_.fd()))),
       last_active_(worker.now()) {
   read_event_ = make_event(worker_.base(), socket_.fd(), EV_READ | EV_PERSIST, on_read_event, this);
   if (read_event_ == nullptr || event_add(read_event_.get(), nullptr) != 0) {

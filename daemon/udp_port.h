@@ -47,7 +47,7 @@ class UdpPort {
 
   Worker& worker_;
   Socket socket_;
-  const uint16_t port_;  // as in the address that it is bound to
+  const uint16_t port_;
   EventPtr read_event_;
   sockaddr_storage client_{};  // of the datagram being answered
   socklen_t client_bytes_ = 0;

@@ -102,6 +102,7 @@ void Worker::on_mailbox_event(int, short, void* self) { static_cast<Worker*>(sel
 void Worker::on_tick_event(int fd, short, void* self) {
   uint64_t ticks = 0;
   if (::read(fd, &ticks, sizeof ticks) != sizeof ticks) return;
+  static_cast<Worker*>(self)->beats_.add();
   static_cast<Worker*>(self)->choose_ticks(ticks);
   static_cast<Worker*>(self)->close_idle_connections();
 }

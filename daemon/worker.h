@@ -99,6 +99,7 @@ class Worker {
 
   WorkerStats& stats() noexcept { return stats_; }
   const WorkerStats& stats() const noexcept { return stats_; }
+  uint64_t beats() const noexcept { return beats_.get(); }  // grows as long as passes are made
   uint64_t connection_objects() const noexcept { return objects_.load(std::memory_order_relaxed); }
   // Appends a row for each connection and UDP port, for `stats conns`.
   void list_connections(core::Seconds now, std::vector<ConnectionRow>& rows);
@@ -150,6 +151,7 @@ class Worker {
   uint32_t tick_ms_;
   uint32_t passes_ = 0;              // that touched the cache, since the last tick
   uint32_t ticks_without_gaps_ = 0;  // fast ones in a row: requests have stopped, or come quickly
+  Counter beats_;                    // ticks that came
   WorkerStats stats_;
   Executor executor_;
   Lent lent_;
