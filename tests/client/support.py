@@ -222,6 +222,52 @@ def run(command, **options):
     return done
 
 
+def wait_until(happened, sentence, seconds=START_TIMEOUT_SECONDS):
+    """Waits until `happened()` is true; raises with `sentence` when it is not within `seconds`.
+
+    What it raises meanwhile because nobody listens yet means "not yet"."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError):
+            if happened():
+                return
+        time.sleep(0.02)
+    raise AssertionError(f"{sentence} did not happen within {seconds} s")
+
+
+def start_beside(add_cleanup, command, log, **options):
+    """Starts a program of others that runs beside the server, with its output in the file `log`.
+
+    add_cleanup  a test's addCleanup or a class' addClassCleanup, which is to stop it
+    """
+    with open(log, "wb") as output:
+        process = subprocess.Popen(
+            [str(word) for word in command], stdin=subprocess.DEVNULL, stdout=output,
+            stderr=output, **options)
+
+    def stop():
+        process.terminate()
+        try:
+            process.wait(STOP_TIMEOUT_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise AssertionError(f"{command[0]} did not stop on SIGTERM")
+    add_cleanup(stop)
+    return process
+
+
+def install_npm_packages(folder):
+    """Installs what npm/package-lock.json pins into `folder`, from npm's cache or its registry."""
+    npm = need_program("npm", "npm")
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(os.path.join(HERE, "npm", name), folder)
+    done = run([npm, "ci", "--prefer-offline", "--ignore-scripts", "--no-audit", "--no-fund"],
+               cwd=folder)
+    if done.returncode != 0:
+        fail(f"npm could not install its packages:\n{done.stdout}")
+
+
 def complaints_of_tap(text):
     """What is wrong with the report of a script that speaks TAP (`ok 1 - ...`, `1..n`)."""
     wrong = re.findall(r"^not ok.*(?:\n#.*)*", text, re.M)

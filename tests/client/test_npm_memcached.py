@@ -1,27 +1,16 @@
 """JavaScript: the npm package `memcached`, TCP and unix socket.
 
-Each run installs the package into a folder of its own, in the versions that npm/package-lock.json
+Each run installs the packages into a folder of its own, in the versions that npm/package-lock.json
 pins, from whatever registry npm is set up with; npm's own cache spares it the network.
 """
 
 import os
-import shutil
 import tempfile
 
 import support
 
 NODE = support.need_program("node", "nodejs")
-NPM = support.need_program("npm", "npm")
 SOURCE = os.path.join(support.HERE, "npm")
-
-
-def install_into(folder):
-    for name in ("package.json", "package-lock.json"):
-        shutil.copy(os.path.join(SOURCE, name), folder)
-    done = support.run([NPM, "ci", "--prefer-offline", "--ignore-scripts", "--no-audit",
-                        "--no-fund"], cwd=folder)
-    if done.returncode != 0:
-        support.fail(f"npm could not install the package memcached:\n{done.stdout}")
 
 
 class NpmMemcached:
@@ -48,5 +37,5 @@ class OverUnixSocket(NpmMemcached, support.ScriptCase):
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory(prefix="larder-npm-") as FOLDER:
-        install_into(FOLDER)
+        support.install_npm_packages(FOLDER)
         support.main()
