@@ -698,7 +698,15 @@ void Executor::run_cachedump(const Command& command, Reply& reply) {
     text += " [" + std::to_string(item.value_bytes()) + " b; " + std::to_string(expiry) + " s]\r\n";
     return ++shown != limit && text.size() < kMaxCachedumpBytes;
   };
-  if (class_number > 0) cache_.visit_class(class_number - 1, control_.now(), show);
+  // Who walks memcached's classes (memcdump asks for 0 .. 63) is to see every item: the last of
+  // them stands for ours beyond it, too.
+  const bool is_last = class_number == kMemcachedClasses - 1;
+  const uint32_t end = is_last ? std::max(class_number, cache_.class_count()) : class_number;
+  bool has_room = true;
+  for (uint32_t c = std::max(class_number, 1u); c <= end && has_room; ++c) {
+    cache_.visit_class(c - 1, control_.now(),
+                       [&](const Item& item) { return has_room = show(item); });
+  }
   answer_text(std::move(text) + "END", reply);
 }
 

@@ -1,6 +1,7 @@
 """libmemcached's command line tools: memccat, memccp, memcexist, memctouch, memcrm and the rest."""
 
 import os
+import re
 import tempfile
 import time
 
@@ -9,7 +10,7 @@ import support
 PACKAGE = "libmemcached-tools"
 TOOLS = {name: support.need_program(name, PACKAGE) for name in (
     "memccat", "memccp", "memcexist", "memctouch", "memcrm", "memcflush", "memcping", "memcstat",
-    "memcslap", "memcerror")}
+    "memcslap", "memcaslap", "memcdump", "memcerror")}
 
 
 class Tools:
@@ -110,6 +111,20 @@ class Tools:
         self.assertEqual(done.returncode, 0, done.stdout)
         self.assertRegex(done.stdout, r"maxbytes: *\d+")
 
+    def test_a_dump_lists_the_keys_of_values_of_all_sizes(self):
+        # memcdump knows text only, and asks for memcached's slab classes, which end at 63.
+        names = [f"size-{size}" for size in (1, 100, 1000, 5000, 20_000, 200_000)]
+        for name in names:
+            self.tool("memccp", self.file(name, b"x" * int(name[5:])))
+
+        def listed():
+            done = self.tool("memcdump", binary=False)
+            self.assertEqual(done.returncode, 0, done.stdout)
+            return sorted(done.stdout.split()) == sorted(names)
+
+        # memcached itself lists an item once it has moved to the end of its LRU.
+        support.wait_until(listed, "a dump of all keys", 10)
+
     def test_a_load_of_many_threads_runs_through(self):
         for kind in ("set", "get", "mget"):
             done = self.tool("memcslap", f"--test={kind}", "--concurrency=4",
@@ -117,11 +132,28 @@ class Tools:
             self.assertEqual(done.returncode, 0, done.stdout)
 
 
-class TextOverTcp(Tools, support.ServerCase):
+class OverTcpOnly(Tools):
+    """memcaslap knows no unix sockets."""
+
+    def test_a_load_that_checks_its_values_finds_none_wrong(self):
+        # memcaslap calls the binary protocol -B.
+        options = ["-B"] if self.binary else []
+        for keys_at_once in (1, 10):
+            done = self.tool("memcaslap", *options, "--execute_number=5000", "--concurrency=4",
+                             "--threads=2", "--verify=1", "--exp_verify=0.05",
+                             f"--division={keys_at_once}", binary=False)
+            self.assertEqual(done.returncode, 0, done.stdout)
+            figures = dict(re.findall(r"^(\w+): (\d+)$", done.stdout, re.M))
+            self.assertGreater(int(figures["cmd_get"]), 1000)
+            for wrong in ("get_misses", "verify_misses", "verify_failed", "unexpired_unget"):
+                self.assertEqual(figures[wrong], "0", done.stdout)
+
+
+class TextOverTcp(OverTcpOnly, support.ServerCase):
     pass
 
 
-class BinaryOverTcp(Tools, support.ServerCase):
+class BinaryOverTcp(OverTcpOnly, support.ServerCase):
     binary = True
 
 

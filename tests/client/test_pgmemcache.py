@@ -181,7 +181,7 @@ class Binary(Functions, Sql):
     behavior = "BINARY_PROTOCOL:1"
 
     def test_counters_go_up_and_down(self):
-        """Over binary only: the request that pgmemcache sends is unknown to the text protocol."""
+        # Over binary only: the text protocol has no request like pgmemcache's.
         self.assertEqual(
             self.ask("SELECT memcache_incr('new', 5)", "SELECT memcache_set('n', '10')",
                      "SELECT memcache_incr('n', 32)", "SELECT memcache_incr('n')",

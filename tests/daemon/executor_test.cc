@@ -674,6 +674,21 @@ TEST_CASE("stats cachedump lists the items of a class") {
   });
 }
 
+TEST_CASE("stats cachedump of memcached's last class lists what is in ours beyond it, too") {
+  core::CacheConfig config = small_cache();
+  config.growth_factor = 1.05;  // well over 64 classes
+  Client client(config);
+  client.expect({
+      {"set a 0 0 1\n1", "STORED"},
+      {"set b 0 0 3000\n" + std::string(3000, 'x'), "STORED"},
+      {"set c 0 0 6000\n" + std::string(6000, 'x'), "STORED"},
+      {"stats cachedump 63 0", "ITEM b [3000 b; 0 s]\nITEM c [6000 b; 0 s]\nEND"},
+      {"stats cachedump 63 1", "ITEM b [3000 b; 0 s]\nEND"},
+      {"stats cachedump 62 0", "END"},
+      {"stats cachedump 64 0", "END"},
+  });
+}
+
 // -- Meta ----------------------------------------------------------------------------------------
 
 TEST_CASE("mg returns what its flags ask for, in their order") {
