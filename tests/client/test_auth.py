@@ -5,74 +5,26 @@ And the whole matrix of what asks for credentials and what is offered, on plain 
 """
 
 import base64
-import contextlib
 import hashlib
 import hmac
 import os
 import shutil
 import socket
 import struct
-import subprocess
 import tempfile
-import time
 import unittest
 
 import support
+from sasl_support import PASSWORD, REALM, SASL_USER, USER, QuietServer, SaslCase
 
 pylibmc = support.need_module("pylibmc", "python3-pylibmc")
 bmemcached = support.need_module("bmemcached", "python3-binary-memcached")
 pymemcache = support.need_module("pymemcache", "python3-pymemcache")
 PHP = support.need_program("php", "php-cli")
-SASLPASSWD = support.need_program("saslpasswd2", "sasl2-bin")
 SCRIPTS = os.path.join(support.HERE, "scripts")
-
-USER, REALM, PASSWORD = "foo", "larder.test", "bar"
-SASL_USER = f"{USER}@{REALM}"
 
 GET, SET, NOOP, VERSION, LIST, START, STEP = 0x00, 0x01, 0x0A, 0x0B, 0x20, 0x21, 0x22
 OK, INVALID, FAILURE, CONTINUE, UNKNOWN = 0x00, 0x04, 0x20, 0x21, 0x81
-
-
-class QuietServer(support.Server):
-    """A server that answers strangers nothing by which one could tell that it is there."""
-
-    def _wait_until_it_answers(self):
-        deadline = time.monotonic() + support.START_TIMEOUT_SECONDS
-        while time.monotonic() < deadline and self.running():
-            with contextlib.suppress(OSError):
-                self.connect().close()
-                return
-            time.sleep(0.02)
-        raise AssertionError(f"it did not answer; it printed:\n{self.output()}")
-
-
-class SaslCase(unittest.TestCase):
-    """One server with -S and a user database, for all tests of a class."""
-
-    @classmethod
-    def setUpClass(cls):
-        folder = tempfile.mkdtemp(prefix="larder-sasl-")
-        cls.addClassCleanup(shutil.rmtree, folder)
-        database = os.path.join(folder, "sasldb")
-        with open(os.path.join(folder, "memcached.conf"), "w") as file:
-            file.write("mech_list: plain cram-md5 scram-sha-256\nsasldb_path: " + database + "\n")
-        subprocess.run([SASLPASSWD, "-a", "memcached", "-u", REALM, "-c", "-p", "-f", database, USER],
-                       input=PASSWORD + "\n", text=True, check=True)
-        before = os.environ.get("SASL_CONF_PATH")
-        os.environ["SASL_CONF_PATH"] = folder
-        try:
-            cls.server = QuietServer("-S")
-        finally:
-            if before is None:
-                del os.environ["SASL_CONF_PATH"]
-            else:
-                os.environ["SASL_CONF_PATH"] = before
-
-    @classmethod
-    def tearDownClass(cls):
-        complaint = cls.server.stop()
-        if complaint:
-            raise AssertionError(complaint)
 
 
 class AuthFileCase(unittest.TestCase):

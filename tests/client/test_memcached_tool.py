@@ -1,4 +1,4 @@
-"""The Perl programs that come with memcached: memcached-tool, and damemtop on a terminal of its own."""
+"""The Perl programs that come with memcached: memcached-tool, and damemtop on a terminal."""
 
 import contextlib
 import os
@@ -140,8 +140,8 @@ servers: [{servers}]
             self.assertGreaterEqual(len(screens), 3)
             for screen in screens:
                 for server, items in ((self.server, 1), (second, 3)):
-                    self.assertRegex(
-                        screen, rf"{re.escape(server.address)} +1\.\d+\.\d+\S* +{items} +67,108,864 ")
+                    self.assertRegex(screen, re.escape(server.address)
+                                     + rf" +1\.\d+\.\d+\S* +{items} +67,108,864 ")
 
 
 if __name__ == "__main__":

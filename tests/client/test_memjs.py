@@ -1,12 +1,13 @@
-"""JavaScript: memjs, an npm package that speaks the binary protocol, on one server and on two.
+"""JavaScript: the npm package `memjs` (binary protocol), on one server, on two and with SASL.
 
-It knows no unix sockets. How it gets here is told in test_npm_memcached.py.
+It knows no unix sockets. How npm packages get here is told in test_npm_memcached.py.
 """
 
 import os
 import tempfile
 
 import support
+from sasl_support import PASSWORD, SASL_USER, SaslCase
 
 NODE = support.need_program("node", "nodejs")
 SCRIPT = os.path.join(support.HERE, "npm", "memjs.js")
@@ -21,6 +22,22 @@ class TwoServers(support.ScriptCase):
     def test_memjs(self):
         with support.Server() as second:
             self.run_script(NODE, SCRIPT, f"{self.server.address},{second.address}", FOLDER)
+
+
+class Sasl(SaslCase):
+    def run_node(self, password):
+        return support.run([NODE, SCRIPT, self.server.address, FOLDER, SASL_USER, password])
+
+    def test_a_user_is_served(self):
+        done = self.run_node(PASSWORD)
+        self.assertEqual((done.returncode, support.complaints_of_tap(done.stdout)), (0, []),
+                         done.stdout)
+
+    def test_a_stranger_is_not(self):
+        done = self.run_node("baz")
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("authentication failed", done.stdout)
+        self.assertNotIn("\nok", "\n" + done.stdout)
 
 
 if __name__ == "__main__":

@@ -173,7 +173,7 @@ class Functions:
         self.ask("UPDATE person SET name = 'new' WHERE id <= 20")
         self.assertEqual(
             self.ask("SELECT min(id), max(id), count(*), bool_and(found = name) FROM "
-                     "(SELECT id, name, memcache_get('person-' || id) AS found FROM person) AS kept "
+                     "(SELECT id, name, memcache_get('person-' || id) AS found FROM person) AS p "
                      "WHERE found IS NOT NULL"), ["21|50|30|t"])
 
 

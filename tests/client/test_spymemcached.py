@@ -1,9 +1,13 @@
-"""Java: spymemcached, text and binary, on one server and on a ring of two. It knows no unix sockets."""
+"""Java: spymemcached, text and binary, on one server and on a ring of two; binary with SASL.
+
+It knows no unix sockets.
+"""
 
 import os
 import tempfile
 
 import support
+from sasl_support import PASSWORD, SASL_USER, SaslCase
 
 JAVA = support.need_program("java", "default-jdk-headless")
 JAVAC = support.need_program("javac", "default-jdk-headless")
@@ -20,11 +24,16 @@ def compile_into(folder):
         support.fail(f"javac refused {SOURCE}:\n{done.stdout}")
 
 
+def java(*arguments, **properties):
+    """The command that runs the script, which is too short to be worth the second compiler."""
+    return [JAVA, "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC",
+            *(f"-D{name}={value}" for name, value in properties.items()),
+            "-cp", f"{LIBRARY}:{FOLDER}", "Spymemcached", *arguments]
+
+
 class Spymemcached(support.ScriptCase):
     def run_java(self, *arguments):
-        # Short runs: no time is spent on compiling to the last.
-        self.run_script(JAVA, "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp",
-                        f"{LIBRARY}:{FOLDER}", "Spymemcached", *arguments)
+        self.run_script(*java(*arguments))
 
 
 class OneServer(Spymemcached):
@@ -43,6 +52,19 @@ class RingOfTwo(Spymemcached):
     def test_binary(self):
         with support.Server() as second:
             self.run_java("binary", self.server.address, second.address)
+
+
+class Sasl(SaslCase):
+    def test_a_user_is_served(self):
+        done = support.run(java("binary", self.server.address, user=SASL_USER, password=PASSWORD))
+        self.assertEqual((done.returncode, support.complaints_of_tap(done.stdout)), (0, []),
+                         done.stdout)
+
+    def test_a_stranger_is_not(self):
+        done = support.run(java("binary", self.server.address, user=SASL_USER, password="baz",
+                                patience=1))
+        self.assertNotEqual(done.returncode, 0)
+        self.assertNotIn("\nok", "\n" + done.stdout)
 
 
 if __name__ == "__main__":

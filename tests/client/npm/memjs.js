@@ -1,16 +1,16 @@
-// memjs (binary protocol) against the servers whose addresses the first argument names, separated by
-// commas; the second one is the folder that holds node_modules. Reports TAP.
+// memjs (binary protocol). Arguments: the addresses of servers, separated by commas; the folder that
+// holds node_modules; user and password, if the servers ask for them. Reports TAP.
 "use strict";
 
 const path = require("path");
 const util = require("util");
 
-const [addresses, folder] = process.argv.slice(2);
+const [addresses, folder, username, password] = process.argv.slice(2);
 const {Client} = require(path.join(folder, "node_modules", "memjs"));
 
 const servers = addresses.split(",");
 const quiet = {log: () => {}};
-const options = {timeout: 20, conntimeout: 20, retries: 1, logger: quiet};
+const options = {timeout: 20, conntimeout: 20, retries: 1, username, password, logger: quiet};
 const client = Client.create(addresses, options);
 
 let checks = 0;

@@ -1,5 +1,6 @@
 // spymemcached against the servers of the arguments: PROTOCOL ADDRESS..., where PROTOCOL is text or
-// binary. Several addresses are one ring (ketama). Reports TAP.
+// binary. Several addresses are one ring (ketama). Properties: `user` and `password` for servers that
+// ask for them; `patience`, how many seconds it waits for an answer. Reports TAP.
 
 import java.net.InetSocketAddress;
 import java.net.SocketAddress;
@@ -21,11 +22,15 @@ import net.spy.memcached.CASValue;
 import net.spy.memcached.ConnectionFactoryBuilder;
 import net.spy.memcached.DefaultHashAlgorithm;
 import net.spy.memcached.MemcachedClient;
+import net.spy.memcached.auth.AuthDescriptor;
+import net.spy.memcached.auth.PlainCallbackHandler;
 import net.spy.memcached.transcoders.SerializingTranscoder;
 
 class Spymemcached {
   static int checks = 0;
   static int failed = 0;
+
+  static final long PATIENCE_SECONDS = Long.getLong("patience", 20);
 
   static boolean binary;
   static List<InetSocketAddress> addresses;
@@ -53,21 +58,25 @@ class Spymemcached {
   static MemcachedClient connect(List<InetSocketAddress> to) throws Exception {
     SerializingTranscoder plain = new SerializingTranscoder(8 * 1024 * 1024);
     plain.setCompressionThreshold(Integer.MAX_VALUE);
-    return new MemcachedClient(
+    ConnectionFactoryBuilder builder =
         new ConnectionFactoryBuilder()
             .setProtocol(binary ? ConnectionFactoryBuilder.Protocol.BINARY
                                 : ConnectionFactoryBuilder.Protocol.TEXT)
             .setLocatorType(ConnectionFactoryBuilder.Locator.CONSISTENT)
             .setHashAlg(DefaultHashAlgorithm.KETAMA_HASH)
             .setTranscoder(plain)
-            .setOpTimeout(20_000)
-            .setDaemon(true)
-            .build(),
-        to);
+            .setOpTimeout(PATIENCE_SECONDS * 1000)
+            .setDaemon(true);
+    String user = System.getProperty("user");
+    if (user != null) {
+      builder.setAuthDescriptor(new AuthDescriptor(
+          new String[] {"PLAIN"}, new PlainCallbackHandler(user, System.getProperty("password"))));
+    }
+    return new MemcachedClient(builder.build(), to);
   }
 
   static <T> T wait(Future<T> answer) throws Exception {
-    return answer.get(20, TimeUnit.SECONDS);
+    return answer.get(PATIENCE_SECONDS, TimeUnit.SECONDS);
   }
 
   static boolean set(String key, Object value) throws Exception {
