@@ -25,9 +25,9 @@
 namespace larder::daemon {
 namespace {
 
-// Beyond one descriptor per client: event base and mailbox of each thread, listeners, the standard
-// streams, and some air.
-constexpr rlim_t kDescriptorsPerThread = 3;
+// Beyond one descriptor per client: event base, mailbox, ticks and two UDP sockets of each thread,
+// listeners, the standard streams, and some air.
+constexpr rlim_t kDescriptorsPerThread = 5;
 constexpr rlim_t kOtherDescriptors = 64;
 
 std::string reason() { return std::strerror(errno); }

@@ -105,17 +105,19 @@ uint32_t item_size(const Given& given) {
 
 void add_listen_addresses(Settings& settings, const Given& given) {
   std::string_view rest = given.value;
-  while (true) {
-    const size_t comma = rest.find_first_of(",;");
-    const std::string address(rest.substr(0, comma));
-    if (address.empty()) refuse(given, "a list of addresses");
+  bool any = false;
+  while (!rest.empty()) {
+    const size_t end = std::min(rest.find_first_of(",;"), rest.size());
+    const std::string address(rest.substr(0, end));
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+    if (address.empty()) continue;
+    any = true;
     if (std::find(settings.listen.begin(), settings.listen.end(), address) ==
         settings.listen.end()) {
       settings.listen.push_back(address);
     }
-    if (comma == std::string_view::npos) return;
-    rest.remove_prefix(comma + 1);
   }
+  if (!any) refuse(given, "a list of addresses");
 }
 
 // -- The table: every option once, with its help and what it does. ------------------------------

@@ -15,8 +15,9 @@
 namespace larder::daemon {
 namespace {
 
-// Datagrams answered before connections get their turn.
+// Datagrams answered, and bytes sent for them, before connections get their turn.
 constexpr int kDatagramsPerPass = 32;
+constexpr size_t kReplyBytesPerPass = 1024 * 1024;
 
 constexpr unsigned char kBinaryMagic = 0x80;
 
@@ -80,13 +81,14 @@ void UdpPort::on_readable() {
   answering = this;
   working_.store(true, std::memory_order_relaxed);
   const std::span<char> window(worker_.lent().window);
-  for (int i = 0; i < kDatagramsPerPass; ++i) {
+  size_t reply_bytes = 0;
+  for (int i = 0; i < kDatagramsPerPass && reply_bytes < kReplyBytesPerPass; ++i) {
     client_bytes_ = sizeof client_;
     const ssize_t bytes = ::recvfrom(socket_.fd(), window.data(), window.size(), MSG_DONTWAIT,
                                      reinterpret_cast<sockaddr*>(&client_), &client_bytes_);
     if (bytes < 0 && errno == EINTR) continue;
     if (bytes < 0) break;  // none left, or an error of an earlier send, which is gone with this
-    answer(window.first(static_cast<size_t>(bytes)));
+    reply_bytes += answer(window.first(static_cast<size_t>(bytes)));
     worker_.cache().refresh_turn(worker_.id());
   }
   working_.store(false, std::memory_order_relaxed);
@@ -99,11 +101,11 @@ bool UdpPort::may_answer() const noexcept {
   return port != 0 && port != port_;
 }
 
-void UdpPort::answer(std::span<char> datagram) {
-  if (datagram.size() <= UdpHeader::kBytes) return;
+size_t UdpPort::answer(std::span<char> datagram) {
+  if (datagram.size() <= UdpHeader::kBytes) return 0;
   worker_.stats().bytes_read.add(datagram.size());
   const UdpHeader header = UdpHeader::read(datagram);
-  if (header.total != 1 || !may_answer()) return;
+  if (header.total != 1 || !may_answer()) return 0;
   last_active_.store(worker_.now(), std::memory_order_relaxed);
 
   const std::span<char> input = datagram.subspan(UdpHeader::kBytes);
@@ -113,8 +115,11 @@ void UdpPort::answer(std::span<char> datagram) {
   } else {
     UdpRequest<proto::TextProtocol>(worker_, most).run(whole_lines(input));
   }
-  if (!worker_.lent().replies.empty()) send_reply(header.request_id);
-  worker_.lent().replies.clear();
+  proto::ReplyBuffer& replies = worker_.lent().replies;
+  const size_t bytes = replies.total_bytes();
+  if (bytes > 0) send_reply(header.request_id);
+  replies.clear();
+  return bytes;
 }
 
 void UdpPort::send_reply(uint16_t request_id) {

@@ -40,7 +40,7 @@ class UdpPort {
   static void on_read_event(int fd, short what, void* self);
   void on_readable();
   bool may_answer() const noexcept;
-  void answer(std::span<char> datagram);
+  size_t answer(std::span<char> datagram);  // returns how long the reply was
   void send_reply(uint16_t request_id);
   // False if the network takes no more: what is missing is lost, as datagrams are.
   bool send(std::span<mmsghdr> datagrams);

@@ -176,6 +176,8 @@ TEST_CASE("every option is understood by its letter and by its name") {
 TEST_CASE("addresses may be many, in one -l or in several, each once") {
   CHECK(parse({"-l", "127.0.0.1,[::1]:22", "-l", "[::1]", "-l", "127.0.0.1"}).listen ==
         std::vector<std::string>{"127.0.0.1", "[::1]:22", "[::1]"});
+  CHECK(parse({"-l", ";127.0.0.1,,[::1];"}).listen ==
+        std::vector<std::string>{"127.0.0.1", "[::1]"});
 }
 
 TEST_CASE("an option given again counts as given last") {
@@ -286,7 +288,7 @@ TEST_CASE("what is wrong is said in one sentence that names option and value") {
       {{"-U", "-2"}, 71, "option -U: '-2' is not a number from -1 to 65535"},
       {{"-D", ""}, 1, "option -D: '' is not a character"},
       {{"-l", ""}, 1, "option -l: '' is not a list of addresses"},
-      {{"-l", "127.0.0.1,"}, 1, "option -l: '127.0.0.1,' is not a list of addresses"},
+      {{"-l", ",;"}, 1, "option -l: ',;' is not a list of addresses"},
       {{"-m", "0"}, 64, "option -m: '0' is not a number from 1 to 1048576"},
       {{"-m", "lots"}, 64, "option -m: 'lots' is not a number from 1 to 1048576"},
       {{"-m", "20000"}, 64, "option -m: 20000 MiB are more than this machine's 16384 MiB"},

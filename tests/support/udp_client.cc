@@ -1,5 +1,6 @@
 #include "tests/support/udp_client.h"
 
+#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -14,14 +15,26 @@ namespace larder::test {
 using daemon::UdpHeader;
 using daemon::UdpMessage;
 
-UdpClient::UdpClient(int port) : socket_(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)) {
-  const int room = 8 * 1024 * 1024;  // for a whole reply, as far as the kernel allows
-  setsockopt(socket_.fd(), SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
+namespace {
+
+sockaddr_in address_of(const char* host, int port) {
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_port = htons(static_cast<uint16_t>(port));
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  if (connect(socket_.fd(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+  inet_pton(AF_INET, host, &address.sin_addr);
+  return address;
+}
+
+}  // namespace
+
+UdpClient::UdpClient(int port, UdpAddress own)
+    : socket_(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)) {
+  const int room = 8 * 1024 * 1024;  // for a whole reply, as far as the kernel allows
+  setsockopt(socket_.fd(), SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
+  const sockaddr_in from = address_of(own.host, own.port);
+  const sockaddr_in to = address_of("127.0.0.1", port);
+  if (bind(socket_.fd(), reinterpret_cast<const sockaddr*>(&from), sizeof from) != 0 ||
+      connect(socket_.fd(), reinterpret_cast<const sockaddr*>(&to), sizeof to) != 0) {
     throw std::runtime_error("cannot have a UDP socket");
   }
 }

@@ -10,9 +10,15 @@
 
 namespace larder::test {
 
+struct UdpAddress {
+  const char* host = "127.0.0.1";
+  int port = 0;  // any
+};
+
 class UdpClient {
  public:
-  explicit UdpClient(int port);  // of 127.0.0.1
+  // Of the server's port on 127.0.0.1, with an address of its own.
+  explicit UdpClient(int port, UdpAddress own = {});
 
   // A datagram as it is, and one with a header before the request.
   void send_raw(std::string_view datagram);

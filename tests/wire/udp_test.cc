@@ -223,3 +223,15 @@ TEST_CASE("UDP alone is enough to serve") {
   CHECK(server.server().listeners().empty());
   CHECK(server.udp().ask("mn\r\n") == "MN\r\n");
 }
+
+TEST_CASE("who seems to have the server's own port is not answered") {
+  Settings settings = with_udp();
+  settings.threads = 1;  // so that one datagram comes after the other
+  UdpServer server(settings);
+  const int port = server.server().udp_port();
+  UdpClient mirror(port, {"127.0.0.2", port});
+  mirror.send("set k 0 0 1\r\nx\r\n", {1, 0, 1});
+  CHECK(server.udp().ask("get k\r\n") == "END\r\n");
+  UdpClient honest(port, {"127.0.0.2", 0});
+  CHECK(honest.ask("mn\r\n") == "MN\r\n");
+}
