@@ -81,12 +81,20 @@ Connection::Connection(Worker& worker, Socket socket, Settings::Protocol protoco
 }
 
 bool Connection::watch() {
-  read_event_ = make_event(worker_.base(), socket_.fd(), EV_READ | EV_PERSIST, on_read_event, this);
+  const auto callback = socket_.is_tls() ? on_tls_event : on_read_event;
+  read_event_ = make_event(worker_.base(), socket_.fd(), EV_READ | EV_PERSIST, callback, this);
   return read_event_ != nullptr && event_add(read_event_.get(), nullptr) == 0;
 }
 
 void Connection::on_read_event(int, short, void* self) {
   static_cast<Connection*>(self)->on_readable();
+}
+
+void Connection::on_tls_event(int, short what, void* self) {
+  auto& connection = *static_cast<Connection*>(self);
+  if ((what & EV_WRITE) != 0) connection.write_event_.reset();
+  connection.on_readable();
+  connection.look_after_tls();
 }
 
 void Connection::on_write_event(int, short, void* self) {
@@ -158,12 +166,30 @@ void Connection::on_writable() {
   if (event_add(read_event_.get(), nullptr) != 0) return close();
   show_waiting();
   if (!input_.empty() || phase_ == Phase::Memory) serve(input_.bytes());
+  look_after_tls();
+}
+
+void Connection::look_after_tls() {
+  if (closed() || paused_ != 0) return;
+  if (socket_.wants_write() && write_event_ == nullptr) {
+    write_event_ = make_event(worker_.base(), socket_.fd(), EV_WRITE, on_tls_event, this);
+    if (write_event_ == nullptr || event_add(write_event_.get(), nullptr) != 0) return close();
+  }
+  if (!socket_.holds_input()) return;
+  again_ = false;
+  paused_ |= kPausedForTurn;
+  worker_.resume_later(*this);
 }
 
 void Connection::resume() {
   paused_ &= static_cast<uint8_t>(~kPausedForTurn);
   worker_.begin_turn();
-  serve(input_.bytes());
+  if (again_) {
+    serve(input_.bytes());
+  } else {
+    on_readable();  // TLS held input, see look_after_tls
+  }
+  look_after_tls();
 }
 
 void Connection::close() {

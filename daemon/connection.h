@@ -18,7 +18,9 @@
 //  2. A backlog exists exactly while kPausedForWrite is set; then EV_WRITE is armed, EV_READ is
 //  not.
 //  3. `pending_` exists exactly in phases Value, Memory and Discard.
-//  4. A closed connection has no events and stays in memory until its worker's pass ends.
+//  4. With TLS, input that the session holds makes no event: then kPausedForTurn is set, or
+//     a backlog goes first. EV_WRITE is also armed while a handshake waits for it.
+//  5. A closed connection has no events and stays in memory until its worker's pass ends.
 #pragma once
 
 #include <atomic>
@@ -108,10 +110,13 @@ class Connection {
   static constexpr uint8_t kPausedForTurn = 2;   // the next pass goes on with what is here
 
   static void on_read_event(int fd, short what, void* self);
+  static void on_tls_event(int fd, short what, void* self);
   static void on_write_event(int fd, short what, void* self);
   void on_readable();
   void on_writable();
   void receive_value();
+  // Sees to it that input that TLS holds is read, and that TLS may write where it has to.
+  void look_after_tls();
 
   // The client, which was admitted, wants to authenticate with this command; false: it cannot.
   bool return_to_credentials(const proto::Command& command);
@@ -136,7 +141,7 @@ class Connection {
   Worker& worker_;
   Socket socket_;
   EventPtr read_event_;
-  EventPtr write_event_;  // exists only while there is a backlog
+  EventPtr write_event_;  // exists only while there is a backlog, or TLS has to write
   Phase phase_ = Phase::Commands;
   Family family_ = Family::Unknown;
   uint8_t paused_ = 0;

@@ -401,6 +401,11 @@ void Executor::run_one(const Command& command, Reply& reply, Seconds now) {
       fail(reply, ErrorId::UnknownCommand);
 #endif
       return;
+    case Op::RefreshCerts:
+      if (std::string error = control_.refresh_certificates(); !error.empty()) {
+        answer_text(std::move(error), reply);
+      }
+      return;
     case Op::Quit:
       return;
     case Op::Error:

@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "daemon/server.h"
 #include "daemon/service_manager.h"
 #include "daemon/settings.h"
+#include "daemon/tls.h"
 
 namespace {
 
@@ -34,12 +36,15 @@ void serve(Settings settings) {
   std::vector<HandedOver> handed_over = take_handed_over();
   const bool was_handed_over = !handed_over.empty();
   set_limits(settings);
-  become_user(settings);
   if (settings.daemonize) make_paths_absolute(settings);
+  std::unique_ptr<TlsContext> tls;  // the key may be root's
+  if (settings.tls.enabled)
+    tls = std::make_unique<TlsContext>(settings.tls, larder::core::kFirstSecond);
+  become_user(settings);
   Background background(settings.daemonize);
   if (settings.lock_memory) lock_memory();
 
-  Server server(settings);
+  Server server(settings, std::move(tls));
   server.listen(std::move(handed_over));
   const PidFile pid_file(settings.pid_file);
   server.start();

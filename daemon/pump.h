@@ -248,9 +248,10 @@ class Pump {
     finish(command, reply);
   }
 
-  // Some statistics walk the whole cache.
+  // Some statistics walk the whole cache; certificates are files.
   static bool may_take_long(proto::Op op) noexcept {
-    return op == proto::Op::Stats || op == proto::Op::Flush || op == proto::Op::MemoryLimit;
+    return op == proto::Op::Stats || op == proto::Op::Flush || op == proto::Op::MemoryLimit ||
+           op == proto::Op::RefreshCerts;
   }
 
   void finish(const proto::Command& command, const proto::Reply& reply) {

@@ -15,6 +15,7 @@
 #include <string>
 
 #include "daemon/log.h"
+#include "proto/error_lines.h"
 
 namespace larder::daemon {
 namespace {
@@ -31,16 +32,19 @@ LogSite accept_site;
 
 }  // namespace
 
-Server::Server(Settings settings)
+Server::Server(Settings settings, std::unique_ptr<TlsContext> tls)
     : settings_(std::move(settings)),
       cache_(cache_config(settings_)),
       budget_(settings_.buffer_limit_bytes),
       prefixes_(settings_.stats_prefix.front(), settings_.stats_detail),
       memory_ahead_(cache_),
       authority_(settings_),
-      surroundings_{settings_,     cache_,     clock_,
-                    *this,         budget_,    flush_,
-                    memory_ahead_, authority_, [this] { connection_closed(); }},
+      tls_(tls == nullptr && settings_.tls.enabled
+               ? std::make_unique<TlsContext>(settings_.tls, clock_.sample())
+               : std::move(tls)),
+      surroundings_{
+          settings_, cache_,        clock_,     *this,      budget_,
+          flush_,    memory_ahead_, authority_, tls_.get(), [this] { connection_closed(); }},
       verbosity_(settings_.verbosity) {}
 
 Server::~Server() { stop(); }
@@ -270,6 +274,11 @@ void Server::on_signal_event(int, short, void* self) {
 void Server::reload() {
   if (manager_ != nullptr) manager_->reloading();
   authority_.reload();
+  if (tls_ != nullptr) {
+    const std::string error = refresh_certificates();
+    log(LogLevel::Warning, error.empty() ? "SIGHUP: certificates are read again"
+                                         : "Could not reload TLS certificates on SIGHUP: " + error);
+  }
   if (manager_ != nullptr) manager_->ready(summary());
 }
 
@@ -304,6 +313,11 @@ void Server::schedule_flush(core::Seconds when) {
 void Server::cancel_scheduled_flush() {
   flush_.cancel();  // by a flush_all that acts at once
   flushed_at_.store(clock_.sample(), std::memory_order_relaxed);
+}
+
+std::string Server::refresh_certificates() {
+  return tls_ == nullptr ? std::string(proto::error_line(proto::ErrorId::TlsNotEnabled).text)
+                         : tls_->reload(clock_.sample());
 }
 
 bool Server::debug_time([[maybe_unused]] std::string_view argument) {
@@ -365,6 +379,13 @@ StatsSources Server::sources() const {
   from.oldest_seconds = flushed_at_.load(std::memory_order_relaxed);
   from.tcp_port = tcp_port();
   from.udp_port = udp_port_;
+  if (tls_ != nullptr) {
+    const TlsCounters& counters = tls_->counters();
+    from.tls.new_sessions = counters.new_sessions.load(std::memory_order_relaxed);
+    from.tls.handshake_errors = counters.handshake_errors.load(std::memory_order_relaxed);
+    from.tls.protocol_errors = counters.protocol_errors.load(std::memory_order_relaxed);
+    from.tls.seconds_since_refresh = now - std::min(now, tls_->loaded_at());
+  }
   return from;
 }
 
@@ -392,6 +413,7 @@ void Server::stats_reset() {
   for (const auto& worker : workers_) reset_worker_stats(worker->stats());
   cache_.reset_totals();
   prefixes_.clear();
+  if (tls_ != nullptr) tls_->reset_counters();
   total_.store(0, std::memory_order_relaxed);
   rejected_.store(0, std::memory_order_relaxed);
   pauses_.store(0, std::memory_order_relaxed);

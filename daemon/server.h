@@ -33,6 +33,7 @@
 #include "daemon/service_manager.h"
 #include "daemon/settings.h"
 #include "daemon/stats_report.h"
+#include "daemon/tls.h"
 #include "daemon/watchdog.h"
 #include "daemon/worker.h"
 
@@ -43,7 +44,9 @@ class Server final : public ServerControl {
   enum class Signals : uint8_t { Handle, Leave };  // tests leave them to Catch2
   enum class Ended : uint8_t { Normally, Gracefully };
 
-  explicit Server(Settings settings);
+  // tls  what the settings say, where certificates had to be read before the caller gave up rights
+  //      that it takes to read them; if it is null they are read here
+  explicit Server(Settings settings, std::unique_ptr<TlsContext> tls = nullptr);
   ~Server() override;  // stops, if that has not been done
 
   // On what was handed over, if anything was, and else on what the settings say.
@@ -88,6 +91,7 @@ class Server final : public ServerControl {
   void stats_sizes(proto::StatList& rows) override;
   void stats_reset() override;
   PrefixStats& prefix_stats() override { return prefixes_; }
+  std::string refresh_certificates() override;
 
  private:
   static void on_listener_event(int fd, short what, void* door);
@@ -122,6 +126,7 @@ class Server final : public ServerControl {
   PrefixStats prefixes_;
   MemoryAhead memory_ahead_;
   Authority authority_;
+  const std::unique_ptr<TlsContext> tls_;  // null without -Z
   WorkerSurroundings surroundings_;
   bool listening_ = false;
   std::vector<Listener> listeners_;

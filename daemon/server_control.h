@@ -43,6 +43,9 @@ class ServerControl {
   virtual void stats_sizes(proto::StatList& rows) = 0;
   virtual void stats_reset() = 0;
   virtual PrefixStats& prefix_stats() = 0;
+
+  // refresh_certs: empty if that went well, else the line to answer.
+  virtual std::string refresh_certificates() = 0;
 };
 
 }  // namespace larder::daemon

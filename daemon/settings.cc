@@ -150,8 +150,8 @@ constexpr auto kOptions = std::to_array<Option>({
      [](Settings& s, const Given&) { s.allow_shutdown = true; }},
     {"-l,--listen", "<addr>",
      "address to listen on, addr, addr:port or [v6]:port; several with commas or several -l "
-     "(default: all). Before an address may stand what holds for it alone, in this order: "
-     "proto[ascii]:, proto[binary]: or proto[negotiating]: (instead of -B), tag[name]: or "
+     "(default: all). Before an address may stand what holds for it alone, in this order: notls:, "
+     "btls: or mtls: (with -Z: plain text, no client certificates, none without), proto[ascii]:, proto[binary]: or proto[negotiating]: (instead of -B), tag[name]: or "
      "tag_name_: (of up to 8 characters, shown by -v)",
      add_listen_addresses},
     {"-d,--daemon", nullptr,
@@ -250,6 +250,9 @@ constexpr auto kOptions = std::to_array<Option>({
        throw SettingsError(ExitCode::Usage, "option -N: choosing workers by NAPI id ('" + g.value +
                                                 "') is not offered by larderd");
      }},
+    {"-Z,--enable-ssl", nullptr,
+     "TLS on all TCP listeners; needs -o ssl_chain_cert and -o ssl_key",
+     [](Settings& s, const Given&) { s.tls.enabled = true; }},
     {"-o,--extended", "<list>", "further options with commas between them, see below",
      nullptr},  // kSubOptions
 });
@@ -287,6 +290,40 @@ constexpr auto kSubOptions = std::to_array<SubOption>({
        s.eviction_order =
            g.value == "plain" ? core::EvictionOrder::Lru : core::EvictionOrder::Density;
      }},
+    {"ssl_chain_cert", Takes::Value, "with -Z: file of the certificate and its chain, PEM",
+     [](Settings& s, const Given& g) { s.tls.chain_cert = g.value; }},
+    {"ssl_key", Takes::Value, "with -Z: file of the private key, without a passphrase",
+     [](Settings& s, const Given& g) { s.tls.key = g.value; }},
+    {"ssl_keyformat", Takes::Value, "format of ssl_key: 1 or PEM, 2 or DER (default: 1)",
+     [](Settings& s, const Given& g) {
+       if (g.value == "PEM" || g.value == "1") {
+         s.tls.key_format = 1;
+       } else if (g.value == "DER" || g.value == "2") {
+         s.tls.key_format = 2;
+       } else {
+         // memcached finds out about other numbers when it reads the key.
+         const bool number = g.value.find_first_not_of("0123456789") == std::string::npos;
+         refuse(g, "PEM, DER, 1 or 2", number ? ExitCode::Usage : ExitCode::Failure);
+       }
+     }},
+    {"ssl_verify_mode", Takes::Value,
+     "certificates of clients: 0 none (default), 1 asked for, 2 required, 3 likewise, once",
+     [](Settings& s, const Given& g) { s.tls.verify_mode = number<int>(g, 0, 3); }},
+    {"ssl_ciphers", Takes::Value, "with -Z: ciphers for TLS up to 1.2, as OpenSSL writes lists of them",
+     [](Settings& s, const Given& g) { s.tls.ciphers = g.value; }},
+    {"ssl_ca_cert", Takes::Value, "with -Z: file of those who sign certificates of clients, PEM",
+     [](Settings& s, const Given& g) { s.tls.ca_cert = g.value; }},
+    {"ssl_wbuf_size", Takes::Value,
+     "KiB of short replies that are gathered to be encrypted together; above 16, what TLS takes "
+     "at most, as 16 (default: 16)",
+     [](Settings& s, const Given& g) {
+       s.tls.write_buffer_bytes = number<uint32_t>(g, 1, kAnyU32 >> 10) << 10;
+     }},
+    {"ssl_session_cache", Takes::Nothing, "keep sessions, so that clients can resume them",
+     [](Settings& s, const Given&) { s.tls.session_cache = true; }},
+    {"ssl_min_version", Takes::Value,
+     "oldest TLS that is spoken: 0 for 1.0, 1 for 1.1, 2 for 1.2 (default), 3 for 1.3",
+     [](Settings& s, const Given& g) { s.tls.min_version = number<int>(g, 0, 3); }},
     {"track_sizes", Takes::Nothing, "let stats sizes walk the cache",
      [](Settings& s, const Given&) { s.track_sizes = true; }},
     {"relaxed_privileges", Takes::Nothing,
@@ -536,7 +573,7 @@ std::string help_text() {
     }
     if (*option.help == '\0') continue;
     std::string left = std::string("   - ") + option.name;
-    if (option.takes == Takes::Value) left += "=<num>";
+    if (option.takes == Takes::Value) left += "=<value>";
     append_wrapped(out, left, option.help);
   }
   out += "\nAlso accepted with -o, checked, and without effect, since they are about parts that\n";
@@ -549,9 +586,10 @@ std::string license_text() {
   return "larderd is free software under the BSD 3-Clause License; its text is in the file "
          "LICENSE\n"
          "of the source and beside the program's documentation. It uses libevent (3-Clause BSD),\n"
-         "CLI11 (3-Clause BSD), xxHash (2-Clause BSD) and Cyrus SASL (BSD with attribution), "
-         "which\n"
-         "is developed by Computing Services at Carnegie Mellon University.\n";
+         "CLI11 (3-Clause BSD), xxHash (2-Clause BSD), OpenSSL (Apache License 2.0) and Cyrus "
+         "SASL\n"
+         "(BSD with attribution), which is developed by Computing Services at Carnegie Mellon\n"
+         "University.\n";
 }
 
 // -- What single values cannot show. ------------------------------------------------------------
@@ -600,6 +638,19 @@ void check_slab_options(const Settings& settings) {
   }
 }
 
+void check_tls(const Settings& settings) {
+  if (!settings.tls.enabled) return;
+  if (settings.port == 0) {
+    throw SettingsError(ExitCode::Usage, "option -Z: TLS needs a TCP port, and -p is 0");
+  }
+  if (settings.tls.chain_cert.empty()) {
+    throw SettingsError(ExitCode::Usage, "option -Z: no certificate was given (-o ssl_chain_cert)");
+  }
+  if (settings.tls.key.empty()) {
+    throw SettingsError(ExitCode::Usage, "option -Z: no private key was given (-o ssl_key)");
+  }
+}
+
 void check_together(const Settings& settings, uint64_t machine_memory_bytes) {
   if (settings.memory_bytes > machine_memory_bytes) {
     throw SettingsError(ExitCode::Usage, "option -m: " + mebibytes(settings.memory_bytes) +
@@ -629,6 +680,7 @@ void check_together(const Settings& settings, uint64_t machine_memory_bytes) {
                                              ": nobody can authenticate over UDP, and -U is " +
                                              std::to_string(settings.udp_port));
   }
+  check_tls(settings);
   const Settings::Accepted& accepted = settings.accepted;
   check_slab_options(settings);
   if (accepted.hot_lru_pct + accepted.warm_lru_pct > kMaxHotAndWarmPct) {

@@ -50,7 +50,22 @@ struct Settings {
 
   // TLS.
   struct Tls {
-    bool enabled = false;  // -Z: all TCP listeners but those with "notls:"
+    bool enabled = false;    // -Z: all TCP listeners but those with "notls:"
+    std::string chain_cert;  // file, PEM; -o ssl_chain_cert, as the following are -o ssl_*
+    std::string key;         // file
+    int key_format = 1;      // as OpenSSL counts: 1 PEM, 2 DER
+    int verify_mode = 0;     // client certificates: 0 no, 1 asked for, 2 required, 3 once
+    std::string ciphers;     // up to TLS 1.2; empty: OpenSSL's choice
+    std::string ca_cert;     // file, PEM, of those who sign client certificates; or empty
+    uint32_t write_buffer_bytes = 16u << 10;
+    bool session_cache = false;
+    int min_version = 2;  // 0 TLS 1.0 to 3 TLS 1.3
+
+    // verify_mode as OpenSSL's bits: ask for a certificate, fail without one, ask once.
+    int verify_flags() const noexcept {
+      constexpr int kFlags[] = {0, 1, 1 | 2, 1 | 2 | 4};
+      return kFlags[verify_mode];
+    }
   } tls;
 
   // Work.

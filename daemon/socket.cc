@@ -9,6 +9,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "daemon/tls.h"
+
 namespace larder::daemon {
 namespace {
 
@@ -57,23 +59,37 @@ Socket& Socket::operator=(Socket&& other) noexcept {
   if (this != &other) {
     close();
     fd_ = std::exchange(other.fd_, -1);
+    tls_ = std::move(other.tls_);
   }
   return *this;
 }
 
 void Socket::close() noexcept {
+  tls_.reset();  // while it can still say goodbye
   if (fd_ >= 0) ::close(std::exchange(fd_, -1));
 }
 
+bool Socket::holds_input() const noexcept { return tls_ != nullptr && tls_->holds_input(); }
+
+bool Socket::wants_write() const noexcept { return tls_ != nullptr && tls_->wants_write(); }
+
 Socket::Moved Socket::receive(std::span<char> into) noexcept {
+  if (tls_ != nullptr) [[unlikely]] {
+    const iovec room = {into.data(), into.size()};
+    return tls_->receive({&room, 1});
+  }
   return moved([&] { return ::recv(fd_, into.data(), into.size(), 0); });
 }
 
 Socket::Moved Socket::receive(std::span<const iovec> into) noexcept {
+  if (tls_ != nullptr) [[unlikely]]
+    return tls_->receive(into);
   return moved([&] { return ::readv(fd_, into.data(), static_cast<int>(into.size())); });
 }
 
 Socket::Moved Socket::send(std::span<const iovec> pieces) noexcept {
+  if (tls_ != nullptr) [[unlikely]]
+    return tls_->send(pieces);
   if (pieces.size() == 1) {  // short replies stand in one buffer: no list for the kernel to copy
     return moved([&] { return ::send(fd_, pieces[0].iov_base, pieces[0].iov_len, MSG_NOSIGNAL); });
   }

@@ -90,6 +90,21 @@ const char* protocol_name(Settings::Protocol protocol) {
   return "auto-negotiate";
 }
 
+void append_tls_settings(const Settings::Tls& tls, Rows& rows) {
+  constexpr const char* kVersions[] = {"tlsv1.0", "tlsv1.1", "tlsv1.2", "tlsv1.3"};
+  rows.yes_no("ssl_enabled", true)
+      .text("ssl_chain_cert", tls.chain_cert)
+      .text("ssl_key", tls.key)
+      .add("ssl_verify_mode", tls.verify_flags())
+      .add("ssl_keyformat", tls.key_format)
+      .text("ssl_ciphers", tls.ciphers.empty() ? "NULL" : tls.ciphers)
+      .text("ssl_ca_cert", tls.ca_cert.empty() ? "NULL" : tls.ca_cert)
+      .add("ssl_wbuf_size", tls.write_buffer_bytes)
+      .yes_no("ssl_session_cache", tls.session_cache)
+      .yes_no("ssl_kernel_tls", false)
+      .text("ssl_min_version", kVersions[tls.min_version]);
+}
+
 }  // namespace
 
 void append_general_stats(const StatsSources& sources, StatList& list) {
@@ -169,7 +184,14 @@ void append_general_stats(const StatsSources& sources, StatList& list) {
   if (accepted.lru_crawler) rows.zeros({"lru_crawler_running", "lru_crawler_starts"});
   if (accepted.lru_maintainer) rows.zeros({"lru_maintainer_juggles"});
   rows.zeros({"malloc_fails", "log_worker_dropped", "log_worker_written", "log_watcher_skipped",
-              "log_watcher_sent", "log_watchers", "unexpected_napi_ids", "round_robin_fallback"})
+              "log_watcher_sent", "log_watchers"});
+  if (settings.tls.enabled) {
+    if (settings.tls.session_cache) rows.add("ssl_new_sessions", sources.tls.new_sessions);
+    rows.add("ssl_handshake_errors", sources.tls.handshake_errors)
+        .add("ssl_proto_errors", sources.tls.protocol_errors)
+        .add("time_since_server_cert_refresh", sources.tls.seconds_since_refresh);
+  }
+  rows.zeros({"unexpected_napi_ids", "round_robin_fallback"})
       .add("bytes", totals.item_bytes)
       .add("curr_items", totals.items)
       .add("total_items", totals.total_items)
@@ -261,10 +283,9 @@ void append_settings_stats(const StatsSources& sources, StatList& list) {
       .add("ext_max_sleep", 1000000)
       .fraction("ext_max_frag", 0.8, 2)
       .fraction("slab_automove_freeratio", accepted.slab_automove_freeratio, 3)
-      .yes_no("ext_drop_unread", false)
-      .add("num_napi_ids", 0)
-      .text("memory_file", "(null)")
-      .add("client_flags_size", 4);
+      .yes_no("ext_drop_unread", false);
+  if (settings.tls.enabled) append_tls_settings(settings.tls, rows);
+  rows.add("num_napi_ids", 0).text("memory_file", "(null)").add("client_flags_size", 4);
 }
 
 void append_items_stats(const StatsSources& sources, StatList& list) {

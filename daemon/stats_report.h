@@ -42,12 +42,21 @@ struct ConnectionRow {
   bool udp = false;  // a worker's datagram socket; idle, it shows its own address alone
 };
 
+// Of TLS connections; shown with -Z.
+struct TlsFigures {
+  uint64_t new_sessions = 0;  // shown with -o ssl_session_cache
+  uint64_t handshake_errors = 0;
+  uint64_t protocol_errors = 0;
+  uint64_t seconds_since_refresh = 0;  // of the certificates
+};
+
 // The cache, settings and workers must be set; the rest has a value that tells nothing.
 struct StatsSources {
   const core::Cache* cache = nullptr;
   const Settings* settings = nullptr;
   std::vector<const WorkerStats*> workers;
   ConnectionCounters connections;
+  TlsFigures tls;
 
   core::Seconds now = core::kFirstSecond;  // on the cache's clock
   int pid = 0;

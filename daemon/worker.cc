@@ -46,6 +46,10 @@ Socket make_ticks() {
   return ticks;
 }
 
+size_t gather_bytes(const Settings::Tls& settings) {
+  return settings.enabled ? std::min<size_t>(settings.write_buffer_bytes, kMaxRecordBytes) : 0;
+}
+
 }  // namespace
 
 Worker::Worker(uint32_t id, const WorkerSurroundings& surroundings)
@@ -54,7 +58,8 @@ Worker::Worker(uint32_t id, const WorkerSurroundings& surroundings)
       base_(make_event_base()),
       ticks_(make_ticks()),
       tick_ms_(kSlowTickMs),
-      executor_(id, surroundings.cache, surroundings.control, stats_) {
+      executor_(id, surroundings.cache, surroundings.control, stats_),
+      tls_gather_(gather_bytes(surroundings.settings.tls)) {
   now_ = around_.clock.sample();
   mailbox_event_ =
       make_event(base_.get(), mailbox_.fd(), EV_READ | EV_PERSIST, on_mailbox_event, this);
@@ -174,6 +179,16 @@ void Worker::read_mail() {
 
 void Worker::adopt(Socket socket, ListenerTraits traits) {
   now_ = around_.clock.sample();  // when the connection was last active
+  if (traits.tls != TlsMode::Off) {
+    TlsPtr session = around_.tls->begin(socket.fd(), traits.tls, tls_gather_);
+    if (session == nullptr) {
+      log(LogLevel::Warning, no_memory_site, "no memory for a TLS connection; it is closed");
+      socket.close();
+      around_.connection_closed();
+      return;
+    }
+    socket.use(std::move(session));
+  }
   auto connection = std::make_unique<Connection>(*this, std::move(socket), traits.protocol);
   if (!connection->watch()) {
     log(LogLevel::Warning, no_memory_site, "cannot watch a new connection; it is closed");

@@ -30,6 +30,7 @@
 #include "daemon/settings.h"
 #include "daemon/stats.h"
 #include "daemon/stats_report.h"
+#include "daemon/tls.h"
 #include "daemon/udp_port.h"
 #include "proto/reply_buffer.h"
 
@@ -65,6 +66,7 @@ struct WorkerSurroundings {
   ScheduledFlush& flush;
   MemoryAhead& memory_ahead;
   const Authority& authority;
+  TlsContext* tls;                          // null without -Z
   std::function<void()> connection_closed;  // called on the worker's thread
 };
 
@@ -155,6 +157,7 @@ class Worker {
   WorkerStats stats_;
   Executor executor_;
   Lent lent_;
+  std::vector<char> tls_gather_;  // lent to TLS sessions
 
   core::Seconds now_ = core::kFirstSecond;
   bool in_turn_ = false;

@@ -32,11 +32,12 @@ enum class Op : uint8_t {
   Stats,      // stats [args]
   Version,
   Verbosity,
-  MemoryLimit,  // cache_memlimit <MiB>
-  Shutdown,     // shutdown [graceful]
-  DebugTime,    // debugtime p | r | <seconds>: debug build only
-  Quit,         // close; the binary form is answered first unless quiet
-  Error,        // the request was malformed: answer `error`; see also `swallow_bytes`
+  MemoryLimit,   // cache_memlimit <MiB>
+  Shutdown,      // shutdown [graceful]
+  DebugTime,     // debugtime p | r | <seconds>: debug build only
+  RefreshCerts,  // refresh_certs
+  Quit,          // close; the binary form is answered first unless quiet
+  Error,         // the request was malformed: answer `error`; see also `swallow_bytes`
 };
 
 enum class StoreMode : uint8_t { Set, Add, Replace, Append, Prepend };

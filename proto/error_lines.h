@@ -124,6 +124,7 @@ inline constexpr auto kErrorLines = [] {
       text(StatsIllegalSlabId, "CLIENT_ERROR Illegal slab id"),
       text(StatsDumpNotAllowed, "CLIENT_ERROR stats cachedump not allowed"),
       text(StatsDetailNotAllowed, "CLIENT_ERROR stats detail not allowed"),
+      text(TlsNotEnabled, "Error TLS not enabled"),
       text(TooManyConnections, "ERROR Too many open connections"),
       both(Unauthenticated, "CLIENT_ERROR unauthenticated", S::AuthFailure),
       both(AuthenticationFailed, "CLIENT_ERROR authentication failure", S::AuthFailure),

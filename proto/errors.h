@@ -45,6 +45,7 @@ enum class ErrorId : uint8_t {
   StatsIllegalSlabId,      // CLIENT_ERROR Illegal slab id
   StatsDumpNotAllowed,     // CLIENT_ERROR stats cachedump not allowed
   StatsDetailNotAllowed,   // CLIENT_ERROR stats detail not allowed
+  TlsNotEnabled,           // Error TLS not enabled (refresh_certs without -Z)
   TooManyConnections,      // ERROR Too many open connections
   Unauthenticated,         // CLIENT_ERROR unauthenticated; binary 0x20
   AuthenticationFailed,    // CLIENT_ERROR authentication failure; binary 0x20

@@ -93,7 +93,8 @@ void write_text(const Command& command, const Reply& reply, ReplyBuffer& out) {
     return;
   }
   if (command.op == Op::EndOfKeys) return write_end(out);
-  if (command.quiet()) return;
+  // What is wrong with a certificate memcached says also to who wants no reply.
+  if (command.quiet() && (command.op != Op::RefreshCerts || reply.text.empty())) return;
   if (command.op == Op::Error) {
     return write_error_line(reply.error != ErrorId::None ? reply.error : command.error, out);
   }
@@ -115,6 +116,8 @@ void write_text(const Command& command, const Reply& reply, ReplyBuffer& out) {
       return write_stats(reply, out);
     case Op::Version:
       return write_version(reply, out);
+    case Op::RefreshCerts:
+      return write_line(reply.text.empty() ? "OK" : reply.text, out);
     case Op::Flush:
     case Op::Verbosity:
     case Op::MemoryLimit:

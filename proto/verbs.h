@@ -65,6 +65,7 @@ inline constexpr auto kTextVerbs = std::to_array<TextVerb>({
     {"verbosity", Op::Verbosity, LineShape::Verbosity, StoreMode::Set, 0, true},
     {"cache_memlimit", Op::MemoryLimit, LineShape::MemoryLimit, StoreMode::Set, 0, true},
     {"shutdown", Op::Shutdown, LineShape::Shutdown, StoreMode::Set, 0, true},
+    {"refresh_certs", Op::RefreshCerts, LineShape::Plain, StoreMode::Set, 0, true},
     {"debugtime", Op::DebugTime, LineShape::DebugTime, StoreMode::Set, 0, true},
 });
 

@@ -49,6 +49,7 @@ class FakeControl final : public ServerControl {
   void stats_sizes(proto::StatList& rows) override { rows.emplace_back("sizes", "1"); }
   void stats_reset() override { ++resets_; }
   PrefixStats& prefix_stats() override { return prefixes_; }
+  std::string refresh_certificates() override { return certificate_error_; }
 
   Settings settings_;
   int verbosity_ = 0;
@@ -57,6 +58,7 @@ class FakeControl final : public ServerControl {
   std::string debug_time_;
   std::optional<Seconds> flush_at_;
   int resets_ = 0;
+  std::string certificate_error_;
   PrefixStats prefixes_{':', false};
 };
 
@@ -598,6 +600,13 @@ TEST_CASE("debugtime is there in the debug build only") {
   client.expect({{"debugtime p", "ERROR"}});
   CHECK(client.control_.debug_time_.empty());
 #endif
+}
+
+TEST_CASE("refresh_certs answers what was wrong with the certificates, if anything") {
+  Client client;
+  client.expect({{"refresh_certs", "OK"}});
+  client.control_.certificate_error_ = "Error loading the key";
+  client.expect({{"refresh_certs", "Error loading the key"}});
 }
 
 TEST_CASE("stats finds its sub-commands as memcached does, some by any prefix") {

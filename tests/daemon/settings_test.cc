@@ -180,6 +180,38 @@ TEST_CASE("addresses may be many, in one -l or in several, each once") {
         std::vector<std::string>{"127.0.0.1", "[::1]"});
 }
 
+TEST_CASE("TLS is off; with -Z its options have memcached's defaults and meanings") {
+  CHECK(!parse({}).tls.enabled);
+  const Settings::Tls plain = parse({"-Z", "-o", "ssl_chain_cert=c,ssl_key=k"}).tls;
+  CHECK(plain.enabled);
+  CHECK(plain.chain_cert == "c");
+  CHECK(plain.key == "k");
+  CHECK(plain.key_format == 1);
+  CHECK(plain.verify_flags() == 0);
+  CHECK(plain.ciphers.empty());
+  CHECK(plain.ca_cert.empty());
+  CHECK(plain.write_buffer_bytes == 16384);
+  CHECK(!plain.session_cache);
+  CHECK(plain.min_version == 2);
+
+  const Settings::Tls all =
+      parse({"--enable-ssl", "-o", "ssl_chain_cert=/c.pem", "-o", "ssl_key=/k.der", "-o",
+             "ssl_keyformat=2,ssl_verify_mode=3,ssl_ciphers=AES256-SHA:!MD5,ssl_ca_cert=/ca.pem,"
+             "ssl_wbuf_size=64,ssl_session_cache,ssl_min_version=3"})
+          .tls;
+  CHECK(all.key_format == 2);
+  CHECK(all.verify_flags() == 7);
+  CHECK(all.ciphers == "AES256-SHA:!MD5");
+  CHECK(all.ca_cert == "/ca.pem");
+  CHECK(all.write_buffer_bytes == 65536);
+  CHECK(all.session_cache);
+  CHECK(all.min_version == 3);
+  CHECK(parse({"-o", "ssl_keyformat=DER"}).tls.key_format == 2);
+  CHECK(parse({"-o", "ssl_keyformat=PEM"}).tls.key_format == 1);
+  CHECK(parse({"-o", "ssl_verify_mode=1"}).tls.verify_flags() == 1);
+  CHECK(parse({"-o", "ssl_verify_mode=2"}).tls.verify_flags() == 3);
+}
+
 TEST_CASE("an option given again counts as given last") {
   CHECK(parse({"-t", "2", "-t", "3"}).threads == 3);
   CHECK(parse({"-B", "binary", "-B", "ascii"}).protocol == Settings::Protocol::Ascii);
@@ -364,6 +396,25 @@ TEST_CASE("what is wrong is said in one sentence that names option and value") {
       {{"-o", "hot_lru_pct=80"}, 1, "option -o hot_lru_pct: '80' is not a number from 1 to 79"},
       {{"-o", "hot_max_factor=0"}, 1, "option -o hot_max_factor: '0' is not above 0"},
       {{"-o", "warm_max_factor=-1"}, 1, "option -o warm_max_factor: '-1' is not above 0"},
+      {{"-Z"}, 64, "option -Z: no certificate was given (-o ssl_chain_cert)"},
+      {{"-Z", "-o", "ssl_chain_cert=c"}, 64, "option -Z: no private key was given (-o ssl_key)"},
+      {{"-Z", "-p", "0", "-o", "ssl_chain_cert=c,ssl_key=k"},
+       64,
+       "option -Z: TLS needs a TCP port, and -p is 0"},
+      {{"-o", "ssl_chain_cert"}, 1, "option -o ssl_chain_cert: a value is missing"},
+      {{"-o", "ssl_verify_mode=4"},
+       1,
+       "option -o ssl_verify_mode: '4' is not a number from 0 to 3"},
+      {{"-o", "ssl_min_version=x"},
+       1,
+       "option -o ssl_min_version: 'x' is not a number from 0 to 3"},
+      {{"-o", "ssl_keyformat=ENGINE"},
+       1,
+       "option -o ssl_keyformat: 'ENGINE' is not PEM, DER, 1 or 2"},
+      {{"-o", "ssl_keyformat=3"}, 64, "option -o ssl_keyformat: '3' is not PEM, DER, 1 or 2"},
+      {{"-o", "ssl_wbuf_size=0"},
+       1,
+       "option -o ssl_wbuf_size: '0' is not a number from 1 to 4194303"},
       {{"-o", "hot_lru_pct=41"},
        64,
        "option -o: hot_lru_pct and warm_lru_pct are more than 80 together"},
@@ -416,19 +467,20 @@ TEST_CASE("-h and -i win over what else is on the line, as far as it can be read
 TEST_CASE("the help names every option, its default, and nothing that is not there") {
   const std::string help = *parse_as("larderd", {"-h"}).print;
   for (const char* option :
-       {"-p,", "-s,", "-a,", "-A,", "-l,", "-d,", "-r,", "-u,", "-m,", "-M,", "-c,",
-        "-k,", "-v,", "-P,", "-f,", "-n,", "-L,", "-D ", "-t,", "-R,", "-C,", "-b,",
-        "-B,", "-I,", "-F,", "-X,", "-U,", "-S,", "-Y,", "-o,", "-h,", "-i,", "-V,"}) {
+       {"-p,", "-s,", "-a,", "-A,", "-l,", "-d,", "-r,", "-u,", "-m,", "-M,", "-c,", "-k,",
+        "-v,", "-P,", "-f,", "-n,", "-L,", "-D ", "-t,", "-R,", "-C,", "-b,", "-B,", "-I,",
+        "-F,", "-X,", "-U,", "-S,", "-Y,", "-Z,", "-o,", "-h,", "-i,", "-V,"}) {
     INFO(option);
     CHECK(help.find(std::string("\n") + option) != std::string::npos);
   }
   // Upstream's tests ask the help what there is.
   for (const char* word :
-       {"ext_path", "proxy_config", "enable-ssl", "no_drop_privileges", "\n-e", "\n-Z", "\n-W"}) {
+       {"ext_path", "proxy_config", "kernel_tls", "no_drop_privileges", "\n-e", "\n-W"}) {
     INFO(word);
     CHECK(help.find(word) == std::string::npos);
   }
   CHECK(help.find("unix-socket") != std::string::npos);
+  CHECK(help.find("enable-ssl") != std::string::npos);
 
   const Settings s;
   std::string flat;  // as one line, so that it does not matter where it is broken

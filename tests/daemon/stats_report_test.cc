@@ -128,6 +128,44 @@ TEST_CASE("options shape stats as they do in memcached") {
   CHECK(f.general().size() == 85 - 1 - 9);
 }
 
+TEST_CASE("with -Z stats and stats settings have memcached's keys of TLS in their places") {
+  Fixture f;
+  f.settings.tls.enabled = true;
+  f.sources.tls = {4, 5, 6, 7};
+  CHECK(f.general().size() == 93 + 3);
+  f.settings.tls.session_cache = true;
+  const StatList general = f.general();
+  const auto after = [](const StatList& rows, std::string_view key) {
+    return std::find_if(rows.begin(), rows.end(), [&](auto& row) { return row.first == key; }) + 1;
+  };
+  const StatList shown(after(general, "log_watchers"), after(general, "log_watchers") + 5);
+  CHECK(shown == StatList{{"ssl_new_sessions", "4"},
+                          {"ssl_handshake_errors", "5"},
+                          {"ssl_proto_errors", "6"},
+                          {"time_since_server_cert_refresh", "7"},
+                          {"unexpected_napi_ids", "0"}});
+
+  f.settings.tls.chain_cert = "/c";
+  f.settings.tls.key = "/k";
+  f.settings.tls.verify_mode = 3;
+  f.settings.tls.ciphers = "ALL";
+  StatList rows;
+  append_settings_stats(f.sources, rows);
+  const StatList settings(after(rows, "ext_drop_unread"), after(rows, "ext_drop_unread") + 12);
+  CHECK(settings == StatList{{"ssl_enabled", "yes"},
+                             {"ssl_chain_cert", "/c"},
+                             {"ssl_key", "/k"},
+                             {"ssl_verify_mode", "7"},
+                             {"ssl_keyformat", "1"},
+                             {"ssl_ciphers", "ALL"},
+                             {"ssl_ca_cert", "NULL"},
+                             {"ssl_wbuf_size", "16384"},
+                             {"ssl_session_cache", "yes"},
+                             {"ssl_kernel_tls", "no"},
+                             {"ssl_min_version", "tlsv1.2"},
+                             {"num_napi_ids", "0"}});
+}
+
 TEST_CASE("stats sums what the workers count and shows what the server knows") {
   Fixture f;
   f.workers[0].get_cmds.add(3);

@@ -294,6 +294,10 @@ TEST_CASE("the other words") {
   CHECK(Text("shutdown foo\r\n").command.want == 0);
   CHECK(Text("shutdown foo\r\n").command.args == "foo");
   CHECK(Text("shutdown graceful x\r\n").command.want == 0);
+  CHECK(Text("refresh_certs\r\n").command.op == Op::RefreshCerts);
+  CHECK(Text(" refresh_certs a b\r\n").command.op == Op::RefreshCerts);
+  CHECK(Text("refresh_certs noreply\r\n").command.quiet());
+  CHECK(Text("refresh_cert\r\n").refused(ErrorId::UnknownCommand));
   CHECK(Text("debugtime p\r\n").command.args == "p");
   CHECK(Text("debugtime\r\n").refused(ErrorId::UnknownCommand));
 }

@@ -93,6 +93,7 @@ TEST_CASE("each classic command has its words") {
       {Op::Verbosity, Status::Ok, "OK\r\n"},
       {Op::MemoryLimit, Status::Ok, "OK\r\n"},
       {Op::DebugTime, Status::Ok, "OK\r\n"},
+      {Op::RefreshCerts, Status::Ok, "OK\r\n"},
       {Op::Quit, Status::Ok, ""},
       {Op::Shutdown, Status::Ok, ""},
   };
@@ -105,6 +106,10 @@ TEST_CASE("each classic command has its words") {
   Reply number = with(Status::Hit);
   number.number = 18446744073709551615u;
   CHECK(text(asked(Op::Arith), number) == "18446744073709551615\r\n");
+  Reply bad_certificate = with(Status::Ok);
+  bad_certificate.text = "Error loading";
+  CHECK(text(asked(Op::RefreshCerts), bad_certificate) == "Error loading\r\n");
+  CHECK(text(asked(Op::RefreshCerts, Want::kQuiet), bad_certificate) == "Error loading\r\n");
   Reply version = with(Status::Ok);
   version.text = "1.6.45";
   CHECK(text(asked(Op::Version), version) == "VERSION 1.6.45\r\n");

@@ -1,0 +1,144 @@
+#include "tests/support/tls_client.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <csignal>
+#include <stdexcept>
+
+namespace larder::test {
+namespace {
+
+daemon::Socket connect_to(int port, int receive_buffer) {
+  daemon::Socket socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (receive_buffer > 0) {
+    setsockopt(socket.fd(), SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
+  }
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(static_cast<uint16_t>(port));
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  if (connect(socket.fd(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    throw std::runtime_error("cannot connect");
+  }
+  fcntl(socket.fd(), F_SETFL, fcntl(socket.fd(), F_GETFL) | O_NONBLOCK);
+  return socket;
+}
+
+}  // namespace
+
+TlsClient::TlsClient(int port, const TlsOptions& options)
+    : socket_(connect_to(port, options.receive_buffer)),
+      context_(SSL_CTX_new(TLS_client_method()), SSL_CTX_free),
+      ssl_(nullptr, SSL_free) {
+  std::signal(SIGPIPE, SIG_IGN);  // OpenSSL writes to sockets that the server has closed
+  SSL_CTX* const context = context_.get();
+  if (options.version != 0) {
+    SSL_CTX_set_min_proto_version(context, options.version);
+    SSL_CTX_set_max_proto_version(context, options.version);
+  }
+  if (!options.certificate.empty() &&
+      (SSL_CTX_use_certificate_chain_file(context, options.certificate.c_str()) != 1 ||
+       SSL_CTX_use_PrivateKey_file(context, options.key.c_str(), SSL_FILETYPE_PEM) != 1)) {
+    throw std::runtime_error("the client's certificate cannot be used");
+  }
+  SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+  ssl_.reset(SSL_new(context));
+  SSL_set_fd(ssl_.get(), socket_.fd());
+  if (options.session != nullptr) SSL_set_session(ssl_.get(), options.session.get());
+  int result;
+  while ((result = SSL_connect(ssl_.get())) != 1) {
+    if (!wait_if_asked(result)) throw std::runtime_error("no handshake");
+  }
+}
+
+bool TlsClient::wait_if_asked(int result) {
+  const int error = SSL_get_error(ssl_.get(), result);
+  ERR_clear_error();
+  if (error != SSL_ERROR_WANT_READ && error != SSL_ERROR_WANT_WRITE) return false;
+  pollfd waiting{socket_.fd(), static_cast<short>(error == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT),
+                 0};
+  const auto patience = std::chrono::duration_cast<std::chrono::milliseconds>(kPatience);
+  if (poll(&waiting, 1, static_cast<int>(patience.count())) <= 0) {
+    throw std::runtime_error("the server does not answer, or does not read");
+  }
+  return true;
+}
+
+void TlsClient::send(std::string_view bytes) {
+  while (!bytes.empty()) {
+    size_t sent = 0;
+    const int result = SSL_write_ex(ssl_.get(), bytes.data(), bytes.size(), &sent);
+    if (result != 1 && !wait_if_asked(result)) throw std::runtime_error("cannot send");
+    bytes.remove_prefix(sent);
+  }
+}
+
+size_t TlsClient::send_some(std::string_view bytes) {
+  size_t sent = 0;
+  SSL_write_ex(ssl_.get(), bytes.data(), bytes.size(), &sent);
+  ERR_clear_error();
+  return sent;
+}
+
+bool TlsClient::receive_more() {
+  char buffer[16384];
+  size_t bytes = 0;
+  int result;
+  while ((result = SSL_read_ex(ssl_.get(), buffer, sizeof buffer, &bytes)) != 1) {
+    if (!wait_if_asked(result)) return false;
+  }
+  received_.append(buffer, bytes);
+  return true;
+}
+
+std::string TlsClient::receive(size_t bytes) {
+  while (received_.size() < bytes) {
+    if (!receive_more()) throw std::runtime_error("the server closed early: " + received_);
+  }
+  std::string out = received_.substr(0, bytes);
+  received_.erase(0, bytes);
+  return out;
+}
+
+std::string TlsClient::receive_until(std::string_view end) {
+  size_t at;
+  while ((at = received_.find(end)) == std::string::npos) {
+    if (!receive_more()) throw std::runtime_error("the server closed early: " + received_);
+  }
+  return receive(at + end.size());
+}
+
+std::string TlsClient::receive_line() { return receive_until("\r\n"); }
+
+bool TlsClient::closed_by_peer() {
+  if (received_.empty() && !receive_more()) return true;
+  throw std::runtime_error("bytes instead of the end: " + received_);
+}
+
+bool TlsClient::answers(std::string_view request, std::string_view reply) {
+  send(std::string(request) + "mn\r\n");
+  return receive(reply.size() + 4) == std::string(reply) + "MN\r\n";
+}
+
+std::string TlsClient::server_name() const {
+  char name[128] = "";
+  X509_NAME_get_text_by_NID(X509_get_subject_name(SSL_get0_peer_certificate(ssl_.get())),
+                            NID_commonName, name, sizeof name);
+  return name;
+}
+
+bool TlsClient::resumed() const { return SSL_session_reused(ssl_.get()) == 1; }
+
+TlsSessionPtr TlsClient::session() const {
+  return TlsSessionPtr(SSL_get1_session(ssl_.get()), SSL_SESSION_free);
+}
+
+void TlsClient::say_goodbye() { SSL_shutdown(ssl_.get()); }
+
+}  // namespace larder::test
