@@ -410,8 +410,19 @@ class Generator:
         b"incr a 1 2 3", b"flush_all 1000 2 3 4", b"set a b c d e f g", b"cas a 0 0 1", b"cas",
         b"append", b"add", b"replace a", b"prepend a 0")
 
+    # What operators ask, rightly and wrongly, as far as the answer does not depend on what memory
+    # holds, on what the server does by the way or (watch) on how the bytes arrive.
+    OPERATOR = (
+        b"stats detail on", b"stats detail off", b"stats detail dump", b"stats detail",
+        b"stats detail x", b"stats cachedump", b"stats cachedump 1", b"stats cachedump x 0",
+        b"stats cachedump 1 x", b"stats cachedump 0 0", b"stats cachedump 300 0", b"stats sizes x",
+        b"cache_memlimit -1", b"cache_memlimit 1x", b"verbosity 0 0", b"verbosity -1",
+        b"extstore", b"extstore x", b"reload_auth")
+
     def classic_other(self):
         rng = self.rng
+        if rng.random() < 0.2:
+            return Request((rng.choice(self.OPERATOR) + b"\r\n",))
         if self.rough and rng.random() < 0.5:
             if rng.random() < 0.06:
                 return self.closing()
