@@ -69,12 +69,41 @@ class UdpRequest {
     batch.clear();
   }
 
+  // Ops that do all they do within one call of the executor. A new one that shows itself to a
+  // connection must not become possible here by itself.
+  static bool suits_datagrams(proto::Op op) noexcept {
+    using enum proto::Op;
+    switch (op) {
+      case Describe:
+      case Remove:
+      case Touch:
+      case Arith:
+      case Flush:
+      case Stats:
+      case Version:
+      case Verbosity:
+      case MemoryLimit:
+      case Shutdown:
+      case DebugTime:
+      case Quit:
+      case Error:
+        return true;
+      default:
+        return false;
+    }
+  }
+
   // Returns how much of what follows the command belongs to it.
   size_t run_alone(const proto::Command& command, std::span<char> rest) {
     if (command.op == proto::Op::Store) return run_store(command, rest);
     worker_.send_waiting();  // some statistics take their time
     proto::Reply reply;
-    worker_.executor().run_one(command, reply, worker_.now());
+    if (suits_datagrams(command.op)) {
+      worker_.executor().run_one(command, reply, worker_.now());
+    } else {
+      reply.status = proto::Status::Error;
+      reply.error = proto::ErrorId::UnknownCommand;
+    }
     finish(command, reply);
     return std::min<size_t>(command.swallow_bytes, rest.size());
   }

@@ -145,6 +145,7 @@ TEST_CASE("errors are answered, and the datagram goes on behind them") {
   UdpServer server;
   UdpClient client = server.udp();
   CHECK(client.ask("nonsense\r\nmn\r\n") == "ERROR\r\nMN\r\n");
+  CHECK(client.ask("watch\r\nmn\r\n") == "ERROR\r\nMN\r\n");  // there is nobody to show anything
   CHECK(client.ask("get a " + std::string(251, 'k') + "\r\nmn\r\n") ==
         "CLIENT_ERROR bad command line format\r\nMN\r\n");
   CHECK(client.ask("set k 0 0 1\r\nabc\r\n").starts_with("CLIENT_ERROR bad data chunk\r\n"));
