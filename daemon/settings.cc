@@ -777,6 +777,10 @@ CommandLine parse_command_line(int argc, const char* const* argv, uint64_t machi
   }
   choose_protocol(line.settings);
   check_together(line.settings, machine_memory_bytes);
+  const Settings::Tls& tls = line.settings.tls;
+  if (!tls.enabled && !(tls.chain_cert.empty() && tls.key.empty())) {
+    line.settings.without_effect.emplace_back("ssl_chain_cert without -Z");
+  }
   return line;
 }
 

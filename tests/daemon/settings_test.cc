@@ -206,6 +206,8 @@ TEST_CASE("TLS is off; with -Z its options have memcached's defaults and meaning
   CHECK(all.write_buffer_bytes == 65536);
   CHECK(all.session_cache);
   CHECK(all.min_version == 3);
+  CHECK(parse({"-o", "ssl_chain_cert=c"}).without_effect ==
+        std::vector<std::string>{"ssl_chain_cert without -Z"});
   CHECK(parse({"-o", "ssl_keyformat=DER"}).tls.key_format == 2);
   CHECK(parse({"-o", "ssl_keyformat=PEM"}).tls.key_format == 1);
   CHECK(parse({"-o", "ssl_verify_mode=1"}).tls.verify_flags() == 1);
