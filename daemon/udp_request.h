@@ -85,6 +85,7 @@ class UdpRequest {
       case MemoryLimit:
       case Shutdown:
       case DebugTime:
+      case RefreshCerts:
       case Quit:
       case Error:
         return true;
