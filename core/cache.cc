@@ -331,6 +331,27 @@ void Cache::visit_class(uint32_t size_class, Seconds now,
   }
 }
 
+bool Cache::walk(WalkPoint& at, Seconds now, std::vector<const Item*>& items) {
+  items.clear();
+  if (at.shard >= shards_.size()) return false;
+  at.position = shards_[at.shard]->walk(at.position, now, items);
+  if (at.position == HashTable::kPositions) {
+    at.position = 0;
+    ++at.shard;
+  }
+  return at.shard < shards_.size() || !items.empty();
+}
+
+EmptyPageStatus Cache::empty_page(uint32_t size_class) {
+  EmptyPageStatus status = EmptyPageStatus::NoSpare;
+  for (const auto& shard : shards_) {
+    const EmptyPageStatus here = shard->empty_page(size_class);
+    if (here == EmptyPageStatus::Started) return here;
+    if (here == EmptyPageStatus::Busy) status = here;
+  }
+  return status;
+}
+
 uint64_t Cache::draft_bytes() const noexcept {
   return pool_->draft_bytes().load(std::memory_order_relaxed);
 }

@@ -51,13 +51,16 @@ struct CacheTotals {
   uint64_t evicted_unfetched = 0;
   uint64_t evicted_active = 0;  // fetched within the last minute
   uint64_t expired_unfetched = 0;
-  uint64_t reclaimed = 0;  // expired or flushed items freed
+  uint64_t reclaimed = 0;        // expired or flushed items freed
+  uint64_t sweep_checked = 0;    // items looked at by the sweep for what is expired or flushed
+  uint64_t sweep_reclaimed = 0;  // of `reclaimed`: found by it
   uint64_t table_bytes = 0;
   uint64_t table_buckets = 0;
   bool table_growing = false;
   uint64_t pages_total = 0;  // limit
   uint64_t pages_free = 0;
   uint64_t pages_moved = 0;  // from one class to another
+  bool emptying_page = false;
   uint64_t lock_waits = 0;
   uint64_t memory_bytes = 0;  // limit in force
   uint64_t retired = 0;       // chunks waiting for turns to end
@@ -79,11 +82,19 @@ struct ClassTotals {
   uint64_t expired_unfetched = 0;
   uint64_t reclaimed = 0;
   uint64_t out_of_memory = 0;
+  uint64_t sweep_checked = 0;  // as in CacheTotals
+  uint64_t sweep_reclaimed = 0;
   uint32_t evicted_age_seconds = 0;  // since last access, of the latest eviction
   uint32_t oldest_age_seconds = 0;   // since last access, of what the clock hand points at
 };
 
 constexpr uint32_t kMaxClasses = 160;
+
+// How far a walk over all items has come; to begin with, at the start.
+struct WalkPoint {
+  uint32_t shard = 0;
+  uint64_t position = 0;
+};
 
 class Cache {
  public:
@@ -187,6 +198,15 @@ class Cache {
   // Visits live items of a class, at most a page of them at a time under the shard's lock, until
   // `visit` says false. It must be short and not call the cache.
   void visit_class(uint32_t size_class, Seconds now, const std::function<bool(const Item&)>& visit);
+  // One step of a walk over all items. Puts the next live ones into `items`, some 220 at most or
+  // none, and moves `at` on; false when nothing is left. They are good until the turn ends; the
+  // walk may go on in any later turn, on any worker. Every key that is there from the first step to
+  // the last, under whatever value, comes exactly once, and any other at most once. Holds one
+  // shard's lock for some 20 microseconds at most.
+  bool walk(WalkPoint& at, Seconds now, std::vector<const Item*>& items);
+  // Asks upkeep to empty the class's sparsest page, which is anybody's then: by moving what lies in
+  // it, or if memory is full and eviction on, by letting go of what has no room elsewhere.
+  EmptyPageStatus empty_page(uint32_t size_class);
   // Bytes in parts of large values that are being received.
   uint64_t draft_bytes() const noexcept;
 

@@ -41,6 +41,7 @@
 // Threads: find() any thread inside a turn; everything else under the shard's lock.
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <cstdint>
 #include <memory>
@@ -144,6 +145,15 @@ class HashTable {
   }
   bool resizing() const noexcept { return resizing_.load(std::memory_order_relaxed); }
 
+  // One step of a walk over all items, in the order of their positions: calls visit(ref) for those
+  // in [from, end) and returns end, kPositions when that was the last of them. A step is 32
+  // buckets, some 220 items, or fewer, and takes at most some 20 microseconds. Under the lock,
+  // which may be let go between two steps: an item keeps its position when the table grows or the
+  // item is moved or replaced, so a key that is there all the time is visited exactly once.
+  static constexpr uint64_t kPositions = uint64_t{1} << 32;
+  template <class Visit>
+  uint64_t walk(uint64_t from, Visit visit) const;
+
   // Calls visit(position, ref) for every item. Under the lock, tests only.
   template <class Visit>
   void for_each(Visit visit) const;
@@ -202,6 +212,8 @@ class HashTable {
   // segments differ by 1.6 % (one sigma), so 0.88 on the mean keeps the fullest of thousands under.
   static constexpr double kGrowAtLoad = 0.88;
   static constexpr double kShrunkLoad = 0.75;
+
+  static constexpr uint32_t kWalkBuckets = 32;
 
   static uint64_t tag_bits(uint32_t position) noexcept {
     return uint64_t{position & kTagValueMask} << kRefBits;
@@ -289,6 +301,50 @@ class HashTable {
   Atomic<uint64_t> segments_in_use_{0};
   Atomic<bool> resizing_{false};
 };
+
+template <class Visit>
+uint64_t HashTable::walk(uint64_t from, Visit visit) const {
+  const View* view = view_.load(std::memory_order_relaxed);
+  if (view == nullptr) return kPositions;
+  const auto start_of = [](uint64_t bucket_number, uint32_t segments) {
+    return bucket_number == uint64_t{segments} << kBucketBits
+               ? kPositions
+               : uint64_t{first_position(bucket_number, segments)};
+  };
+  const Place place = resolve(*view, static_cast<uint32_t>(from));
+  const uint64_t first_bucket = uint64_t{place.segment} << kBucketBits;
+  const uint32_t home_end = std::min(place.home + kWalkBuckets, kBucketsPerSegment);
+  uint64_t end = start_of(first_bucket + home_end, place.segments);
+  if (place.segments != view->segments) {
+    // An old segment: what belongs to the next new one may have moved there.
+    const uint64_t unbuilt = from * view->segments >> 32;
+    end = std::min(end, start_of((unbuilt + 1) << kBucketBits, view->segments));
+  }
+  const auto visit_slot = [&](uint64_t slot, uint32_t home) {
+    const uint32_t position = position_from(tag_of(slot), first_bucket + home, place.segments);
+    if (position >= from && position < end) visit(slot & kRefMask);
+  };
+
+  const Slot* segment = segment_at(segment_number(place.entry));
+  bool any_away = false;
+  for (uint32_t home = place.home; home < home_end; ++home) {
+    const Slot* bucket = segment + size_t{home} * kSlotsPerBucket;
+    any_away |= away_count(bucket) != 0;
+    for (uint32_t i = 0; i < kSlotsPerBucket; ++i) {
+      const uint64_t slot = bucket[i].load(std::memory_order_relaxed);
+      if (!is_free(slot) && (slot & kAway) == 0) visit_slot(slot, home);
+    }
+  }
+  if (!any_away) return end;
+  // Those of these buckets that are elsewhere in the segment: nothing says where.
+  for (uint32_t i = 0; i < kSlotsPerSegment; ++i) {
+    const uint64_t slot = segment[i].load(std::memory_order_relaxed);
+    if ((slot & kAway) == 0 || is_free(slot)) continue;
+    const uint32_t home = i / kSlotsPerBucket ^ alternate(tag_of(slot));
+    if (home >= place.home && home < home_end) visit_slot(slot, home);
+  }
+  return end;
+}
 
 template <class Visit>
 void HashTable::for_each(Visit visit) const {

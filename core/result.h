@@ -121,4 +121,10 @@ struct TouchResult {
   bool out_of_memory = false;
 };
 
+enum class EmptyPageStatus : uint8_t {
+  Started,  // upkeep does it
+  Busy,     // a page is being emptied already
+  NoSpare,  // what lies in the class's sparsest page has no room in its others
+};
+
 }  // namespace larder::core

@@ -890,6 +890,10 @@ bool Shard::drain_step(Seconds now, uint32_t items) {
       return true;
     }
     const Ref to = slab_.take(info.size_class);
+    if (to == 0 && (!config_.evict || pool_.pages_left() > 0)) {  // nobody needs it that much
+      stop_drain(page);
+      return true;
+    }
     if (to == 0) {
       unlink(item, hash, Why::Evicted, now);
       continue;
@@ -930,10 +934,12 @@ bool Shard::sweep_block(PageNumber page, uint32_t block, Seconds now, uint32_t& 
     KeyHash hash;
   } gone_items[kUnlinkBatch];
   uint32_t count = 0;
+  ClassCounters& counters = counters_[pool_.info(page).size_class];
   const auto unlink_all = [&]() REQUIRES(mutex_) {
     for (uint32_t i = 0; i < count; ++i) {
       unlink(*gone_items[i].item, gone_items[i].hash, Why::Expired, now);
     }
+    counters.sweep_reclaimed += count;
     unlinks -= count;
     count = 0;
   };
@@ -942,6 +948,7 @@ bool Shard::sweep_block(PageNumber page, uint32_t block, Seconds now, uint32_t& 
   for (uint32_t c = chunks.first; c < chunks.end; ++c) {
     Item& item = *item_at(slab_.chunk(page, c));
     if ((item.state() & Item::kStateMask) != Item::kLive) continue;
+    ++counters.sweep_checked;
     if (gone(item, now) == MissReason::None) {
       if (const Seconds expiry = item.expiry(); expiry != kNever) {
         earliest = std::min(earliest, expiry);
@@ -1028,7 +1035,10 @@ void Shard::add_totals(CacheTotals& totals) {
     totals.evicted_active += c.evicted_active;
     totals.expired_unfetched += c.expired_unfetched;
     totals.reclaimed += c.reclaimed;
+    totals.sweep_checked += c.sweep_checked;
+    totals.sweep_reclaimed += c.sweep_reclaimed;
   }
+  totals.emptying_page = totals.emptying_page || draining_ != kNoPage;
   totals.total_items += total_items_;
   totals.table_bytes += table_.bytes();
   totals.table_buckets += table_.buckets();
@@ -1055,6 +1065,8 @@ void Shard::add_class_totals(uint32_t size_class, ClassTotals& totals, Seconds n
   totals.expired_unfetched += c.expired_unfetched;
   totals.reclaimed += c.reclaimed;
   totals.out_of_memory += c.out_of_memory;
+  totals.sweep_checked += c.sweep_checked;
+  totals.sweep_reclaimed += c.sweep_reclaimed;
   totals.evicted_age_seconds = std::max(totals.evicted_age_seconds, c.evicted_age);
   if (size_class >= sizes_.item_count()) return;
   if (const Item* item = eviction_.at_hand(size_class); item != nullptr) {
@@ -1106,6 +1118,35 @@ size_t Shard::visit_class(uint32_t size_class, size_t from_page, Seconds now,
     return from_page + 1 < pages.size() ? from_page + 1 : 0;
   }
   return 0;
+}
+
+uint64_t Shard::walk(uint64_t from, Seconds now, std::vector<const Item*>& items) {
+  uint64_t end;
+  {
+    MutexLock lock(mutex_);
+    end = table_.walk(from, [&](Ref ref) { items.push_back(item_at(ref)); });
+  }
+  // They stay readable until the turn ends, whatever becomes of them.
+  for (const Item* item : items) __builtin_prefetch(item);
+  std::erase_if(items, [&](const Item* item) { return gone(*item, now) != MissReason::None; });
+  return end;
+}
+
+EmptyPageStatus Shard::empty_page(uint32_t size_class) {
+  MutexLock lock(mutex_);
+  const Slab::Class& slab = slab_.of(size_class);
+  if (slab.pages.size() < 2) return EmptyPageStatus::NoSpare;
+  if (draining_ != kNoPage) return EmptyPageStatus::Busy;
+  const PageNumber page = slab_.sparsest_page(size_class);
+  if (page == kNoPage) return EmptyPageStatus::NoSpare;
+  const PageInfo& info = pool_.info(page);
+  const uint64_t room_elsewhere = slab.free() - (info.chunks - info.used);
+  const bool may_evict = config_.evict && pool_.pages_left() == 0;
+  if (room_elsewhere < info.used && !may_evict) return EmptyPageStatus::NoSpare;
+  draining_ = page;
+  drain_next_ = 0;
+  slab_.start_draining(page);
+  return EmptyPageStatus::Started;
 }
 
 void Shard::check_invariants() {

@@ -121,6 +121,11 @@ class Shard {
   // Returns the next page to ask for, 0 at the end.
   size_t visit_class(uint32_t size_class, size_t from_page, Seconds now,
                      const std::function<bool(const Item&)>& visit);
+  // One step of Cache::walk, from this position; returns the next one, HashTable::kPositions at the
+  // end. Inside a turn.
+  uint64_t walk(uint64_t from, Seconds now, std::vector<const Item*>& items) EXCLUDES(mutex_);
+  // See Cache.
+  EmptyPageStatus empty_page(uint32_t size_class) EXCLUDES(mutex_);
   void check_invariants();
 
  private:
@@ -134,6 +139,8 @@ class Shard {
     uint64_t expired_unfetched = 0;
     uint64_t reclaimed = 0;
     uint64_t out_of_memory = 0;
+    uint64_t sweep_checked = 0;
+    uint64_t sweep_reclaimed = 0;
     uint32_t evicted_age = 0;
   };
   enum class Why { Replaced, Removed, Evicted, Expired };

@@ -2,6 +2,7 @@
 
 #include <catch2/catch.hpp>
 
+#include <algorithm>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -346,4 +347,70 @@ TEST_CASE("all drafts together take at most half of the memory, and give it back
   c.cache.end_turn(0);
   CHECK(c.cache.draft_bytes() == 0);
   CHECK(c.set("k", std::string(7'000'000, 'x')) == StoreStatus::Stored);
+}
+
+TEST_CASE("a walk shows all that is live, and each step is good for its turn") {
+  CacheConfig c = config(64_MiB);
+  c.shards = 4;
+  Client client(c);
+  for (int i = 0; i < 30'000; ++i) client.must_set("k" + std::to_string(i), "v");
+  client.must_set("large", std::string(300'000, 'x'));
+  client.must_set("gone", "v", client.now + 5);
+  client.now += 10;
+  std::vector<std::string> keys;
+  std::vector<const Item*> items;
+  WalkPoint at;
+  for (bool more = true; more;) {
+    client.cache.begin_turn(0);
+    more = client.cache.walk(at, client.now, items);
+    for (const Item* item : items) keys.emplace_back(item->key());
+    client.cache.end_turn(0);
+  }
+  std::sort(keys.begin(), keys.end());
+  CHECK(std::unique(keys.begin(), keys.end()) == keys.end());
+  CHECK(keys.size() == 30'001);
+  CHECK(std::binary_search(keys.begin(), keys.end(), "large"));
+  CHECK_FALSE(std::binary_search(keys.begin(), keys.end(), "gone"));
+  CHECK_FALSE(client.cache.walk(at, client.now, items));
+}
+
+TEST_CASE("the sparsest page of a class is emptied on request, and nothing is lost") {
+  Client client(config(64_MiB));
+  const std::string value(200, 'x');
+  for (int i = 0; i < 2000; ++i) client.must_set("k" + std::to_string(1000 + i), value);
+  const uint32_t size_class = client.cache.class_of(*client.look("k1000").item);
+  const uint64_t pages = client.cache.class_totals(size_class).pages;
+  REQUIRE(pages >= 4);
+  // Full: what a page holds has no room in the others, and memory for more is left.
+  CHECK(client.cache.empty_page(size_class) == EmptyPageStatus::NoSpare);
+  for (int i = 0; i < 2000; i += 2) {
+    const std::string key = "k" + std::to_string(1000 + i);
+    client.cache.begin_turn(0);
+    CHECK(client.cache.remove(0, client.ref(key), {}, client.now).status == RemoveStatus::Removed);
+    client.cache.end_turn(0);
+  }
+  client.tend();
+  REQUIRE(client.cache.empty_page(size_class) == EmptyPageStatus::Started);
+  CHECK(client.cache.empty_page(size_class) == EmptyPageStatus::Busy);
+  CHECK(client.cache.totals().emptying_page);
+  client.tend();
+  client.tend();
+  CHECK(client.cache.totals().pages_moved == 1);
+  CHECK(client.cache.class_totals(size_class).pages == pages - 1);
+  CHECK(client.cache.totals().items == 1000);
+  for (int i = 1; i < 2000; i += 2) REQUIRE(client.has("k" + std::to_string(1000 + i)));
+  client.cache.check_invariants();
+}
+
+TEST_CASE("the sweep counts what it looks at and what it lets go") {
+  Client client(config(64_MiB));
+  for (int i = 0; i < 100; ++i) client.must_set("short" + std::to_string(i), "v", client.now + 5);
+  for (int i = 0; i < 100; ++i) client.must_set("long " + std::to_string(i), "v");
+  client.tend();
+  CHECK(client.cache.totals().sweep_checked == 0);
+  client.now += 6;
+  client.tend();
+  CHECK(client.cache.totals().sweep_reclaimed == 100);
+  CHECK(client.cache.totals().sweep_checked >= 100);
+  CHECK(client.cache.totals().sweep_checked <= 200);
 }

@@ -201,3 +201,59 @@ TEST_CASE("an outgrown segment is kept while a reader may be in it") {
   f.table.reclaim(f.epoch.horizon());
   CHECK_FALSE(f.table.has_retired());
 }
+
+TEST_CASE("a walk meets every key that is there all the time exactly once, also while it grows") {
+  Fixture f;
+  std::mt19937_64 random(5);
+  std::unordered_map<Ref, std::string> keys;
+  const auto insert = [&](uint64_t n) {
+    const std::string key = key_number(n);
+    const Ref ref = f.make(key);
+    keys[ref] = key;
+    REQUIRE(f.table.insert(f.hash(key), ref, false));
+  };
+  uint64_t next = 0;
+  while (next < 20'000) insert(next++);
+  std::unordered_map<std::string, int> met;
+  uint64_t from = 0;
+  bool grew = false;
+  while (from != HashTable::kPositions) {
+    const uint64_t end = f.table.walk(from, [&](Ref ref) { ++met[keys.at(ref)]; });
+    REQUIRE(end > from);
+    from = end;
+    for (int i = 0; i < 300 && next < 120'000; ++i) insert(next++);
+    // Some of the first get another item under their key.
+    for (int i = 0; i < 20; ++i) {
+      const std::string key = key_number(random() % 20'000);
+      HashTable::Slot* slot = f.table.find_slot(key, f.hash(key));
+      REQUIRE(slot != nullptr);
+      const Ref ref = f.make(key);
+      keys[ref] = key;
+      f.table.replace(*slot, f.hash(key), ref);
+    }
+    grew = grew || f.table.resizing();
+  }
+  CHECK(grew);
+  size_t missed = 0;
+  for (uint64_t n = 0; n < 20'000; ++n) missed += met[key_number(n)] == 0;
+  CHECK(missed == 0);
+  CHECK(std::all_of(met.begin(), met.end(), [](const auto& m) { return m.second <= 1; }));
+  f.table.check_invariants();
+}
+
+TEST_CASE("a walk over a table at rest meets what it holds, a few items at a time") {
+  Fixture f;
+  for (uint64_t n = 0; n < 50'000; ++n) {
+    const std::string key = key_number(n);
+    REQUIRE(f.table.insert(f.hash(key), f.make(key), false));
+  }
+  uint64_t from = 0;
+  uint64_t met = 0;
+  while (from != HashTable::kPositions) {
+    uint64_t here = 0;
+    from = f.table.walk(from, [&](Ref) { ++here; });
+    CHECK(here < 400);
+    met += here;
+  }
+  CHECK(met == 50'000);
+}
