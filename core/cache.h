@@ -198,11 +198,11 @@ class Cache {
   // Visits live items of a class, at most a page of them at a time under the shard's lock, until
   // `visit` says false. It must be short and not call the cache.
   void visit_class(uint32_t size_class, Seconds now, const std::function<bool(const Item&)>& visit);
-  // One step of a walk over all items. Puts the next live ones into `items`, some 220 at most or
+  // One step of a walk over all items. Puts the next live ones into `items`, some 110 at most or
   // none, and moves `at` on; false when nothing is left. They are good until the turn ends; the
   // walk may go on in any later turn, on any worker. Every key that is there from the first step to
   // the last, under whatever value, comes exactly once, and any other at most once. Holds one
-  // shard's lock for some 20 microseconds at most.
+  // shard's lock for some 10 microseconds at most.
   bool walk(WalkPoint& at, Seconds now, std::vector<const Item*>& items);
   // Asks upkeep to empty the class's sparsest page, which is anybody's then: by moving what lies in
   // it, or if memory is full and eviction on, by letting go of what has no room elsewhere.

@@ -146,8 +146,8 @@ class HashTable {
   bool resizing() const noexcept { return resizing_.load(std::memory_order_relaxed); }
 
   // One step of a walk over all items, in the order of their positions: calls visit(ref) for those
-  // in [from, end) and returns end, kPositions when that was the last of them. A step is 32
-  // buckets, some 220 items, or fewer, and takes at most some 20 microseconds. Under the lock,
+  // in [from, end) and returns end, kPositions when that was the last of them. A step is 16
+  // buckets, some 110 items, or fewer, and takes some 10 microseconds at most. Under the lock,
   // which may be let go between two steps: an item keeps its position when the table grows or the
   // item is moved or replaced, so a key that is there all the time is visited exactly once.
   static constexpr uint64_t kPositions = uint64_t{1} << 32;
@@ -213,7 +213,7 @@ class HashTable {
   static constexpr double kGrowAtLoad = 0.88;
   static constexpr double kShrunkLoad = 0.75;
 
-  static constexpr uint32_t kWalkBuckets = 32;
+  static constexpr uint32_t kWalkBuckets = 16;
 
   static uint64_t tag_bits(uint32_t position) noexcept {
     return uint64_t{position & kTagValueMask} << kRefBits;

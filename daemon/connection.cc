@@ -36,6 +36,7 @@ constexpr const char* kWaiting = "conn_read";
 constexpr const char* kWorking = "conn_parse_cmd";
 constexpr const char* kReceiving = "conn_nread";
 constexpr const char* kSkipping = "conn_swallow";
+constexpr const char* kDumping = "conn_watch";
 constexpr const char* kSending = "conn_mwrite";
 constexpr const char* kClosing = "conn_closing";
 
@@ -165,7 +166,7 @@ void Connection::on_writable() {
   if (phase_ == Phase::Closing) return close();
   if (event_add(read_event_.get(), nullptr) != 0) return close();
   show_waiting();
-  if (!input_.empty() || phase_ == Phase::Memory) serve(input_.bytes());
+  if (!input_.empty() || phase_ == Phase::Memory || phase_ == Phase::Dump) serve(input_.bytes());
   look_after_tls();
 }
 
@@ -407,6 +408,7 @@ void Connection::show_waiting() {
   const char* state = kWaiting;
   if (phase_ == Phase::Value || phase_ == Phase::Memory) state = kReceiving;
   if (phase_ == Phase::Discard) state = kSkipping;
+  if (phase_ == Phase::Dump) state = kDumping;
   if (backlog_ != nullptr) state = kSending;
   shown_.store(state, std::memory_order_relaxed);
 }

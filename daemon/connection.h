@@ -10,6 +10,7 @@
 //
 //   Commands --- Store, value incomplete ---> Value ----- last byte -----> Commands
 //      |  |\---- Store, no memory yet ------> Memory ---- a draft -------> Value
+//      |  |\---- lru_crawler metadump ------> Dump ------ its end -------> Commands
 //      |  \----- body that nobody wants ----> Discard --- skipped -------> Commands
 //      \-------- quit, fatal error ---------> Closing --- replies sent --> closed
 //
@@ -17,7 +18,7 @@
 //  1. While any pause bit is set nothing is read and nothing is parsed.
 //  2. A backlog exists exactly while kPausedForWrite is set; then EV_WRITE is armed, EV_READ is
 //  not.
-//  3. `pending_` exists exactly in phases Value, Memory and Discard.
+//  3. `pending_` exists exactly in phases Value, Memory, Discard and Dump.
 //  4. With TLS, input that the session holds makes no event: then kPausedForTurn is set, or
 //     a backlog goes first. EV_WRITE is also armed while a handshake waits for it.
 //  5. A closed connection has no events and stays in memory until its worker's pass ends.
@@ -35,6 +36,7 @@
 #include "core/units.h"
 #include "daemon/authenticator.h"
 #include "daemon/backlog.h"
+#include "daemon/dump.h"
 #include "daemon/event_ptr.h"
 #include "daemon/input_buffer.h"
 #include "daemon/settings.h"
@@ -51,8 +53,8 @@ class Worker;
 template <proto::Protocol P>
 class Pump;
 
-// A Store whose value is still arriving or whose memory is, or a body that is skipped before its
-// refusal is answered.
+// A Store whose value is still arriving or whose memory is, a body that is skipped before its
+// refusal is answered, or a dump.
 struct Pending {
   explicit Pending(const proto::Command& asked);  // copies what the command's views show
   Pending(const Pending&) = delete;
@@ -64,12 +66,22 @@ struct Pending {
   uint64_t skip_bytes = 0;                        // phase Discard: still to be skipped
   proto::ErrorId refused = proto::ErrorId::None;  // phase Discard: answered then
   bool silent = false;                            // phase Discard: nothing is answered
+  std::unique_ptr<Dump> dump;                     // phase Dump
   std::string storage;                            // where the command's views point
 };
 
 class Connection {
  public:
-  enum class Phase : uint8_t { Credentials, Commands, Value, Memory, Discard, Closing, Closed };
+  enum class Phase : uint8_t {
+    Credentials,
+    Commands,
+    Value,
+    Memory,
+    Discard,
+    Dump,
+    Closing,
+    Closed
+  };
 
   Connection(Worker& worker, Socket socket, Settings::Protocol protocol);
   Connection(const Connection&) = delete;

@@ -96,7 +96,8 @@ Executor::Executor(uint32_t worker, core::Cache& cache, ServerControl& control, 
       cache_(cache),
       control_(control),
       stats_(stats),
-      prefixes_(control.prefix_stats()) {}
+      prefixes_(control.prefix_stats()),
+      admin_(cache, control) {}
 
 void Executor::release_scratch() noexcept {
   parts_.clear();
@@ -413,6 +414,11 @@ void Executor::run_one(const Command& command, Reply& reply, Seconds now) {
     case Op::Get:
     case Op::EndOfKeys:
     case Op::Noop:
+    case Op::Crawler:
+    case Op::Slabs:
+    case Op::Lru:
+      (void)admin_.run(command, Admin::Dumps::Impossible, reply);
+      return;
     case Op::Store:
       assert(false);  // the caller's mistake: these have their own calls
       return;

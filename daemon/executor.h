@@ -9,12 +9,14 @@
 #include <array>
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "core/cache.h"
+#include "daemon/admin.h"
 #include "daemon/stats.h"
 #include "proto/command.h"
 #include "proto/reply.h"
@@ -56,9 +58,18 @@ class Executor {
   void run_reads(std::span<const proto::Command> commands, std::span<const core::KeyHash> hashes,
                  std::span<proto::Reply> replies, core::Seconds now);
 
-  // Any command but a Store or a gathered read. Quit and Error only fill the reply: closing is the
-  // connection's work.
+  // Any command but a Store or a gathered read. Quit and Error only fill the
+  // reply: closing is the connection's work.
   void run_one(const proto::Command& command, proto::Reply& reply, core::Seconds now);
+
+  // The operator's commands, Op::Crawler, Slabs and Lru, where a dump may come of them: see
+  // Admin::run. With run_one none does.
+  [[nodiscard]] std::unique_ptr<Dump> run_admin(const proto::Command& command, Admin::Dumps dumps,
+                                                proto::Reply& reply) {
+    reply.reset();
+    reply.status = proto::Status::Ok;
+    return admin_.run(command, dumps, reply);
+  }
 
   // A Store whose value has come whole, with the right trailer; `hash` is its key's. False, and
   // nothing has happened: begin_store and finish_store must do it.
@@ -140,6 +151,7 @@ class Executor {
   ServerControl& control_;
   WorkerStats& stats_;
   PrefixStats& prefixes_;
+  Admin admin_;
 
   std::array<core::Probe, core::kBatchKeys> probes_;
   std::array<core::Found, core::kBatchKeys> found_;

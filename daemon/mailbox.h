@@ -16,6 +16,7 @@ namespace larder::daemon {
 struct Message {
   enum class Kind : uint8_t {
     NewConnection,     // to a worker: serve `socket`
+    Wake,              // to a worker: make a pass
     Stop,              // to a worker: close everything and leave; to the server: begin to stop
     ConnectionClosed,  // to the server, only while it does not accept because of -c
   };

@@ -237,6 +237,10 @@ class Pump {
     if (command.swallow_bytes > 0) {
       return discard(command, command.swallow_bytes, proto::ErrorId::None, false, rest);
     }
+    if (is_admin(command.op)) {
+      run_admin(command);
+      return 0;
+    }
     execute(command);
     return 0;
   }
@@ -252,6 +256,34 @@ class Pump {
   static bool may_take_long(proto::Op op) noexcept {
     return op == proto::Op::Stats || op == proto::Op::Flush || op == proto::Op::MemoryLimit ||
            op == proto::Op::RefreshCerts;
+  }
+
+  // -- The operator's commands. A dump takes its first slice at once, and then one in each pass.
+
+  static bool is_admin(proto::Op op) noexcept {
+    return op == proto::Op::Crawler || op == proto::Op::Slabs || op == proto::Op::Lru;
+  }
+
+  void run_admin(const proto::Command& command) {
+    proto::Reply reply;
+    const auto dumps = lent_.replies.empty() ? Admin::Dumps::Possible : Admin::Dumps::Pipelined;
+    std::unique_ptr<Dump> dump = worker_.executor().run_admin(command, dumps, reply);
+    finish(command, reply);
+    if (dump == nullptr) return;
+    connection_.pending_ = std::make_unique<Pending>(command);
+    connection_.pending_->dump = std::move(dump);
+    connection_.phase_ = Phase::Dump;
+    go_on_with_dump();
+  }
+
+  void go_on_with_dump() {
+    worker_.send_waiting();
+    if (connection_.pending_->dump->write_slice(worker_.cache(), worker_.now(),
+                                                worker_.unix_time_of_zero(), lent_.replies)) {
+      end_pending();
+    } else {
+      connection_.again_ = true;
+    }
   }
 
   void finish(const proto::Command& command, const proto::Reply& reply) {
@@ -410,6 +442,10 @@ class Pump {
       return skipped;
     }
     if (connection_.phase_ == Phase::Memory) return ask_again_for_memory(input);
+    if (connection_.phase_ == Phase::Dump) {
+      go_on_with_dump();
+      return 0;
+    }
     assert(connection_.phase_ == Phase::Value);
     const uint64_t missing = uint64_t{pending.draft.remaining()} + P::kTrailerBytes;
     const size_t here = fill(pending.draft, input);

@@ -34,6 +34,7 @@ LogSite accept_site;
 
 Server::Server(Settings settings, std::unique_ptr<TlsContext> tls)
     : settings_(std::move(settings)),
+      tuning_(settings_.accepted),
       cache_(cache_config(settings_)),
       budget_(settings_.buffer_limit_bytes),
       prefixes_(settings_.stats_prefix.front(), settings_.stats_detail),
@@ -305,6 +306,10 @@ void Server::set_verbosity(int level) {
   set_log_verbosity(level);
 }
 
+void Server::wake_workers() {
+  for (const auto& worker : workers_) worker->wake();
+}
+
 void Server::schedule_flush(core::Seconds when) {
   flush_.schedule(when);
   flushed_at_.store(when, std::memory_order_relaxed);
@@ -345,6 +350,9 @@ StatsSources Server::sources() const {
   StatsSources from;
   from.cache = &cache_;
   from.settings = &settings_;
+  from.accepted = tuning_.in_force(settings_.accepted);
+  from.crawler_starts = tuning_.crawler_starts.load(std::memory_order_relaxed);
+  from.dumps_running = tuning_.dumps_running.load(std::memory_order_relaxed);
   for (const auto& worker : workers_) {
     from.workers.push_back(&worker->stats());
     from.connections.structures += worker->connection_objects();
@@ -417,6 +425,7 @@ void Server::stats_reset() {
   total_.store(0, std::memory_order_relaxed);
   rejected_.store(0, std::memory_order_relaxed);
   pauses_.store(0, std::memory_order_relaxed);
+  tuning_.crawler_starts.store(0, std::memory_order_relaxed);
 }
 
 }  // namespace larder::daemon

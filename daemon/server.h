@@ -34,6 +34,7 @@
 #include "daemon/settings.h"
 #include "daemon/stats_report.h"
 #include "daemon/tls.h"
+#include "daemon/tuning.h"
 #include "daemon/watchdog.h"
 #include "daemon/worker.h"
 
@@ -80,6 +81,8 @@ class Server final : public ServerControl {
   core::Seconds now() const override { return clock_.sample(); }
   int64_t unix_time_of_zero() const override { return clock_.unix_time_of_zero(); }
   bool debug_time(std::string_view argument) override;
+  Tuning& tuning() override { return tuning_; }
+  void wake_workers() override;
   void schedule_flush(core::Seconds when) override;
   void cancel_scheduled_flush() override;
   void stats_general(proto::StatList& rows) override;
@@ -119,6 +122,7 @@ class Server final : public ServerControl {
   StatsSources sources() const;
 
   Settings settings_;
+  Tuning tuning_;
   Clock clock_;
   core::Cache cache_;
   BufferBudget budget_;

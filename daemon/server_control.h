@@ -13,6 +13,7 @@
 namespace larder::daemon {
 
 class PrefixStats;
+struct Tuning;
 
 class ServerControl {
  public:
@@ -29,6 +30,10 @@ class ServerControl {
   virtual int64_t unix_time_of_zero() const = 0;
   // debugtime: freezes the clock (p), lets it run (r), or moves it. False in release builds.
   virtual bool debug_time(std::string_view argument) = 0;
+  // What commands change and `stats settings` shows.
+  virtual Tuning& tuning() = 0;
+  // Has every worker make a pass, and so some upkeep, soon.
+  virtual void wake_workers() = 0;
   // Runs Cache::flush when the clock passes `when`; an earlier pending one is replaced.
   virtual void schedule_flush(core::Seconds when) = 0;
   virtual void cancel_scheduled_flush() = 0;

@@ -109,7 +109,7 @@ void append_tls_settings(const Settings::Tls& tls, Rows& rows) {
 
 void append_general_stats(const StatsSources& sources, StatList& list) {
   const Settings& settings = *sources.settings;
-  const Settings::Accepted& accepted = settings.accepted;
+  const Settings::Accepted& accepted = sources.accepted;
   const core::CacheTotals totals = sources.cache->totals();
   const ConnectionCounters& connections = sources.connections;
   const auto of = [&](Counter WorkerStats::*counter) { return sum(sources, counter); };
@@ -178,10 +178,13 @@ void append_general_stats(const StatsSources& sources, StatList& list) {
                 "slab_reassign_inline_reclaim", "slab_reassign_busy_items",
                 "slab_reassign_busy_deletes", "slab_reassign_busy_nomem"})
         .text("slab_reassign_last_busy_status", "none")
-        .add("slab_reassign_running", 0)
+        .add("slab_reassign_running", totals.emptying_page ? 1 : 0)
         .add("slabs_moved", totals.pages_moved);
   }
-  if (accepted.lru_crawler) rows.zeros({"lru_crawler_running", "lru_crawler_starts"});
+  if (accepted.lru_crawler) {
+    rows.add("lru_crawler_running", sources.dumps_running > 0 ? 1 : 0)
+        .add("lru_crawler_starts", sources.crawler_starts);
+  }
   if (accepted.lru_maintainer) rows.zeros({"lru_maintainer_juggles"});
   rows.zeros({"malloc_fails", "log_worker_dropped", "log_worker_written", "log_watcher_skipped",
               "log_watcher_sent", "log_watchers"});
@@ -201,7 +204,9 @@ void append_general_stats(const StatsSources& sources, StatList& list) {
   if (accepted.lru_maintainer) rows.add("evicted_active", totals.evicted_active);
   rows.add("evictions", totals.evictions)
       .add("reclaimed", totals.reclaimed)
-      .zeros({"crawler_reclaimed", "crawler_items_checked", "lrutail_reflocked"});
+      .add("crawler_reclaimed", totals.sweep_reclaimed)
+      .add("crawler_items_checked", totals.sweep_checked)
+      .zeros({"lrutail_reflocked"});
   if (accepted.lru_maintainer) {
     rows.zeros({"moves_to_cold", "moves_to_warm", "moves_within_lru", "direct_reclaims",
                 "lru_bumps_dropped"});
@@ -210,7 +215,7 @@ void append_general_stats(const StatsSources& sources, StatList& list) {
 
 void append_settings_stats(const StatsSources& sources, StatList& list) {
   const Settings& settings = *sources.settings;
-  const Settings::Accepted& accepted = settings.accepted;
+  const Settings::Accepted& accepted = sources.accepted;
   std::string listen;
   for (const std::string& address : settings.listen) {
     if (!listen.empty()) listen += ',';
@@ -289,7 +294,7 @@ void append_settings_stats(const StatsSources& sources, StatList& list) {
 }
 
 void append_items_stats(const StatsSources& sources, StatList& list) {
-  const Settings::Accepted& accepted = sources.settings->accepted;
+  const Settings::Accepted& accepted = sources.accepted;
   for (uint32_t c = 0; c < sources.cache->class_count(); ++c) {
     const core::ClassTotals totals = sources.cache->class_totals(c, sources.now);
     if (totals.items == 0) continue;
@@ -311,7 +316,9 @@ void append_items_stats(const StatsSources& sources, StatList& list) {
         .add("expired_unfetched", totals.expired_unfetched)
         .add("evicted_unfetched", totals.evicted_unfetched);
     if (accepted.lru_maintainer) rows.add("evicted_active", totals.evicted_active);
-    rows.zeros({"crawler_reclaimed", "crawler_items_checked", "lrutail_reflocked"});
+    rows.add("crawler_reclaimed", totals.sweep_reclaimed)
+        .add("crawler_items_checked", totals.sweep_checked)
+        .zeros({"lrutail_reflocked"});
     if (accepted.lru_maintainer) {
       rows.zeros({"moves_to_cold", "moves_to_warm", "moves_within_lru", "direct_reclaims",
                   "hits_to_hot", "hits_to_warm"})

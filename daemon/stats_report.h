@@ -54,6 +54,7 @@ struct TlsFigures {
 struct StatsSources {
   const core::Cache* cache = nullptr;
   const Settings* settings = nullptr;
+  Settings::Accepted accepted;  // as in force: commands change what the settings began with
   std::vector<const WorkerStats*> workers;
   ConnectionCounters connections;
   TlsFigures tls;
@@ -68,8 +69,10 @@ struct StatsSources {
   int verbosity = 0;             // in force; `verbosity` changes it
   bool detail_enabled = false;   // likewise; `stats detail on`
   uint64_t oldest_seconds = 0;   // cache seconds of the latest flush_all, 0 if none was
-  int tcp_port = 0;              // really bound (with -p -1 the one that was found)
-  int udp_port = 0;              // likewise, 0 without UDP
+  uint64_t crawler_starts = 0;   // crawls and dumps asked for
+  uint32_t dumps_running = 0;
+  int tcp_port = 0;  // really bound (with -p -1 the one that was found)
+  int udp_port = 0;  // likewise, 0 without UDP
 
   // Buffers of connections, all workers. The cap of what is held or backlogged is
   // Settings::buffer_limit_bytes.

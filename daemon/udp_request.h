@@ -86,6 +86,9 @@ class UdpRequest {
       case Shutdown:
       case DebugTime:
       case RefreshCerts:
+      case Crawler:  // without its dumps
+      case Slabs:
+      case Lru:
       case Quit:
       case Error:
         return true;

@@ -86,6 +86,8 @@ void Worker::serve(Socket socket, ListenerTraits traits) {
   mailbox_.post({Message::Kind::NewConnection, std::move(socket), traits});
 }
 
+void Worker::wake() { mailbox_.post({Message::Kind::Wake, Socket()}); }
+
 void Worker::ask_to_stop() { mailbox_.post({Message::Kind::Stop, Socket()}); }
 
 void Worker::join() {

@@ -96,6 +96,7 @@ class Worker {
   // -- Any thread.
   void start();
   void serve(Socket socket, ListenerTraits traits);  // hands over an accepted socket
+  void wake();                                       // makes it pass, and tend its shards
   void ask_to_stop();  // closes all connections after the current pass
   void join();
 
@@ -112,6 +113,7 @@ class Worker {
   }
   core::Seconds now() const noexcept { return now_; }  // as sampled when the turn began
   uint32_t id() const noexcept { return id_; }
+  int64_t unix_time_of_zero() const { return around_.clock.unix_time_of_zero(); }
   const Settings& settings() const noexcept { return around_.settings; }
   core::Cache& cache() noexcept { return around_.cache; }
   BufferBudget& budget() noexcept { return around_.budget; }

@@ -33,6 +33,9 @@ enum class Op : uint8_t {
   Version,
   Verbosity,
   MemoryLimit,   // cache_memlimit <MiB>
+  Crawler,       // lru_crawler <words>: proto/admin_parser.h reads `args`, here and below
+  Slabs,         // slabs <words>
+  Lru,           // lru <words>
   Shutdown,      // shutdown [graceful]
   DebugTime,     // debugtime p | r | <seconds>: debug build only
   RefreshCerts,  // refresh_certs
@@ -80,7 +83,7 @@ struct Command {
   std::string_view return_flags;  // meta: the flags section of the line, as it came: the writer
                                   // walks it and answers what is asked, in the order asked
   std::string_view args;          // Stats: what follows the word, trimmed (binary: the key);
-                                  // DebugTime: its argument; Shutdown: all of them
+                                  // DebugTime: its argument; Shutdown, Crawler, Slabs, Lru: all
 
   uint64_t cas = 0;      // compared if kCompareCas (or kConditional)
   uint64_t new_cas = 0;  // stored if kExplicitCas

@@ -52,6 +52,25 @@ enum class ErrorId : uint8_t {
   AuthTokenTooLong,        // CLIENT_ERROR auth token too long
   BadAuthToken,            // CLIENT_ERROR bad authentication token format
   BadLineTermination,      // CLIENT_ERROR bad command line termination
+  CrawlerDisabled,         // CLIENT_ERROR lru crawler disabled
+  CrawlerNotStarted,       // ERROR failed to start lru crawler thread
+  CrawlerSleepTooLong,     // CLIENT_ERROR sleep must be one second or less
+  CrawlerBusy,             // BUSY currently processing crawler request
+  CrawlerBadClass,         // BADCLASS invalid class id
+  CrawlerNothing,          // NOTSTARTED no items to crawl
+  CrawlerUnknownError,     // ERROR an unknown error happened
+  MetaDumpNotAllowed,      // ERROR metadump not allowed
+  MgDumpNotAllowed,        // ERROR key dump not allowed
+  MetaDumpPipelined,       // ERROR cannot pipeline other commands before metadump
+  MgDumpPipelined,         // ERROR cannot pipeline other commands before mgdump
+  SlabsReassignDisabled,   // CLIENT_ERROR slab reassignment disabled
+  SlabsBusy,               // BUSY currently processing reassign request
+  SlabsBadClass,           // BADCLASS invalid src or dst class id
+  SlabsNoSpare,            // NOSPARE source class has no spare pages
+  SlabsSameClass,          // SAME src and dst class are identical
+  SlabsAutomoveWindow,     // CLIENT_ERROR automove window too low or too high
+  LruPercents,             // ERROR hot and warm pcts must not exceed 80
+  LruFactors,              // ERROR hot/warm age factors must be greater than 0
   kCount,
 };
 

@@ -116,6 +116,7 @@ void parse_verb(Line line, const TextVerb& verb, const Tokens& tokens, Command& 
     case LineShape::Plain:
       return;
     case LineShape::Stats:
+    case LineShape::Words:
       command.args = rest_of(line, tokens);
       return;
     case LineShape::Flush:

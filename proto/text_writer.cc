@@ -121,6 +121,9 @@ void write_text(const Command& command, const Reply& reply, ReplyBuffer& out) {
     case Op::Flush:
     case Op::Verbosity:
     case Op::MemoryLimit:
+    case Op::Crawler:
+    case Op::Slabs:
+    case Op::Lru:
     case Op::DebugTime:
       return write_line("OK", out);
     case Op::Quit:

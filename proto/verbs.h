@@ -30,6 +30,7 @@ enum class LineShape : uint8_t {
   Verbosity,    // <level> [noreply]
   MemoryLimit,  // <MiB> [noreply]
   Shutdown,     // [graceful]
+  Words,        // the rest is the argument, noreply and all
   DebugTime,    // p | r | <seconds>
 };
 
@@ -66,6 +67,9 @@ inline constexpr auto kTextVerbs = std::to_array<TextVerb>({
     {"cache_memlimit", Op::MemoryLimit, LineShape::MemoryLimit, StoreMode::Set, 0, true},
     {"shutdown", Op::Shutdown, LineShape::Shutdown, StoreMode::Set, 0, true},
     {"refresh_certs", Op::RefreshCerts, LineShape::Plain, StoreMode::Set, 0, true},
+    {"lru_crawler", Op::Crawler, LineShape::Words, StoreMode::Set, 0, true},
+    {"slabs", Op::Slabs, LineShape::Words, StoreMode::Set, 0, true},
+    {"lru", Op::Lru, LineShape::Words, StoreMode::Set, 0, true},
     {"debugtime", Op::DebugTime, LineShape::DebugTime, StoreMode::Set, 0, true},
 });
 

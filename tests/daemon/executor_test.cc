@@ -14,6 +14,7 @@
 #include "daemon/prefix_stats.h"
 #include "daemon/server_control.h"
 #include "daemon/stats_report.h"
+#include "daemon/tuning.h"
 #include "proto/binary_protocol.h"
 #include "proto/text_protocol.h"
 
@@ -38,6 +39,8 @@ class FakeControl final : public ServerControl {
     debug_time_ = argument;
     return argument != "nonsense";
   }
+  Tuning& tuning() override { return tuning_; }
+  void wake_workers() override { ++wakes_; }
   void schedule_flush(Seconds when) override { flush_at_ = when; }
   void cancel_scheduled_flush() override { flush_at_.reset(); }
   void stats_general(proto::StatList& rows) override { rows.emplace_back("general", "1"); }
@@ -52,6 +55,8 @@ class FakeControl final : public ServerControl {
   std::string refresh_certificates() override { return certificate_error_; }
 
   Settings settings_;
+  Tuning tuning_{settings_.accepted};
+  int wakes_ = 0;
   int verbosity_ = 0;
   std::optional<bool> shutdown_;
   Seconds now_ = 1000;

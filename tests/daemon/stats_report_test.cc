@@ -116,15 +116,15 @@ TEST_CASE("stats has memcached's keys in its order, 93 of them") {
 
 TEST_CASE("options shape stats as they do in memcached") {
   Fixture f;
-  f.settings.accepted.lru_crawler = false;
-  f.settings.accepted.lru_maintainer = false;
+  f.sources.accepted.lru_crawler = false;
+  f.sources.accepted.lru_maintainer = false;
   CHECK(f.general().size() == 84);
   f.settings.idle_timeout_seconds = 3;
   const std::vector<std::string> with_timeout = keys(f.general());
   CHECK(with_timeout.size() == 85);
   CHECK(std::count(with_timeout.begin(), with_timeout.end(), "idle_kicks") == 1);
   f.settings.maxconns_fast = false;
-  f.settings.accepted.slab_reassign = false;
+  f.sources.accepted.slab_reassign = false;
   CHECK(f.general().size() == 85 - 1 - 9);
 }
 
@@ -230,7 +230,7 @@ TEST_CASE("stats settings has memcached's keys in its order") {
   f.settings.protocol = Settings::Protocol::Ascii;
   f.settings.evict = false;
   f.settings.cas = false;
-  f.settings.accepted.lru_crawler = false;
+  f.sources.accepted.lru_crawler = false;
   f.sources.tcp_port = 4711;
   f.sources.verbosity = 2;
   rows.clear();
@@ -282,12 +282,12 @@ TEST_CASE("stats items and slabs describe each class that is used") {
   CHECK(items.at(first + "number_cold") == "2");
   CHECK(std::stoull(items.at(first + "mem_requested")) == 2 * (12 + 5 + 1));
 
-  f.settings.accepted.lru_maintainer = false;
+  f.sources.accepted.lru_maintainer = false;
   rows.clear();
   append_items_stats(f.sources, rows);
   CHECK(rows.size() == 2 * 14);
-  f.settings.accepted.lru_maintainer = true;
-  f.settings.accepted.temp_lru = true;
+  f.sources.accepted.lru_maintainer = true;
+  f.sources.accepted.temp_lru = true;
   rows.clear();
   append_items_stats(f.sources, rows);
   CHECK(rows.size() == 2 * 29);

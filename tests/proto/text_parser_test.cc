@@ -299,13 +299,17 @@ TEST_CASE("the other words") {
   CHECK(Text("refresh_certs noreply\r\n").command.quiet());
   CHECK(Text("refresh_cert\r\n").refused(ErrorId::UnknownCommand));
   CHECK(Text("debugtime p\r\n").command.args == "p");
+  CHECK(Text("lru_crawler metadump all\r\n").command.args == "metadump all");
+  CHECK(Text("slabs reassign 1 2 noreply \r\n").command.args == "reassign 1 2 noreply");
+  CHECK(Text("slabs reassign 1 2 noreply\r\n").command.quiet());
+  CHECK(Text(" lru mode flat\r\n").command.op == Op::Lru);
   CHECK(Text("debugtime\r\n").refused(ErrorId::UnknownCommand));
 }
 
 TEST_CASE("words are lower case, at the start of the line, with blanks behind them") {
   for (const char* line :
        {"GET c\r\n", " get c\r\n", "get\tc\r\n", "ab\r\n", "abc\n", "    \r\n", "mn\r\r\n",
-        "mx\r\n", "mgx\r\n", "watch\r\n", "slabs reassign 1 2\r\n", "HTTP/1.1\r\n"}) {
+        "mx\r\n", "mgx\r\n", "watch\r\n", "extstore item_size 5\r\n", "HTTP/1.1\r\n"}) {
     INFO(line);
     Text text(line);
     CHECK(text.refused(ErrorId::UnknownCommand));
