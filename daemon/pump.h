@@ -225,6 +225,10 @@ class Pump {
       return run_store_at_once(command, rest) ? body_bytes(command) : start_store(command, rest);
     }
     if (command.op == proto::Op::Error) return answer_error(command, rest);
+    if (is_admin(command.op)) {
+      run_admin(command);
+      return 0;
+    }
     execute(command);
     return 0;
   }
@@ -236,10 +240,6 @@ class Pump {
     }
     if (command.swallow_bytes > 0) {
       return discard(command, command.swallow_bytes, proto::ErrorId::None, false, rest);
-    }
-    if (is_admin(command.op)) {
-      run_admin(command);
-      return 0;
     }
     execute(command);
     return 0;
