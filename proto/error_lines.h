@@ -150,6 +150,10 @@ inline constexpr auto kErrorLines = [] {
       text(SlabsAutomoveWindow, "CLIENT_ERROR automove window too low or too high"),
       text(LruPercents, "ERROR hot and warm pcts must not exceed 80"),
       text(LruFactors, "ERROR hot/warm age factors must be greater than 0"),
+      text(WatchNotAllowed, "CLIENT_ERROR watch commands not allowed"),
+      text(WatchBehindOthers, "ERROR cannot pipeline other commands before watch"),
+      text(TooManyWatchers, "WATCHER_TOO_MANY log watcher limit reached"),
+      text(WatchFailed, "WATCHER_FAILED failed to add log watcher"),
   });
 }();
 

@@ -71,6 +71,10 @@ enum class ErrorId : uint8_t {
   SlabsAutomoveWindow,     // CLIENT_ERROR automove window too low or too high
   LruPercents,             // ERROR hot and warm pcts must not exceed 80
   LruFactors,              // ERROR hot/warm age factors must be greater than 0
+  WatchNotAllowed,         // CLIENT_ERROR watch commands not allowed
+  WatchBehindOthers,       // ERROR cannot pipeline other commands before watch
+  TooManyWatchers,         // WATCHER_TOO_MANY log watcher limit reached
+  WatchFailed,             // WATCHER_FAILED failed to add log watcher
   kCount,
 };
 
