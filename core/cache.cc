@@ -1,14 +1,19 @@
 #include "core/cache.h"
 
 #include <algorithm>
+#include <array>
+#include <cerrno>
 #include <chrono>
 #include <cmath>
+#include <cstring>
 #include <random>
 
 #include "core/epoch.h"
+#include "core/memory_file.h"
 #include "core/page_pool.h"
 #include "core/shard.h"
 #include "core/size_classes.h"
+#include "core/snapshot.h"
 
 namespace larder::core {
 namespace {
@@ -62,23 +67,128 @@ size_t reserve_for(size_t limit_bytes) {
   return std::max(limit_bytes, std::min(std::max(limit_bytes * 4, 8_GiB), kMostBytes));
 }
 
+// What must be the same for another program to find its way in the arena and in a snapshot. The
+// first is to be raised with any change of either that the others do not show.
+constexpr uint32_t kLayoutNumber = 1;
+constexpr std::array<uint32_t, 10> kLayout = {
+    kLayoutNumber,
+    kPageBytes,
+    sizeof(PageInfo),
+    sizeof(BlockExpiries),
+    Item::kHeaderBytes,
+    Item::kLargeBytes,
+    kRefShift,
+    HashTable::kBucketBits,
+    HashTable::kSlotsPerBucket,
+    Eviction::kRings,
+};
+
+std::string changed(const char* what, uint64_t before, uint64_t now) {
+  return std::string(what) + " was " + std::to_string(before) + " and is " + std::to_string(now);
+}
+
 }  // namespace
 
 Cache::Cache(const CacheConfig& config) : config_(config) {
   set_background_expiry(config.background_expiry);
-  hash_seed_ = config.hash_seed != 0 ? config.hash_seed : random_seed();
-  const uint32_t count = choose_shards(config);
-  config_.growth_factor = choose_factor(config, count);
-  sizes_ = std::make_unique<SizeClasses>(config_.growth_factor, config.min_chunk_bytes);
-  epoch_ = std::make_unique<Epoch>(config.workers);
-  uses_ = std::make_unique<UseCounts>(config.workers);
-  pool_ = std::make_unique<PagePool>(config.memory_bytes, reserve_for(config.memory_bytes),
-                                     config.huge_pages);
-  while (1u << (8 - shard_shift_) < count) --shard_shift_;
-  for (uint32_t i = 0; i < count; ++i) {
-    shards_.push_back(std::make_unique<Shard>(config_, *sizes_, *pool_, *epoch_, *uses_, hash_seed_,
-                                              static_cast<uint16_t>(i), count));
+  if (config.memory_file != nullptr) {
+    MemoryFile::Left left = config.memory_file->read();
+    restart_.why_cold = left.usable ? restore(config, left.snapshot) : std::move(left.why_not);
+    restart_.warm = restart_.why_cold.empty();
+    if (restart_.warm) return;
   }
+  build(config, choose_shards(config), config.hash_seed != 0 ? config.hash_seed : random_seed());
+}
+
+void Cache::build(const CacheConfig& asked, uint32_t shards, uint64_t seed) {
+  shards_.clear();
+  pool_.reset();
+  hash_seed_ = seed;
+  config_.growth_factor = choose_factor(asked, shards);
+  sizes_ = std::make_unique<SizeClasses>(config_.growth_factor, asked.min_chunk_bytes);
+  epoch_ = std::make_unique<Epoch>(asked.workers);
+  uses_ = std::make_unique<UseCounts>(asked.workers);
+  pool_ = std::make_unique<PagePool>(asked.memory_bytes, reserve_for(asked.memory_bytes),
+                                     asked.huge_pages, asked.memory_file);
+  shard_shift_ = 8;
+  while (1u << (8 - shard_shift_) < shards) --shard_shift_;
+  for (uint32_t i = 0; i < shards; ++i) {
+    shards_.push_back(std::make_unique<Shard>(config_, *sizes_, *pool_, *epoch_, *uses_, hash_seed_,
+                                              static_cast<uint16_t>(i), shards));
+  }
+}
+
+std::string Cache::restore(const CacheConfig& asked, std::string_view snapshot) {
+  const std::string name = "'" + asked.memory_file->snapshot_path() + "'";
+  const std::string contradiction = name + " contradicts itself";
+  SnapshotReader in(snapshot);
+  std::array<uint32_t, kLayout.size()> layout{};
+  if (!in.read(layout) || layout != kLayout) {
+    return name + " is of a version of larderd with another layout of memory";
+  }
+  const auto memory_bytes = in.get<uint64_t>();
+  const auto item_size_max = in.get<uint32_t>();
+  const auto cas = in.get<uint8_t>();
+  const auto shards = in.get<uint32_t>();
+  const auto seed = in.get<uint64_t>();
+  std::vector<uint32_t> chunk_bytes;
+  in.read_array(chunk_bytes);
+  restart_.owner_state = in.get_text();
+  if (!in.ok() || shards == 0 || shards > kMaxShards || (shards & (shards - 1)) != 0) {
+    return contradiction;
+  }
+  if (memory_bytes != asked.memory_bytes) {
+    return changed("the memory limit (-m)", memory_bytes >> 20, asked.memory_bytes >> 20) + " MiB";
+  }
+  if (item_size_max != asked.item_size_max) {
+    return changed("the largest item (-I)", item_size_max, asked.item_size_max) + " bytes";
+  }
+  if (cas != uint8_t{asked.cas}) {
+    return asked.cas ? "CAS was off (-C) and is on" : "CAS was on and is off (-C)";
+  }
+  // As many shards as there were: how many there would be depends on the workers, too.
+  if (asked.shards != 0 && asked.shards != shards) {
+    return changed("the number of shards", shards, asked.shards);
+  }
+  build(asked, shards, seed);
+  if (chunk_bytes.size() != sizes_->count()) return "the sizes of chunks (-f, -n) are others";
+  for (uint32_t c = 0; c < sizes_->count(); ++c) {
+    if (chunk_bytes[c] != sizes_->chunk_bytes(c)) return "the sizes of chunks (-f, -n) are others";
+  }
+  if (!pool_->restore(in)) return contradiction;
+  for (PageNumber page = 1; page < pool_->pages_end(); ++page) {
+    const PageInfo& info = pool_->info(page);
+    if (info.kind > PageInfo::Kind::Table) return contradiction;
+    if (info.kind != PageInfo::Kind::Free && info.shard >= shards) return contradiction;
+  }
+  for (const auto& shard : shards_) {
+    if (!shard->restore(in)) return contradiction;
+  }
+  return in.at_end() ? std::string() : contradiction;
+}
+
+void Cache::begin_use() { config_.memory_file->begin(restart_.warm); }
+
+std::string Cache::save(std::string_view owner_state) {
+  bool settled = draft_bytes() == 0;
+  for (const auto& shard : shards_) settled &= shard->settle();
+  if (!settled) return "something is still in use";
+  SnapshotWriter out;
+  out.add(kLayout);
+  out.add(uint64_t{config_.memory_bytes});
+  out.add(config_.item_size_max);
+  out.add(uint8_t{config_.cas});
+  out.add(shard_count());
+  out.add(hash_seed_);
+  std::vector<uint32_t> chunk_bytes;
+  for (uint32_t c = 0; c < sizes_->count(); ++c) chunk_bytes.push_back(sizes_->chunk_bytes(c));
+  out.add_array(chunk_bytes);
+  out.add_text(owner_state);
+  pool_->save(out);
+  for (const auto& shard : shards_) shard->save(out);
+  if (config_.memory_file->finish(out.bytes())) return {};
+  return "'" + config_.memory_file->snapshot_path() +
+         "' cannot be written: " + std::strerror(errno);
 }
 
 Cache::~Cache() = default;

@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -21,6 +22,7 @@
 
 namespace larder::core {
 
+class MemoryFile;
 class Observer;
 class Shard;
 class PagePool;
@@ -42,6 +44,16 @@ struct CacheConfig {
   bool huge_pages = true;
   uint64_t hash_seed = 0;        // 0: random
   Observer* observer = nullptr;  // told of evictions, if it wants to be; outlives the cache
+  // Holds the items, so that they outlast the process; the caller's, and outlives the cache. Null:
+  // they lie in anonymous memory. See Cache::restart.
+  MemoryFile* memory_file = nullptr;
+};
+
+// How a cache over a memory file begins.
+struct Restart {
+  bool warm = false;        // with the items that the last one saved
+  std::string why_cold;     // else a clause that says why: "'FILE.meta' is damaged"
+  std::string owner_state;  // if warm: what save() was told
 };
 
 // Figures of the whole cache, summed at the time of the call; any thread.
@@ -100,11 +112,28 @@ struct WalkPoint {
 
 class Cache {
  public:
-  // Throws std::runtime_error if the address space cannot be reserved.
+  // Throws std::runtime_error if the address space cannot be reserved, or the memory file's file
+  // system has no room for memory_bytes.
   explicit Cache(const CacheConfig& config);
   ~Cache();
   Cache(const Cache&) = delete;
   Cache& operator=(const Cache&) = delete;
+
+  // -- Stop and start over a memory file. One thread, while no turn runs.
+  // What became of the items of the last run: they are there if it ended in save(), and if this one
+  // has the same memory_bytes, item_size_max, cas and size classes. Workers, eviction and its order
+  // may be others.
+  const Restart& restart() const noexcept { return restart_; }
+  // Before the first turn: from here on the file is this cache's, and the last run's are gone if
+  // they were not kept. Until then nothing has changed, and another start finds the same. Throws
+  // std::runtime_error.
+  void begin_use();
+  // The end: no turn runs, no draft and no hold is left; nothing but destruction may follow. Time
+  // goes on for the items: the next cache's `now` must be not less than this one's last.
+  //
+  // owner_state  what the next start is to be told
+  // returns      empty, or a clause that says why the next start will be a cold one
+  [[nodiscard]] std::string save(std::string_view owner_state);
 
   // -- Turns.
   void begin_turn(uint32_t worker) noexcept;
@@ -168,7 +197,8 @@ class Cache {
   // -- Whole cache.
   // Everything stored before this call is a miss from now on. O(shards).
   void flush(Seconds now);
-  // Changes the limit; up to CacheConfig-time reserve. False if out of bounds.
+  // Changes the limit; up to CacheConfig-time reserve. False if out of bounds, or if the memory
+  // file's file system has no room for it.
   bool set_memory_limit(size_t bytes);
   size_t memory_limit() const noexcept;
   size_t max_memory_limit() const noexcept;
@@ -216,11 +246,16 @@ class Cache {
   void check_invariants();
 
  private:
+  // A new cache of so many shards. `asked`: what was asked for.
+  void build(const CacheConfig& asked, uint32_t shards, uint64_t seed);
+  // Builds the cache that the snapshot is of; a clause that says why it cannot be, or empty.
+  std::string restore(const CacheConfig& asked, std::string_view snapshot);
   void count_uses(uint32_t worker, const Item& item, uint64_t uses = 1) noexcept;
   Shard& shard_of(KeyHash hash) const noexcept;
   Shard& shard_of(const Item& item) const noexcept;
 
   CacheConfig config_;
+  Restart restart_;
   Atomic<bool> background_expiry_{true};  // publishes nothing else
   uint64_t hash_seed_ = 0;
   uint32_t shard_shift_ = 8;  // KeyHash::shard_bits() >> this is the shard

@@ -6,6 +6,8 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "core/snapshot.h"
+
 namespace larder::core {
 
 static_assert(SizeClasses::kCount + Eviction::kRings <= UseCounts::kMostGroups);
@@ -208,6 +210,59 @@ const Item* Eviction::at_hand(uint32_t size_class) const noexcept {
     if ((item->state() & Item::kStateMask) == Item::kLive) return item;
   }
   return nullptr;
+}
+
+void Eviction::save(SnapshotWriter& out) const {
+  out.add(order_);
+  out.add_array(heads_);
+  out.add(rings_);
+  out.add_array(hands_);
+  out.add_array(level_of_);
+  out.add_array(uses_);
+  out.add(level_);
+  out.add(adapted_level_);
+  out.add(most_weight_);
+  out.add(turnover_level_);
+  out.add(turnover_bytes_);
+  out.add(turnover_due_bytes_);
+}
+
+bool Eviction::restore(SnapshotReader& in) {
+  const auto order = in.get<EvictionOrder>();
+  in.read_array(heads_.data(), heads_.size());
+  in.read(rings_);
+  in.read_array(hands_.data(), hands_.size());
+  in.read_array(level_of_.data(), level_of_.size());
+  in.read_array(uses_.data(), uses_.size());
+  in.read(level_);
+  in.read(adapted_level_);
+  in.read(most_weight_);
+  in.read(turnover_level_);
+  in.read(turnover_bytes_);
+  if (!in.read(turnover_due_bytes_)) return false;
+  for (uint32_t c = 0; c < heads_.size(); ++c) {
+    if (heads_[c] > slab_.of(c).used) return false;
+  }
+  for (const Ring& ring : rings_) {
+    const bool empty = ring.items == 0;
+    if (empty ? ring.bytes != 0 : PagePool::page_of(ring.hand) >= pool_.pages_end()) return false;
+    if (!empty && pool_.info(PagePool::page_of(ring.hand)).kind != PageInfo::Kind::Chunks) {
+      return false;
+    }
+  }
+  // Workers count from 0 again.
+  for (Uses& u : uses_) u.counted = 0;
+  if (order != order_) {
+    level_ = adapted_level_ = turnover_level_ = 0;
+    most_weight_ = std::numeric_limits<double>::max();
+    turnover_bytes_ = turnover_due_bytes_ = 0;
+    std::fill(uses_.begin(), uses_.end(), Uses{});
+    for (uint32_t g = 0; g < level_of_.size(); ++g)
+      level_of_[g] = extent(g).items > 0 ? 0 : kAsleep;
+  }
+  const auto is_level = [](double level) { return level >= 0; };  // no NaN
+  return std::all_of(level_of_.begin(), level_of_.end(), is_level) && is_level(level_) &&
+         most_weight_ > 0;
 }
 
 void Eviction::check_invariants() const {

@@ -38,6 +38,9 @@
 
 namespace larder::core {
 
+class SnapshotReader;
+class SnapshotWriter;
+
 class Eviction {
  public:
   static constexpr unsigned kRings = 72;  // values of 4 KiB to 1 GiB and what comes with them
@@ -102,6 +105,11 @@ class Eviction {
 
   // The item at the hand of a class, for its age; null if there is none.
   const Item* at_hand(uint32_t size_class) const noexcept;
+
+  // Where the hands stand and what was learnt. Over the slab that restore() finds adopted; where
+  // another order was kept, only the rings are as they were. False if numbers cannot be.
+  void save(SnapshotWriter& out) const;
+  bool restore(SnapshotReader& in);
 
   void check_invariants() const;
 

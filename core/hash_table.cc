@@ -7,6 +7,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "core/snapshot.h"
+
 namespace larder::core {
 
 HashTable::HashTable(PagePool& pool, Epoch& epoch, uint16_t shard)
@@ -343,7 +345,7 @@ bool HashTable::build_segment(uint32_t index, bool overdraft) {
   return true;
 }
 
-void HashTable::retire_old_if_done(uint32_t old_index) {
+bool HashTable::has_moved(uint32_t old_index) const noexcept {
   const uint32_t segments = current_->segments;
   const uint32_t old_segments = current_->old_segments;
   const uint64_t first = first_position(uint64_t{old_index} << kBucketBits, old_segments);
@@ -353,8 +355,13 @@ void HashTable::retire_old_if_done(uint32_t old_index) {
   const uint32_t new_first = static_cast<uint32_t>(first * segments >> 32);
   const uint32_t new_last = static_cast<uint32_t>((end - 1) * segments >> 32);
   for (uint32_t n = new_first; n <= new_last; ++n) {
-    if (current_->entries[n].load(std::memory_order_relaxed) == 0) return;
+    if (current_->entries[n].load(std::memory_order_relaxed) == 0) return false;
   }
+  return true;
+}
+
+void HashTable::retire_old_if_done(uint32_t old_index) {
+  if (!has_moved(old_index)) return;
   // The entry stays: a reader that holds the view and saw no new entry may still come here.
   const uint64_t entry = current_->old_entries[old_index].load(std::memory_order_relaxed);
   retired_segments_.push_back({epoch_.now(), segment_number(entry)});
@@ -398,6 +405,71 @@ void HashTable::free_segment(uint32_t number) {
   segments_in_use_.store(segments_in_use_.load(std::memory_order_relaxed) - 1,
                          std::memory_order_relaxed);
   pool_.give_back(number);
+}
+
+void HashTable::save(SnapshotWriter& out) const {
+  out.add(items());
+  out.add(current_ == nullptr ? uint32_t{0} : current_->segments);
+  out.add(current_ == nullptr ? uint32_t{0} : current_->old_segments);
+  if (current_ == nullptr) return;
+  for (uint32_t s = 0; s < current_->segments; ++s) {
+    out.add(current_->entries[s].load(std::memory_order_relaxed));
+  }
+  for (uint32_t s = 0; s < current_->old_segments; ++s) {
+    out.add(current_->old_entries[s].load(std::memory_order_relaxed));
+  }
+}
+
+bool HashTable::restore(SnapshotReader& in) {
+  const auto items = in.get<uint64_t>();
+  const auto segments = in.get<uint32_t>();
+  const auto old_segments = in.get<uint32_t>();
+  const PageNumber end = pool_.pages_end();
+  if (!in.ok() || segments >= end || old_segments >= end) return false;
+  if (segments == 0) return items == 0 && old_segments == 0;
+  auto view = std::make_unique<View>();
+  view->segments = segments;
+  view->old_segments = old_segments;
+  view->entries = Entries(new Atomic<uint64_t>[segments] {});
+  if (old_segments > 0) view->old_entries = Entries(new Atomic<uint64_t>[old_segments] {});
+  for (uint32_t s = 0; s < segments; ++s) {
+    view->entries[s].store(in.get<uint64_t>(), std::memory_order_relaxed);
+  }
+  for (uint32_t s = 0; s < old_segments; ++s) {
+    view->old_entries[s].store(in.get<uint64_t>(), std::memory_order_relaxed);
+  }
+  current_ = std::move(view);
+
+  // Every segment once; every page of the table is one. An old one that has moved is left named,
+  // though its page may be another's by now: nobody goes there.
+  std::vector<bool> seen(end);
+  uint64_t in_use = 0;
+  const auto claim = [&](uint64_t entry) {
+    const uint32_t number = segment_number(entry);
+    if (number == 0 || number >= end || seen[number]) return false;
+    seen[number] = true;
+    ++in_use;
+    const PageInfo& info = pool_.info(number);
+    return info.kind == PageInfo::Kind::Table && info.shard == shard_;
+  };
+  for (uint32_t s = 0; s < segments; ++s) {
+    const uint64_t entry = current_->entries[s].load(std::memory_order_relaxed);
+    if (entry != 0) ++built_;
+    if (entry != 0 ? !claim(entry) : old_segments == 0) return false;
+  }
+  for (uint32_t s = 0; s < old_segments; ++s) {
+    const uint64_t entry = current_->old_entries[s].load(std::memory_order_relaxed);
+    if (has_moved(s) ? segment_number(entry) >= end : !claim(entry)) return false;
+  }
+  for (PageNumber page = 1; page < end; ++page) {
+    const PageInfo& info = pool_.info(page);
+    if (info.kind == PageInfo::Kind::Table && info.shard == shard_ && !seen[page]) return false;
+  }
+  items_.store(items, std::memory_order_relaxed);
+  segments_in_use_.store(in_use, std::memory_order_relaxed);
+  resizing_.store(old_segments > 0, std::memory_order_relaxed);
+  view_.store(current_.get(), std::memory_order_seq_cst);
+  return in.ok() && items <= in_use * kSlotsPerSegment;
 }
 
 void HashTable::check_invariants() const {

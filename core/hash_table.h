@@ -56,6 +56,9 @@
 
 namespace larder::core {
 
+class SnapshotReader;
+class SnapshotWriter;
+
 class HashTable {
  public:
   using Slot = Atomic<uint64_t>;
@@ -144,6 +147,11 @@ class HashTable {
     return segments_in_use_.load(std::memory_order_relaxed) * kSegmentBytes;
   }
   bool resizing() const noexcept { return resizing_.load(std::memory_order_relaxed); }
+
+  // The directories; the segments lie in the pool, and nothing is retired. For a table that has not
+  // been started; restore() says false if they name what is no segment of this shard.
+  void save(SnapshotWriter& out) const;
+  bool restore(SnapshotReader& in);
 
   // One step of a walk over all items, in the order of their positions: calls visit(ref) for those
   // in [from, end) and returns end, kPositions when that was the last of them. A step is 16
@@ -283,6 +291,8 @@ class HashTable {
   uint32_t shrunk() const noexcept;
   bool build_segment(uint32_t index, bool overdraft);
   void finish_resize();
+  // All positions of an old segment are in new ones.
+  bool has_moved(uint32_t old_index) const noexcept;
   void retire_old_if_done(uint32_t old_index);
   uint32_t take_segment(bool overdraft);  // kNoSegment if there is no memory
   void free_segment(uint32_t number);

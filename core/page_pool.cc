@@ -6,7 +6,9 @@
 #include <stdexcept>
 #include <string>
 
+#include "core/memory_file.h"
 #include "core/poison.h"
+#include "core/snapshot.h"
 
 namespace larder::core {
 namespace {
@@ -21,8 +23,8 @@ char* reserve(size_t bytes) {
 
 }  // namespace
 
-PagePool::PagePool(size_t limit_bytes, size_t reserve_bytes, bool huge_pages)
-    : huge_pages_(huge_pages) {
+PagePool::PagePool(size_t limit_bytes, size_t reserve_bytes, bool huge_pages, MemoryFile* file)
+    : huge_pages_(huge_pages), file_(file) {
   reserve_bytes = std::max(reserve_bytes, limit_bytes);
   reserve_pages_ = reserve_bytes / kBytesPerPage + 1;
   const size_t pages = reserve_pages_ + kOverdraftPages + 1;
@@ -30,19 +32,27 @@ PagePool::PagePool(size_t limit_bytes, size_t reserve_bytes, bool huge_pages)
   mapping_ = reserve(mapped_bytes_);
   side_table_bytes_ = pages * (sizeof(PageInfo) + sizeof(BlockExpiries));
   char* side_table = mapping_ != nullptr ? reserve(side_table_bytes_) : nullptr;
-  if (side_table == nullptr) {
+  const auto start = reinterpret_cast<uintptr_t>(mapping_);
+  base_ = mapping_ + ((start + kHugePageBytes - 1) / kHugePageBytes * kHugePageBytes - start);
+  if (side_table == nullptr || (file_ != nullptr && !file_->map(base_, pages * kPageBytes))) {
+    if (side_table != nullptr) munmap(side_table, side_table_bytes_);
     if (mapping_ != nullptr) munmap(mapping_, mapped_bytes_);
     throw std::runtime_error("cannot reserve " + std::to_string(mapped_bytes_ >> 20) +
                              " MiB of address space for the cache");
   }
   expiries_ = reinterpret_cast<BlockExpiries*>(side_table);
   infos_ = reinterpret_cast<PageInfo*>(expiries_ + pages);
-  const auto start = reinterpret_cast<uintptr_t>(mapping_);
-  base_ = mapping_ + ((start + kHugePageBytes - 1) / kHugePageBytes * kHugePageBytes - start);
-  set_limit(limit_bytes);
+  if (!set_limit(limit_bytes)) {
+    release();
+    throw std::runtime_error("memory file '" + file_->path() +
+                             "': its file system has no room for " +
+                             std::to_string(limit_bytes >> 20) + " MiB");
+  }
 }
 
-PagePool::~PagePool() {
+PagePool::~PagePool() { release(); }
+
+void PagePool::release() noexcept {
   munmap(mapping_, mapped_bytes_);
   munmap(expiries_, side_table_bytes_);
 }
@@ -50,6 +60,11 @@ PagePool::~PagePool() {
 bool PagePool::set_limit(size_t limit_bytes) noexcept {
   const size_t pages = limit_bytes / kBytesPerPage;
   if (pages > reserve_pages_) return false;
+  const size_t most = (pages + kOverdraftPages) * kPageBytes;
+  if (file_ != nullptr && pages > limit_.load(std::memory_order_relaxed) &&
+      !file_->has_room_for(most)) {
+    return false;
+  }
   limit_bytes_.store(limit_bytes, std::memory_order_relaxed);
   const size_t before = limit_.exchange(pages, std::memory_order_relaxed);
   if (huge_pages_ && pages != before) {
@@ -123,10 +138,52 @@ bool PagePool::trim(size_t pages) {
         free_.pop_back();
       }
     }
-    madvise(address(page), kPageBytes, MADV_DONTNEED);
+    madvise(address(page), kPageBytes, release_advice());
     MutexLock lock(mutex_);
     released_.push_back(page);
   }
+  return true;
+}
+
+int PagePool::release_advice() const noexcept {
+  return file_ != nullptr ? MADV_REMOVE : MADV_DONTNEED;
+}
+
+void PagePool::save(SnapshotWriter& out) {
+  MutexLock lock(mutex_);
+  const PageNumber fresh = pages_end();
+  out.add(fresh);
+  out.add(ready_.load(std::memory_order_relaxed));
+  out.add_array(free_);
+  out.add_array(released_);
+  out.add_array(infos_, fresh);
+  out.add_array(expiries_, fresh);
+}
+
+bool PagePool::restore(SnapshotReader& in) {
+  MutexLock lock(mutex_);
+  const auto fresh = in.get<PageNumber>();
+  const auto ready = in.get<PageNumber>();
+  const size_t end = reserve_pages_ + kOverdraftPages + 1;
+  if (fresh == 0 || fresh > end || ready > end) return false;
+  in.read_array(free_);
+  in.read_array(released_);
+  in.read_array(infos_, fresh);
+  if (!in.read_array(expiries_, fresh)) return false;
+  // A page is free exactly if one of the lists has it, once.
+  std::vector<bool> listed(fresh);
+  for (const auto* list : {&free_, &released_}) {
+    for (const PageNumber page : *list) {
+      if (page == 0 || page >= fresh || listed[page]) return false;
+      listed[page] = true;
+    }
+  }
+  for (PageNumber page = 1; page < fresh; ++page) {
+    if ((infos_[page].kind == PageInfo::Kind::Free) != listed[page]) return false;
+  }
+  next_fresh_.store(fresh, std::memory_order_relaxed);
+  ready_.store(ready, std::memory_order_relaxed);
+  used_.store(fresh - 1 - free_.size() - released_.size(), std::memory_order_relaxed);
   return true;
 }
 

@@ -23,6 +23,10 @@
 
 namespace larder::core {
 
+class MemoryFile;
+class SnapshotReader;
+class SnapshotWriter;
+
 using PageNumber = uint32_t;
 constexpr PageNumber kNoPage = UINT32_MAX;
 constexpr size_t kPageBytes = 32_KiB;
@@ -61,8 +65,9 @@ class PagePool {
  public:
   // limit_bytes    what may be in use, side table included
   // reserve_bytes  address space, at least limit_bytes
+  // file           holds the pages, begins with what is page 0 here; null: anonymous memory
   // Throws std::runtime_error if the address space cannot be had.
-  PagePool(size_t limit_bytes, size_t reserve_bytes, bool huge_pages);
+  PagePool(size_t limit_bytes, size_t reserve_bytes, bool huge_pages, MemoryFile* file = nullptr);
   ~PagePool();
   PagePool(const PagePool&) = delete;
   PagePool& operator=(const PagePool&) = delete;
@@ -91,8 +96,8 @@ class PagePool {
   size_t pages_used() const noexcept { return used_.load(std::memory_order_relaxed); }
   size_t pages_limit() const noexcept { return limit_.load(std::memory_order_relaxed); }
 
-  // False if beyond the reservation. While it falls, no huge pages are asked for: the kernel would
-  // fill those again of which a part was given back.
+  // False if beyond the reservation, or if the memory file has no room for it. While it falls, no
+  // huge pages are asked for: the kernel would fill those again of which a part was given back.
   bool set_limit(size_t limit_bytes) noexcept;
   size_t limit_bytes() const noexcept { return limit_bytes_.load(std::memory_order_relaxed); }
   size_t reserve_bytes() const noexcept { return reserve_pages_ * kBytesPerPage; }
@@ -112,6 +117,14 @@ class PagePool {
   }
   // Does one; a system call, one thread. True if more is wanted.
   bool ready_ahead() noexcept;
+
+  // Which pages are used and what is known of each: for a pool of the same reservation over the
+  // same file. Nobody uses the pool meanwhile. restore() says false where numbers contradict each
+  // other; then the pool is not to be used.
+  void save(SnapshotWriter& out) EXCLUDES(mutex_);
+  bool restore(SnapshotReader& in) EXCLUDES(mutex_);
+  // Pages from here on were never used.
+  PageNumber pages_end() const noexcept { return next_fresh_.load(std::memory_order_relaxed); }
 
   PageInfo& info(PageNumber page) noexcept { return infos_[page]; }
   const PageInfo& info(PageNumber page) const noexcept { return infos_[page]; }
@@ -136,11 +149,16 @@ class PagePool {
   static constexpr size_t kOverdraftPages = 128;  // 4 MiB: what several workers' turns may retire
 
  private:
+  void release() noexcept;
+  // How memory goes back: for that of a file, the place in the file has to be freed.
+  int release_advice() const noexcept;
+
   char* base_ = nullptr;
   size_t reserve_pages_ = 0;
   size_t mapped_bytes_ = 0;
   char* mapping_ = nullptr;
   const bool huge_pages_;
+  MemoryFile* const file_;
   PageInfo* infos_ = nullptr;  // the side table, and the other half of it
   BlockExpiries* expiries_ = nullptr;
   size_t side_table_bytes_ = 0;

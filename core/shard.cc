@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "core/decimal.h"
+#include "core/snapshot.h"
 
 namespace larder::core {
 namespace {
@@ -1034,6 +1035,54 @@ bool Shard::tend_slice(Seconds now, bool expire) {
   more |= sweep_flushed(blocks, unlinks, now);
   while (slab_.has_due(now) && blocks > 0 && unlinks > 0) expire_blocks(blocks, unlinks, now);
   return more || slab_.has_due(now);
+}
+
+// -- Stop and start.
+
+bool Shard::settle() {
+  MutexLock lock(mutex_);
+  if (draining_ != kNoPage) stop_drain(draining_);
+  // Nobody reads: one epoch more, and everything may go.
+  for (int idle = 0; (has_freeable() || table_.has_retired()) && idle < 2;) {
+    idle = reclaim() > 0 ? 0 : idle + 1;
+  }
+  for (const PageNumber page : reserve_) pool_.give_back(page);
+  reserve_.clear();
+  return !has_freeable() && !table_.has_retired() && holds_.empty() && part_holds_.empty() &&
+         slab_.is_settled();
+}
+
+void Shard::save(SnapshotWriter& out) {
+  MutexLock lock(mutex_);
+  out.add(sequence_.load(std::memory_order_relaxed));
+  out.add(flush_mark_.load(std::memory_order_relaxed));
+  out.add(flush_sweep_from_);
+  out.add(room_wanted_);
+  out.add_array(counters_);
+  eviction_.save(out);
+  table_.save(out);
+}
+
+bool Shard::restore(SnapshotReader& in) {
+  MutexLock lock(mutex_);
+  if (!slab_.adopt_pages()) return false;
+  sequence_.store(in.get<uint64_t>(), std::memory_order_relaxed);
+  flush_mark_.store(in.get<uint64_t>(), std::memory_order_relaxed);
+  in.read(flush_sweep_from_);
+  in.read(room_wanted_);
+  in.read_array(counters_.data(), counters_.size());
+  if (!in.ok() || !eviction_.restore(in) || !table_.restore(in)) return false;
+  // What the sweep after a flush has not seen; it is quick where it has.
+  if (flush_mark_.load(std::memory_order_relaxed) != 0) flush_pages_ = slab_.pages().size();
+  // Figures of what happened begin anew, those of what is there go on.
+  for (ClassCounters& c : counters_) {
+    const ClassCounters kept = c;
+    c = ClassCounters{};
+    c.items = kept.items;
+    c.item_bytes = kept.item_bytes;
+    total_items_ += c.items;
+  }
+  return total_items_ == table_.items();
 }
 
 // -- Figures.

@@ -38,6 +38,9 @@
 
 namespace larder::core {
 
+class SnapshotReader;
+class SnapshotWriter;
+
 // First in, first out, of what was unlinked. Grows by doubling; when it is empty, it gives back
 // what it had grown to.
 class RetireQueue {
@@ -112,6 +115,14 @@ class Shard {
   // -- Upkeep by the owner, outside a turn: one slice of at most some 50 microseconds of lock.
   // True if there is more to do. `expire`: also what has expired or was flushed.
   bool tend_slice(Seconds now, bool expire);
+
+  // -- Stop and start, when no turn runs and no draft or hold is left.
+  // Frees all that waited for readers. False if something is left that another owns.
+  bool settle();
+  // What is known of a settled shard beside its pages and the pool. restore() is for a new shard
+  // over a restored pool; false where numbers contradict each other.
+  void save(SnapshotWriter& out);
+  bool restore(SnapshotReader& in);
 
   void add_totals(CacheTotals& totals);
   void add_class_totals(uint32_t size_class, ClassTotals& totals, Seconds now);

@@ -1,5 +1,6 @@
 #include "core/slab.h"
 
+#include <algorithm>
 #include <cassert>
 #include <cstdio>
 #include <cstdlib>
@@ -178,6 +179,68 @@ uint32_t Slab::class_with_spare_page() const noexcept {
     }
   }
   return best;
+}
+
+bool Slab::is_settled() const noexcept {
+  return std::all_of(pages_.begin(), pages_.end(),
+                     [this](PageNumber page) { return pool_.info(page).drafts == 0; });
+}
+
+bool Slab::adopt_pages() {
+  const PageNumber end = pool_.pages_end();
+  std::vector<uint32_t> in_class(classes_.size());
+  size_t chunk_pages = 0;
+  for (PageNumber page = 1; page < end; ++page) {
+    const PageInfo& info = pool_.info(page);
+    if (info.shard != shard_) continue;
+    if (info.kind == PageInfo::Kind::Large) ++large_pages_;
+    if (info.kind != PageInfo::Kind::Chunks) continue;
+    const uint32_t c = info.size_class;
+    if (c >= sizes_.count() || info.chunks != sizes_.chunks_per_page(c) ||
+        info.chunk_bytes != sizes_.chunk_bytes(c) || info.carved > info.chunks || info.used == 0 ||
+        info.used > info.carved || info.drafts != 0 || info.parts > info.used ||
+        (info.free_head != kNoChunk && info.free_head >= info.carved)) {
+      return false;
+    }
+    ++chunk_pages;
+    ++in_class[c];
+  }
+  // Each knows its places; these must be all, and each once.
+  pages_.assign(chunk_pages, kNoPage);
+  for (uint32_t c = 0; c < classes_.size(); ++c) {
+    classes_[c].pages.assign(in_class[c], kNoPage);
+    if (in_class[c] > 0) ++classes_in_use_;
+  }
+  for (PageNumber page = 1; page < end; ++page) {
+    PageInfo& info = pool_.info(page);
+    if (info.shard != shard_ || info.kind != PageInfo::Kind::Chunks) continue;
+    Class& c = classes_[info.size_class];
+    if (info.index >= pages_.size() || pages_[info.index] != kNoPage ||
+        info.index_in_class >= c.pages.size() || c.pages[info.index_in_class] != kNoPage) {
+      return false;
+    }
+    pages_[info.index] = page;
+    c.pages[info.index_in_class] = page;
+    c.chunks += info.chunks;
+    c.used += info.used;
+    free_bytes_ +=
+        uint64_t{info.chunks} * info.chunk_bytes - uint64_t{info.used} * info.chunk_bytes;
+    info.draining = false;
+  }
+  for (const PageNumber page : pages_) {
+    expiries_.add();
+    page_walked(page);
+  }
+  // The fullest in front.
+  std::vector<PageNumber> with_room;
+  for (const PageNumber page : pages_) {
+    if (has_room(pool_.info(page))) with_room.push_back(page);
+  }
+  std::stable_sort(with_room.begin(), with_room.end(), [this](PageNumber a, PageNumber b) {
+    return pool_.info(a).used < pool_.info(b).used;
+  });
+  for (const PageNumber page : with_room) link(page);
+  return true;
 }
 
 void Slab::check_invariants() const {

@@ -114,6 +114,12 @@ class Slab {
     expiries_.set(pool_.info(page).index, *std::min_element(blocks.begin(), blocks.end()));
   }
 
+  // Takes possession of the shard's pages as the side table has them, in a slab that is new, after
+  // a restart: no chunk is a draft's. False if they contradict each other.
+  bool adopt_pages();
+  // True if no chunk is a draft's.
+  bool is_settled() const noexcept;
+
   void check_invariants() const;
 
  private:

@@ -1,0 +1,79 @@
+// MemoryFile: a file that holds the cache's arena, so that a server that is stopped and started
+// again finds its items where they were; and beside it FILE.meta, the snapshot of all that is
+// known of them (core/snapshot.h).
+//
+// FILE is locked by the process that has it open. It belongs on a file system in memory (tmpfs, or
+// DAX): elsewhere the kernel writes to the disk what the cache changes.
+//
+//   page 0 of FILE     FILE.meta
+//   +--------------+   +----------------------------------------------------------+----------+
+//   | magic 8      |   | magic 8, format 4, 0 4, payload bytes 8, generation 8,   | snapshot |
+//   | format 4, 0 4|   | bytes of FILE 8, when FILE was changed last 8 + 8,       |          |
+//   | generation 8 |   | XXH3 of all but this 8                                   |          |
+//   +--------------+   +----------------------------------------------------------+----------+
+//
+// 1. While a server runs, FILE's generation is 0 and there is no FILE.meta: what is killed is found
+//    so by the next.
+// 2. finish() draws a generation and writes it to both, FILE first and safe on its medium.
+// 3. A snapshot is taken for FILE's only if the generation, the size and the time of the last
+//    change are what finish() saw. So neither of them is used with another run's.
+//
+// One thread. Outlives the cache that uses it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace larder::core {
+
+class MemoryFile {
+ public:
+  // Opens or creates (mode 0600) and locks the file; nothing in it is changed. Throws
+  // std::runtime_error with a sentence that names the file.
+  explicit MemoryFile(std::string path);
+  ~MemoryFile();
+  MemoryFile(const MemoryFile&) = delete;
+  MemoryFile& operator=(const MemoryFile&) = delete;
+
+  const std::string& path() const noexcept { return path_; }
+  std::string snapshot_path() const { return path_ + ".meta"; }
+
+  struct Left {
+    bool usable = false;
+    std::string snapshot;
+    std::string why_not;  // a clause for the operator: "FILE.meta is damaged"
+  };
+  // What the last run left. Changes nothing. Throws std::runtime_error if FILE.meta is empty: no
+  // run leaves it so, and memcached does not start either.
+  Left read();
+
+  // Maps the file's first `bytes` at an address that is reserved for them. False if that fails.
+  bool map(char* at, size_t bytes) const noexcept;
+  size_t mapped_bytes() const noexcept { return mapped_bytes_; }
+  // True if the file system has room for a cache of so many bytes, or does not tell.
+  bool has_room_for(size_t bytes) const noexcept;
+  // On a file system in memory.
+  bool in_memory() const noexcept;
+
+  // The mapping is about to be used: from now on the next start is a cold one, until finish().
+  // What is in the file is dropped unless it is to be kept. Throws std::runtime_error.
+  void begin(bool keep);
+  // The mapping is not used any more. False if that could not be written; errno says why.
+  bool finish(std::string_view snapshot);
+
+ private:
+  struct Superblock;
+  struct Header;
+
+  bool write_superblock(uint64_t generation) noexcept;
+  void sync_folder() const noexcept;
+
+  std::string path_;
+  int file_ = -1;
+  mutable char* mapping_ = nullptr;
+  mutable size_t mapped_bytes_ = 0;
+};
+
+}  // namespace larder::core
