@@ -1,5 +1,6 @@
 #include "daemon/clock.h"
 
+#include <algorithm>
 #include <ctime>
 
 namespace larder::daemon {
@@ -27,6 +28,16 @@ Clock::Clock(Nanoseconds monotonic, Nanoseconds unix_time) : monotonic_(monotoni
   zero_nanoseconds_ = monotonic_() - now % kNanosecondsPerSecond -
                       int64_t{core::kFirstSecond} * kNanosecondsPerSecond;
   unix_time_of_zero_ = now / kNanosecondsPerSecond - int64_t{core::kFirstSecond};
+}
+
+void Clock::continue_from(core::Seconds then, int64_t unix_time) noexcept {
+  // A wall that was set back says nothing of how long it was; one set ahead must not wrap.
+  constexpr int64_t kMostSeconds = INT32_MAX;
+  const int64_t started = unix_time_of_zero_ + core::kFirstSecond;
+  const int64_t between = std::clamp<int64_t>(started - unix_time, 0, kMostSeconds);
+  const int64_t ahead = then + between - int64_t{core::kFirstSecond};
+  zero_nanoseconds_ -= ahead * kNanosecondsPerSecond;
+  unix_time_of_zero_ -= ahead;
 }
 
 int64_t Clock::running_seconds() const noexcept {

@@ -20,10 +20,17 @@ class Clock {
   // For tests: what to use for the monotonic clock and for unix time, both in nanoseconds.
   Clock(Nanoseconds monotonic, Nanoseconds unix_time);
 
+  // Counts on from where another clock stood, plus what the wall's has gone on since: for a cache
+  // that outlasts its server. Before any other thread asks.
+  //
+  // then       what the other showed
+  // unix_time  at that moment
+  void continue_from(core::Seconds then, int64_t unix_time) noexcept;
+
   // Seconds since the start plus core::kFirstSecond; never goes back.
   core::Seconds sample() const noexcept;
 
-  // The unix time at which the cache's second 0 lies; constant.
+  // The unix time at which the cache's second 0 lies; constant but for continue_from.
   int64_t unix_time_of_zero() const noexcept { return unix_time_of_zero_; }
 
   // debugtime: stand still, run again (what was missed is caught up), move ahead. Time moved while

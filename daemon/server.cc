@@ -11,11 +11,14 @@
 #include <cerrno>
 #include <charconv>
 #include <cstring>
+#include <ctime>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 #include "core/observer.h"
 #include "daemon/log.h"
+#include "daemon/restart_state.h"
 #include "proto/error_lines.h"
 
 namespace larder::daemon {
@@ -31,7 +34,21 @@ constexpr std::string_view kTooManyConnections = "ERROR Too many open connection
 
 LogSite accept_site;
 
-core::CacheConfig observed_by(core::Observer& observer, core::CacheConfig config) {
+std::unique_ptr<core::MemoryFile> open_memory_file(const Settings& settings) {
+  if (settings.memory_file.empty()) return nullptr;
+  auto file = std::make_unique<core::MemoryFile>(settings.memory_file);
+  if (!file->in_memory()) {
+    log(LogLevel::Warning,
+        "option -e: '" + file->path() +
+            "' is not on tmpfs: what the cache changes will be written to a disk");
+  }
+  return file;
+}
+
+core::CacheConfig config_over(const Settings& settings, core::MemoryFile* file,
+                              core::Observer& observer) {
+  core::CacheConfig config = cache_config(settings);
+  config.memory_file = file;
   config.observer = &observer;
   return config;
 }
@@ -42,7 +59,8 @@ Server::Server(Settings settings, std::unique_ptr<TlsContext> tls)
     : settings_(std::move(settings)),
       tuning_(settings_.accepted),
       event_log_(static_cast<uint32_t>(settings_.threads) + 1, settings_.worker_logbuf_bytes),
-      cache_(observed_by(event_log_, cache_config(settings_))),
+      memory_file_(open_memory_file(settings_)),
+      cache_(config_over(settings_, memory_file_.get(), event_log_)),
       budget_(settings_.buffer_limit_bytes),
       prefixes_(settings_.stats_prefix.front(), settings_.stats_detail),
       memory_ahead_(cache_),
@@ -55,7 +73,9 @@ Server::Server(Settings settings, std::unique_ptr<TlsContext> tls)
       surroundings_{settings_,  cache_,     clock_,        *this,
                     budget_,    flush_,     memory_ahead_, authority_,
                     tls_.get(), event_log_, watchers_,     [this] { connection_closed(); }},
-      verbosity_(settings_.verbosity) {}
+      verbosity_(settings_.verbosity) {
+  if (memory_file_ != nullptr) resume();
+}
 
 Server::~Server() { stop(); }
 
@@ -74,6 +94,10 @@ void Server::listen(std::vector<HandedOver> handed_over) {
 
 void Server::start(Signals signals) {
   if (!listening_) listen();
+  if (memory_file_ != nullptr) {
+    cache_.begin_use();
+    memory_file_in_use_ = true;
+  }
   base_ = make_event_base();
   mailbox_event_ =
       make_event(base_.get(), mailbox_.fd(), EV_READ | EV_PERSIST, on_mailbox_event, this);
@@ -171,6 +195,7 @@ void Server::stop() {
   workers_.clear();
   watchers_.stop();
   memory_ahead_.stop();
+  if (std::exchange(memory_file_in_use_, false) && graceful_) save_cache();
   listeners_.clear();  // after the workers, who may list them
   mailbox_event_.reset();
   signal_event_.reset();
@@ -184,6 +209,47 @@ int Server::tcp_port() const noexcept {
     if (listener.is_tcp()) return listener.port();
   }
   return 0;
+}
+
+// -- Over a restart (-e).
+
+void Server::resume() {
+  const core::Restart& restart = cache_.restart();
+  if (!restart.warm) {
+    log(LogLevel::Warning, "option -e: starting with an empty cache: " + restart.why_cold);
+    return;
+  }
+  const auto state = RestartState::from_bytes(restart.owner_state);
+  if (!state) {
+    // Without the time nobody could say what has expired.
+    cache_.flush(clock_.sample());
+    log(LogLevel::Warning, "option -e: starting with an empty cache: '" +
+                               memory_file_->snapshot_path() +
+                               "' is of another version of larderd");
+    return;
+  }
+  clock_.continue_from(state->now, state->unix_time);
+  if (state->flush_when != 0) flush_.schedule(state->flush_when);
+  flushed_at_.store(state->flushed_at, std::memory_order_relaxed);
+  log(LogLevel::Info, "option -e: '" + memory_file_->path() + "' brings back " +
+                          std::to_string(cache_.totals().items) + " items after " +
+                          std::to_string(clock_.sample() - state->now) + " seconds");
+}
+
+void Server::save_cache() {
+  RestartState state;
+  state.now = clock_.sample();
+  state.unix_time = std::time(nullptr);
+  state.flush_when = flush_.when();
+  state.flushed_at = flushed_at_.load(std::memory_order_relaxed);
+  const uint64_t items = cache_.totals().items;
+  const std::string why_not = cache_.save(state.to_bytes());
+  if (!why_not.empty()) {
+    log(LogLevel::Error, "option -e: the next start will be with an empty cache: " + why_not);
+    return;
+  }
+  log(LogLevel::Info, "option -e: '" + memory_file_->path() + "' keeps " + std::to_string(items) +
+                          " items for the next start");
 }
 
 // -- Accepting.

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "core/cache.h"
+#include "core/memory_file.h"
 #include "core/mutex.h"
 #include "daemon/authority.h"
 #include "daemon/backlog.h"
@@ -112,6 +113,8 @@ class Server final : public ServerControl {
     EventPtr event;
   };
 
+  void resume();
+  void save_cache();
   void serve_udp();
   void accept_from(Listener& listener);
   void turn_away(Socket socket);
@@ -126,7 +129,8 @@ class Server final : public ServerControl {
   Settings settings_;
   Tuning tuning_;
   Clock clock_;
-  EventLog event_log_;  // before the cache, which tells it of evictions
+  EventLog event_log_;                             // before the cache, which tells it of evictions
+  std::unique_ptr<core::MemoryFile> memory_file_;  // -e
   core::Cache cache_;
   BufferBudget budget_;
   ScheduledFlush flush_;
@@ -154,6 +158,7 @@ class Server final : public ServerControl {
   std::vector<std::unique_ptr<Door>> doors_;
   std::vector<Message> mail_;
   bool ended_ = false;
+  bool memory_file_in_use_ = false;    // from start() to stop()
   std::atomic<bool> graceful_{false};  // set before the message that asks to stop
 
   std::atomic<int> verbosity_;

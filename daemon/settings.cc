@@ -186,6 +186,13 @@ constexpr auto kOptions = std::to_array<Option>({
     {"-n,--slab-min-size", "<bytes>",
      "room for key, value and flags in the smallest chunk (default: 12)",
      [](Settings& s, const Given& g) { s.min_item_bytes = number<uint32_t>(g, 1, kAnyU32); }},
+    {"-e,--memory-file", "<file>",
+     "keep the items in the file, on tmpfs, and find them again after a graceful stop (SIGUSR1, "
+     "\"shutdown graceful\") with the same -m, -I, -f, -n and -C",
+     [](Settings& s, const Given& g) {
+       if (g.value.empty()) refuse(g, "a file");
+       s.memory_file = g.value;
+     }},
     {"-L,--enable-largepages", nullptr,
      "refuse to start if the kernel gives no huge pages (they are used where it does)",
      [](Settings& s, const Given&) { s.large_pages = true; }},

@@ -85,6 +85,7 @@ struct Settings {
   bool cas = true;                                                    // -C clears it
   bool large_pages = false;                                           // -L
   bool lock_memory = false;                                           // -k
+  std::string memory_file;   // -e: holds the items over a restart; empty: none
   bool track_sizes = false;  // -o track_sizes: `stats sizes` may walk the cache
 
   // Process.

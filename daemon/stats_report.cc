@@ -78,6 +78,15 @@ uint64_t sum(const StatsSources& sources, Counter ClassStats::*counter) {
 // The power of two that the table has places for at least.
 unsigned power_of(uint64_t n) { return n == 0 ? 0 : static_cast<unsigned>(std::bit_width(n) - 1); }
 
+// What memcached's table would have: a place an item, and at least as many as it starts with.
+unsigned hash_power_level(const core::CacheTotals& totals, const Settings& settings) {
+  constexpr uint64_t kBytesPerPlace = 8;
+  constexpr int kFirstPower = 16;
+  const int given = settings.accepted.hashpower_init;
+  const auto first = static_cast<unsigned>(given != 0 ? given : kFirstPower);
+  return std::max(first, power_of(totals.table_bytes / kBytesPerPlace));
+}
+
 const char* protocol_name(Settings::Protocol protocol) {
   switch (protocol) {
     case Settings::Protocol::Ascii:
@@ -170,7 +179,7 @@ void append_general_stats(const StatsSources& sources, StatList& list) {
       .add("time_in_listen_disabled_us", connections.time_in_listen_disabled_us)
       .add("threads", settings.threads)
       .add("conn_yields", of(&WorkerStats::conn_yields))
-      .add("hash_power_level", power_of(totals.table_buckets))
+      .add("hash_power_level", hash_power_level(totals, settings))
       .add("hash_bytes", totals.table_bytes)
       .add("hash_is_expanding", totals.table_growing ? 1 : 0);
   if (accepted.slab_reassign) {
@@ -294,7 +303,9 @@ void append_settings_stats(const StatsSources& sources, StatList& list) {
       .fraction("slab_automove_freeratio", accepted.slab_automove_freeratio, 3)
       .yes_no("ext_drop_unread", false);
   if (settings.tls.enabled) append_tls_settings(settings.tls, rows);
-  rows.add("num_napi_ids", 0).text("memory_file", "(null)").add("client_flags_size", 4);
+  rows.add("num_napi_ids", 0)
+      .text("memory_file", settings.memory_file.empty() ? "(null)" : settings.memory_file)
+      .add("client_flags_size", 4);
 }
 
 void append_items_stats(const StatsSources& sources, StatList& list) {

@@ -47,6 +47,7 @@ class ScheduledFlush {
  public:
   void schedule(core::Seconds when) noexcept { when_.store(when, std::memory_order_relaxed); }
   void cancel() noexcept { when_.store(0, std::memory_order_relaxed); }
+  core::Seconds when() const noexcept { return when_.load(std::memory_order_relaxed); }
   // True for the one caller that has to flush.
   bool due(core::Seconds now) noexcept {
     core::Seconds when = when_.load(std::memory_order_relaxed);

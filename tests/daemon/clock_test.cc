@@ -66,3 +66,17 @@ TEST_CASE("the machine's clock agrees with unix time") {
   CHECK(shown >= now - 1);
   CHECK(shown <= now + 1);
 }
+
+TEST_CASE("a clock that continues another counts the time between, unless the wall was set back") {
+  Clock clock = clock_at(5 * kSecond, 1000 * kSecond + 900'000'000);
+  clock.continue_from(500, 940);
+  CHECK(clock.sample() == 560);
+  monotonic_now += 100'000'000;  // on the wall 1001 begins
+  CHECK(clock.sample() == 561);
+  CHECK(clock.unix_time_of_zero() + clock.sample() == 1001);
+
+  Clock set_back = clock_at(0, 1000 * kSecond);
+  set_back.continue_from(500, 2000);
+  CHECK(set_back.sample() == 500);
+  CHECK(set_back.unix_time_of_zero() + set_back.sample() == 1000);
+}

@@ -1,0 +1,25 @@
+// RestartState: what the server knows beside the cache that has to outlast a restart (-e): which
+// second it was, here and on the wall, and a flush_all that is still to come.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "core/units.h"
+
+namespace larder::daemon {
+
+struct RestartState {
+  core::Seconds now = 0;         // on the cache's clock, at the stop
+  int64_t unix_time = 0;         // the same moment on the wall
+  core::Seconds flush_when = 0;  // of a scheduled flush_all; 0: none
+  core::Seconds flushed_at = 0;  // what `stats` shows of the latest
+
+  std::string to_bytes() const;
+  // Nothing if that is not what to_bytes() wrote.
+  static std::optional<RestartState> from_bytes(std::string_view bytes);
+};
+
+}  // namespace larder::daemon

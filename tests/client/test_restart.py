@@ -1,0 +1,254 @@
+"""Warm restart (-e): what an operator and the clients of a server that is restarted see."""
+
+import hashlib
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+import unittest
+
+from support import Server, main, server_command
+
+ROUNDS = 20
+WRITERS = 4
+KEYS_PER_WRITER = 2000
+MEBIBYTES = 64
+# On the file system in memory, as the option asks for.
+SHARED_MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None
+
+
+def value_of(key, version, length):
+    """A value that names its key and version, and ends with a checksum of itself."""
+    body = f"{key}:{version}:".encode().ljust(length, b".")
+    return body + hashlib.md5(body).hexdigest().encode()
+
+
+def check(key, value):
+    """The version of a value that is whole and the key's own; else an AssertionError."""
+    body, checksum = value[:-32], value[-32:]
+    if hashlib.md5(body).hexdigest().encode() != checksum:
+        raise AssertionError(f"{key}: the value is damaged")
+    owner, version, _ = body.split(b":", 2)
+    if owner.decode() != key:
+        raise AssertionError(f"{key}: this is the value of {owner.decode()}")
+    return int(version)
+
+
+def read_values(server, keys):
+    """What the server has under the keys, as a dictionary."""
+    found = {}
+    with server.connect() as plain:
+        stream = plain.makefile("rb")
+        for start in range(0, len(keys), 100):
+            plain.sendall(b"get " + " ".join(keys[start:start + 100]).encode() + b"\r\n")
+            while (line := stream.readline()) != b"END\r\n":
+                _, key, _, length = line.split()
+                found[key.decode()] = stream.read(int(length) + 2)[:-2]
+    return found
+
+
+class Writer(threading.Thread):
+    """Stores values until its connection breaks; knows which were acknowledged.
+
+    acknowledged  key: the latest version whose STORED was read
+    sent          key: the latest version that was sent, as the stop may have cut the answer off
+    """
+
+    def __init__(self, server, number, acknowledged, sent, seed):
+        super().__init__()
+        self.socket = server.connect()
+        self.number = number
+        self.acknowledged = acknowledged
+        self.sent = sent
+        self.random = random.Random(seed)
+
+    def run(self):
+        stream = self.socket.makefile("rb")
+        try:
+            while True:
+                keys = {f"w{self.number}-{self.random.randrange(KEYS_PER_WRITER)}"
+                        for _ in range(8)}
+                request = b""
+                for key in keys:
+                    self.sent[key] = self.sent.get(key, 0) + 1
+                    length = self.random.choice((30, 300, 3000, 30000 if key.endswith("7") else 60))
+                    value = value_of(key, self.sent[key], length)
+                    request += f"set {key} 0 0 {len(value)}\r\n".encode() + value + b"\r\n"
+                self.socket.sendall(request)
+                for key in keys:
+                    if stream.readline() != b"STORED\r\n":
+                        return
+                    self.acknowledged[key] = self.sent[key]
+        except OSError:
+            pass
+        finally:
+            self.socket.close()
+
+
+class RestartCase(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="larder-restart-", dir=SHARED_MEMORY)
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.file = os.path.join(self.folder, "cache")
+
+    def start(self, *options, mebibytes=MEBIBYTES):
+        server = Server("-e", self.file, "-m", mebibytes, "-v", *options)
+        self.addCleanup(server.stop)
+        return server
+
+    def end(self, server, number):
+        """Ends the server with the signal; its exit status and all that it said."""
+        server.process.send_signal(number)
+        status = server.process.wait(20)
+        output = server.output()
+        server.stop()
+        return status, output
+
+    def leave_an_item(self):
+        server = self.start()
+        self.assertEqual(server.ask(b"set k 7 0 5\r\nvalue\r\n"), b"STORED\r\n")
+        status, output = self.end(server, signal.SIGUSR1)
+        self.assertEqual(status, 0, output)
+        self.assertIn("keeps 1 items", output)
+
+    def expect_cold(self, server, why):
+        self.assertIn("starting with an empty cache", server.output())
+        self.assertIn(why, server.output())
+        self.assertEqual(server.ask(b"get k\r\n"), b"END\r\n")
+        self.assertEqual(server.ask(b"set k 0 0 3\r\nnew\r\n"), b"STORED\r\n")
+
+
+class RestartUnderLoad(RestartCase):
+    def test_every_acknowledged_item_is_served_after_each_of_many_restarts(self):
+        acknowledged = [{} for _ in range(WRITERS)]
+        sent = [{} for _ in range(WRITERS)]
+        for round_number in range(ROUNDS):
+            server = self.start("-t", 1 + round_number % 4)
+            if round_number > 0:
+                self.assertIn("brings back", server.output())
+            for w in range(WRITERS):
+                found = read_values(server, sorted(sent[w]))
+                for key, value in found.items():
+                    version = check(key, value)
+                    self.assertLessEqual(version, sent[w][key])
+                    self.assertGreaterEqual(version, acknowledged[w].get(key, 0), key)
+                self.assertEqual(set(acknowledged[w]) - set(found), set())
+            self.assertEqual(server.stat("evictions"), "0")  # or the above would mean nothing
+            writers = [Writer(server, w, acknowledged[w], sent[w], seed=round_number * 100 + w)
+                       for w in range(WRITERS)]
+            for writer in writers:
+                writer.start()
+            time.sleep(0.2)
+            status, output = self.end(server, signal.SIGUSR1)
+            self.assertEqual(status, 0, output)
+            for writer in writers:
+                writer.join(20)
+        self.assertTrue(all(acknowledged))
+
+
+class RestartAsAnOperatorMeetsIt(RestartCase):
+    def test_a_graceful_stop_is_followed_by_a_warm_start(self):
+        self.leave_an_item()
+        self.assertTrue(os.path.exists(self.file + ".meta"))
+        server = self.start("-t", 2)
+        self.assertIn("brings back 1 items", server.output())
+        self.assertFalse(os.path.exists(self.file + ".meta"))
+        self.assertEqual(server.ask(b"get k\r\n", b"END\r\n"), b"VALUE k 7 5\r\nvalue\r\nEND\r\n")
+
+    def test_what_expires_while_it_is_down_is_gone(self):
+        server = self.start()
+        self.assertEqual(server.ask(b"set soon 0 2 1\r\nx\r\n"), b"STORED\r\n")
+        self.assertEqual(server.ask(b"set later 0 1000 1\r\nx\r\n"), b"STORED\r\n")
+        self.end(server, signal.SIGUSR1)
+        time.sleep(3.1)
+        server = self.start()
+        self.assertEqual(server.ask(b"get soon\r\n"), b"END\r\n")
+        left = int(server.ask(b"mg later t\r\n")[4:])
+        self.assertTrue(990 <= left <= 997, left)
+
+    def test_what_is_killed_or_terminated_starts_empty(self):
+        for number in (signal.SIGKILL, signal.SIGTERM):
+            self.leave_an_item()
+            server = self.start()
+            self.end(server, number)
+            server = self.start()
+            self.expect_cold(server, "was not stopped gracefully")
+            self.end(server, signal.SIGTERM)
+
+    def test_changed_options_start_empty_and_are_named(self):
+        for options, mebibytes, why in (
+                ((), MEBIBYTES + 64, "the memory limit (-m) was 64 and is 128 MiB"),
+                (("-I", "2m"), MEBIBYTES, "the largest item (-I) was 1048576 and is 2097152 bytes"),
+                (("-f", "1.5"), MEBIBYTES, "the sizes of chunks (-f, -n) are others"),
+                (("-C",), MEBIBYTES, "CAS was on and is off (-C)")):
+            self.leave_an_item()
+            server = self.start(*options, mebibytes=mebibytes)
+            self.expect_cold(server, why)
+            self.end(server, signal.SIGTERM)
+
+    def test_damaged_and_foreign_files_start_empty(self):
+        def flip(path, at):
+            with open(path, "r+b") as file:
+                file.seek(at)
+                byte = file.read(1)
+                file.seek(at)
+                file.write(bytes([byte[0] ^ 1]))
+
+        def overwrite(path):
+            with open(path, "wb") as file:
+                file.write(b"something else\n" * 100)
+
+        for damage, why in (
+                (lambda: flip(self.file + ".meta", 500), "is damaged"),
+                (lambda: os.truncate(self.file + ".meta", 500), "is damaged"),
+                (lambda: overwrite(self.file + ".meta"), "was not written by larderd"),
+                (lambda: flip(self.file, 40000), "was changed after its server had stopped"),
+                (lambda: os.truncate(self.file, 1 << 20), "bytes and had"),
+                (lambda: overwrite(self.file), "is not a memory file of larderd")):
+            self.leave_an_item()
+            damage()
+            server = self.start()
+            self.expect_cold(server, why)
+            self.end(server, signal.SIGTERM)
+
+    def test_metadata_of_another_run_starts_empty(self):
+        self.leave_an_item()
+        shutil.copy(self.file + ".meta", self.file + ".kept")
+        self.end(self.start(), signal.SIGUSR1)
+        shutil.copy(self.file + ".kept", self.file + ".meta")
+        self.expect_cold(self.start(), "are not of the same run")
+
+    def test_a_second_server_on_the_file_is_refused(self):
+        server = self.start()
+        command = server_command() + server.arguments[len(server_command()):]
+        command[command.index("-p") + 1] = "0"
+        command += ["-s", os.path.join(self.folder, "socket")]
+        second = subprocess.run(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                timeout=20, check=False)
+        self.assertEqual(second.returncode, 71)
+        self.assertIn(b"is in use by another server", second.stderr)
+        self.assertEqual(server.ask(b"version\r\n")[:8], b"VERSION ")
+
+    def test_a_start_that_fails_leaves_the_items_to_the_next(self):
+        self.leave_an_item()
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            command = server_command() + ["-e", self.file, "-m", str(MEBIBYTES), "-l", "127.0.0.1",
+                                          "-p", str(taken.getsockname()[1])]
+            if os.geteuid() == 0:
+                command += ["-u", "root"]
+            failed = subprocess.run(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                    timeout=20, check=False)
+            self.assertNotEqual(failed.returncode, 0)
+        server = self.start()
+        self.assertEqual(server.ask(b"get k\r\n", b"END\r\n"), b"VALUE k 7 5\r\nvalue\r\nEND\r\n")
+
+
+if __name__ == "__main__":
+    main()
