@@ -21,6 +21,7 @@
 
 namespace larder::core {
 
+class Observer;
 class Shard;
 class PagePool;
 class Epoch;
@@ -39,7 +40,8 @@ struct CacheConfig {
   EvictionOrder order = EvictionOrder::Density;
   bool background_expiry = true;  // see Cache::set_background_expiry
   bool huge_pages = true;
-  uint64_t hash_seed = 0;  // 0: random
+  uint64_t hash_seed = 0;        // 0: random
+  Observer* observer = nullptr;  // told of evictions, if it wants to be; outlives the cache
 };
 
 // Figures of the whole cache, summed at the time of the call; any thread.

@@ -45,6 +45,14 @@ constexpr uint32_t kUnlinkBatch = 16;
 // (and counted) that it was the flush.
 constexpr Seconds kFlushRestSeconds = 2;
 
+// Where nobody observes: wants nothing, so that nothing need be asked before.
+class NoObserver final : public Observer {
+ public:
+  void evicted(const Item&, uint32_t, Seconds) noexcept override {}
+  void page_moved(uint32_t) noexcept override {}
+};
+NoObserver no_observer;
+
 // The largest value that memcached keeps in one piece (-o slab_chunk_max).
 constexpr uint32_t kUpstreamChunkBytes = 512_KiB;
 
@@ -102,6 +110,7 @@ bool Shard::Holds::release(Ref ref) {
 Shard::Shard(const CacheConfig& config, const SizeClasses& sizes, PagePool& pool, Epoch& epoch,
              const UseCounts& uses, uint64_t hash_seed, uint16_t number, uint32_t shard_count)
     : config_(config),
+      observer_(config.observer != nullptr ? *config.observer : no_observer),
       sizes_(sizes),
       pool_(pool),
       epoch_(epoch),
@@ -191,6 +200,8 @@ void Shard::put_chunk(Ref ref) {
       --drained_waiting_;
     }
     ++pages_moved_;
+    if (observer_.wants(Observer::kPageMoves)) [[unlikely]]
+      observer_.page_moved(pool_.info(page).size_class);
   }
   give_page(page);
 }
@@ -275,6 +286,8 @@ void Shard::retire(Item& item, Why why, Seconds now) {
     const Seconds age = heat.idle_seconds(now);
     if (heat.fetched() && age <= 60) ++c.evicted_active;
     c.evicted_age = age;
+    if (observer_.wants(Observer::kEvictions)) [[unlikely]]
+      observer_.evicted(item, size_class, now);
   } else if (why == Why::Expired) {
     ++c.reclaimed;
     if (!heat.fetched()) ++c.expired_unfetched;

@@ -29,6 +29,7 @@
 #include "core/hash_table.h"
 #include "core/item_writer.h"
 #include "core/mutex.h"
+#include "core/observer.h"
 #include "core/page_pool.h"
 #include "core/result.h"
 #include "core/size_classes.h"
@@ -248,6 +249,7 @@ class Shard {
   }
 
   const CacheConfig& config_;
+  Observer& observer_;
   const SizeClasses& sizes_;
   PagePool& pool_;
   Epoch& epoch_;
