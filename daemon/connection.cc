@@ -39,6 +39,10 @@ constexpr const char* kSkipping = "conn_swallow";
 constexpr const char* kSending = "conn_mwrite";
 constexpr const char* kClosing = "conn_closing";
 
+CloseReason reason_of(Socket::Status status) {
+  return status == Socket::Status::Closed ? CloseReason::Normal : CloseReason::Error;
+}
+
 bool is_tcp_socket(int fd) {
   int domain = 0;
   socklen_t length = sizeof domain;
@@ -111,7 +115,7 @@ void Connection::on_readable() {
   if (kept >= window.size()) return close();  // no command is that long
   const Socket::Moved moved = socket_.receive(window.subspan(kept));
   if (moved.status == Socket::Status::Again) return;
-  if (moved.status != Socket::Status::Ok) return close();
+  if (moved.status != Socket::Status::Ok) return close(reason_of(moved.status));
   if (kept > 0) {
     std::memcpy(window.data(), input_.bytes().data(), kept);
     drop_input(kept);
@@ -136,7 +140,7 @@ void Connection::receive_value() {
     const bool last = room.size() == draft.remaining();
     const Socket::Moved moved = socket_.receive(std::span(into).first(last ? 2 : 1));
     if (moved.status == Socket::Status::Again) break;
-    if (moved.status != Socket::Status::Ok) return close();
+    if (moved.status != Socket::Status::Ok) return close(reason_of(moved.status));
     worker_.stats().bytes_read.add(moved.bytes);
     total += moved.bytes;
     const size_t value_bytes = std::min(moved.bytes, room.size());
@@ -194,6 +198,16 @@ void Connection::resume() {
 
 void Connection::close() {
   if (closed()) return;
+  drop_everything();
+  worker_.retire(*this);  // closes the socket
+}
+
+void Connection::become_watcher(uint32_t streams) {
+  drop_everything();
+  worker_.hand_over(*this, streams);
+}
+
+void Connection::drop_everything() {
   if (phase_ == Phase::Credentials) drop_input(input_.size());  // which is wiped in this phase
   authenticator_.reset();
   phase_ = Phase::Closed;
@@ -207,7 +221,6 @@ void Connection::close() {
     backlog_.reset();
   }
   drop_input(input_.size());
-  worker_.retire(*this);  // closes the socket
 }
 
 void Connection::serve(std::span<char> input) {
@@ -215,7 +228,13 @@ void Connection::serve(std::span<char> input) {
   shown_.store(kWorking, std::memory_order_relaxed);
   last_active_.store(worker_.now(), std::memory_order_relaxed);
 
+  worker_.executor().set_client(socket_.fd());
   const size_t used = pump(input);
+  if (const uint32_t streams = std::exchange(worker_.lent().watch_streams, 0); streams != 0)
+      [[unlikely]] {
+    become_watcher(streams);  // no reply waits: watch came first
+    return worker_.cache().refresh_turn(worker_.id());
+  }
   if (!put_off_replies()) {
     send_replies();
     settle_replies();

@@ -35,6 +35,7 @@
 #include "core/units.h"
 #include "daemon/authenticator.h"
 #include "daemon/backlog.h"
+#include "daemon/event.h"
 #include "daemon/event_ptr.h"
 #include "daemon/input_buffer.h"
 #include "daemon/settings.h"
@@ -87,6 +88,10 @@ class Connection {
 
   // Closes the socket and drops drafts and backlog; the object goes at the end of the pass.
   void close();
+  void close(CloseReason reason) {
+    close_reason_ = reason;
+    close();
+  }
 
   bool closed() const noexcept { return phase_ == Phase::Closed; }
   // Nothing came and nothing went since then.
@@ -134,6 +139,9 @@ class Connection {
   bool put_off_replies();
   // The socket took only `sent` bytes: the rest becomes the backlog.
   void hold_back(std::span<const proto::ReplyBuffer::Piece> pieces, size_t sent);
+  // Gives up everything but the socket, which goes to the watchers.
+  void become_watcher(uint32_t streams);
+  void drop_everything();
   [[nodiscard]] bool keep_input(std::span<char> rest);
   void drop_input(size_t bytes);
   void show_waiting();
@@ -147,9 +155,10 @@ class Connection {
   uint8_t paused_ = 0;
   uint8_t gather_;  // how many reads make a batch: fewer where values are large
   bool tcp_ = false;
-  bool again_ = false;                      // pump() wants to go on in the next pass
-  std::atomic<core::Seconds> last_active_;  // relaxed: read for figures only
-  std::atomic<const char*> shown_;          // likewise
+  bool again_ = false;                             // pump() wants to go on in the next pass
+  CloseReason close_reason_ = CloseReason::Error;  // what those who watch are told
+  std::atomic<core::Seconds> last_active_;         // relaxed: read for figures only
+  std::atomic<const char*> shown_;                 // likewise
   proto::TextProtocol text_;
   proto::BinaryProtocol binary_;
   InputBuffer input_;

@@ -5,9 +5,11 @@
 #include <charconv>
 #include <utility>
 
+#include "daemon/event_log.h"
 #include "daemon/expiry.h"
 #include "daemon/prefix_stats.h"
 #include "daemon/server_control.h"
+#include "daemon/watchers.h"
 
 namespace larder::daemon {
 namespace {
@@ -83,6 +85,36 @@ bool needs_cas(const Command& command) {
          command.return_flags.find('c') != std::string_view::npos;
 }
 
+StoreOutcome outcome_of(core::StoreStatus status) {
+  switch (status) {
+    case core::StoreStatus::Stored:
+      return StoreOutcome::Stored;
+    case core::StoreStatus::NotStored:
+      return StoreOutcome::NotStored;
+    case core::StoreStatus::Exists:
+      return StoreOutcome::Exists;
+    case core::StoreStatus::NotFound:
+      return StoreOutcome::NotFound;
+    case core::StoreStatus::TooLarge:
+      return StoreOutcome::TooLarge;
+    case core::StoreStatus::OutOfMemory:
+      break;
+  }
+  return StoreOutcome::NoMemory;
+}
+
+StoreCommand store_command_of(const Command& command) {
+  if (command.op == Op::Arith || command.op == Op::Remove) {  // that create or blank an item
+    return command.op == Op::Arith ? StoreCommand::Add : StoreCommand::Set;
+  }
+  if (command.mode == StoreMode::Append) return StoreCommand::Append;
+  if (command.mode == StoreMode::Prepend) return StoreCommand::Prepend;
+  if (compares_cas(command)) return StoreCommand::Cas;
+  if (command.mode == StoreMode::Add) return StoreCommand::Add;
+  if (command.mode == StoreMode::Replace) return StoreCommand::Replace;
+  return StoreCommand::Set;
+}
+
 void describe_time(const Item& item, core::Heat heat, Seconds now, Reply& reply) {
   reply.ttl_seconds = ttl_of(item.expiry(), now);
   reply.last_access_seconds = heat.idle_seconds(now);
@@ -96,7 +128,8 @@ Executor::Executor(uint32_t worker, core::Cache& cache, ServerControl& control, 
       cache_(cache),
       control_(control),
       stats_(stats),
-      prefixes_(control.prefix_stats()) {}
+      prefixes_(control.prefix_stats()),
+      events_(control.event_log()) {}
 
 void Executor::release_scratch() noexcept {
   parts_.clear();
@@ -152,6 +185,7 @@ void Executor::answer_lookups(std::span<const Command> commands,
     stats_.get_cmds.add(keys);
   }
 
+  const bool watched = events_.wants(Streams::kFetchers);
   size_t probe = 0;
   for (size_t i = 0; i < commands.size(); ++i) {
     const Command& command = commands[i];
@@ -164,6 +198,8 @@ void Executor::answer_lookups(std::span<const Command> commands,
     const Found& found = found_[probe++];
     if (prefixes_.enabled()) [[unlikely]]
       prefixes_.count_get(command.key, found.item != nullptr);
+    if (watched) [[unlikely]]
+      tell_fetch(command.key, found);
     if (command.dialect == Dialect::Meta) {
       answer_meta(command, found, reply, now);
       continue;
@@ -268,6 +304,7 @@ void Executor::decide_win(const Command& command, const KeyRef& key, const Item&
 void Executor::run_gat(const Command& command, const KeyRef& key, Reply& reply, Seconds now) {
   reply.reset();
   reply.key = command.key;
+  tell_fetch(key, now);
   stats_.touch_cmds.add();
   const core::TouchResult touched =
       cache_.touch(worker_, key, expiry_of(command, command.exptime, now), now);
@@ -298,6 +335,7 @@ void Executor::run_meta_change(const Command& command, const KeyRef& key, Reply&
   change.vivify_expiry = expiry_of(command, command.vivify_exptime, now);
 
   Found found = find(key, bump, now);
+  if (events_.wants(Streams::kFetchers)) tell_fetch(key.key, found);
   count_misses(found);
   if (found.item == nullptr && command.wants(Want::kVivify)) {
     change.created = true;  // if all goes well
@@ -406,6 +444,8 @@ void Executor::run_one(const Command& command, Reply& reply, Seconds now) {
         answer_text(std::move(error), reply);
       }
       return;
+    case Op::Watch:
+      return run_watch(command, reply);
     case Op::Quit:
       return;
     case Op::Error:
@@ -421,6 +461,7 @@ void Executor::run_one(const Command& command, Reply& reply, Seconds now) {
 
 void Executor::run_describe(const Command& command, Reply& reply, Seconds now) {
   const Found found = find(key_of(command), false, now);
+  if (events_.wants(Streams::kFetchers)) tell_fetch(command.key, found);
   if (found.item == nullptr) {
     count_misses(found);
     reply.status = Status::Miss;
@@ -455,10 +496,14 @@ void Executor::run_remove(const Command& command, Reply& reply, Seconds now) {
   reply.key = command.key;
   reply.base64_key = command.wants(Want::kBase64Key);
   if (prefixes_.enabled()) prefixes_.count_delete(command.key);
+  tell_fetch(key_of(command), now);
   const core::RemoveResult removed = cache_.remove(worker_, key_of(command), rule, now);
   switch (removed.status) {
     case core::RemoveStatus::Removed:
-      if (!rule.invalidate) class_stats(*removed.item).delete_hits.add();
+      if (!rule.invalidate) {
+        class_stats(*removed.item).delete_hits.add();
+        tell_removal(command, *removed.item, now);
+      }
       reply.status = Status::Ok;
       return;
     case core::RemoveStatus::NotFound:
@@ -498,6 +543,7 @@ void Executor::run_arith(const Command& command, Reply& reply, Seconds now) {
 
   reply.key = command.key;
   reply.base64_key = command.wants(Want::kBase64Key);
+  tell_fetch(key, now);
   for (int race = 0; race < kMaxRaces; ++race) {
     const core::ArithResult result = cache_.arith(worker_, key, rule, now);
     switch (result.status) {
@@ -561,9 +607,11 @@ bool Executor::create_number(const Command& command, const KeyRef& key, Seconds 
   }
   core::StoreRule rule;
   rule.policy = core::StorePolicy::Add;
+  tell_fetch(key, now);
   const core::StoreResult stored = cache_.store(worker_, std::move(draft), rule, now);
   switch (stored.status) {
     case core::StoreStatus::Stored:
+      tell_store(command, StoreOutcome::Stored, stored.item, now);
       reply.status = Status::Hit;
       reply.number = command.initial;
       reply.cas = stored.cas;
@@ -575,6 +623,66 @@ bool Executor::create_number(const Command& command, const KeyRef& key, Seconds 
     default:
       return false;
   }
+}
+
+// -- For those who watch -------------------------------------------------------------------------
+
+void Executor::tell_fetch(std::string_view key, const Found& found) {
+  FetchStatus status = FetchStatus::NotFound;
+  if (found.miss == MissReason::Expired) status = FetchStatus::Expired;
+  if (found.miss == MissReason::Flushed) status = FetchStatus::Flushed;
+  Event event;
+  event.kind = EventKind::ItemGet;
+  event.fd = client_fd_;
+  if (found.item != nullptr) {
+    status = FetchStatus::Found;
+    event.size_class = cache_.class_of(*found.item) + 1;
+    event.value_bytes = found.item->value_bytes();
+  }
+  event.what = static_cast<uint8_t>(status);
+  events_.write(event, key);
+}
+
+void Executor::tell_fetch(const KeyRef& key, Seconds now) {
+  if (events_.wants(Streams::kFetchers)) [[unlikely]]
+    tell_fetch(key.key, find(key, false, now));
+}
+
+void Executor::tell_store(const Command& command, StoreOutcome outcome, const Item* stored,
+                          Seconds now) {
+  if (!events_.wants(Streams::kMutations)) [[likely]]
+    return;
+  Event event;
+  event.kind = EventKind::ItemStore;
+  event.what = static_cast<uint8_t>(outcome);
+  event.how = static_cast<uint8_t>(store_command_of(command));
+  event.fd = client_fd_;
+  Seconds expiry = core::kNever;
+  if (outcome == StoreOutcome::Stored) {
+    expiry = stored->expiry();
+    event.size_class = cache_.class_of(*stored) + 1;
+    event.value_bytes = stored->value_bytes();
+  } else if (outcome != StoreOutcome::TooLarge && outcome != StoreOutcome::NoMemory) {
+    expiry = shape_of(command, now).expiry;
+    event.value_bytes = command.value_bytes;
+  }
+  if (expiry != core::kNever) event.ttl_seconds = int64_t{expiry} - now;
+  events_.write(event, command.key);
+}
+
+// Binary deletes are not shown, nor are they by memcached. What is blanked was stored anew.
+void Executor::tell_removal(const Command& command, const Item& item, Seconds now) {
+  if (!events_.wants(Streams::kDeletions | Streams::kMutations)) [[likely]]
+    return;
+  if (command.wants(Want::kDropValue)) tell_store(command, StoreOutcome::Stored, &item, now);
+  if (command.dialect == Dialect::Binary || !events_.wants(Streams::kDeletions)) return;
+  Event event;
+  event.kind = EventKind::Deleted;
+  event.how = static_cast<uint8_t>(command.dialect == Dialect::Meta ? DeleteCommand::Md
+                                                                    : DeleteCommand::Delete);
+  event.size_class = cache_.class_of(item) + 1;
+  event.value_bytes = item.value_bytes();
+  events_.write(event, item.key());
 }
 
 // -- Whole cache, whole server -------------------------------------------------------------------
@@ -602,6 +710,22 @@ void Executor::run_memory_limit(const Command& command, Reply& reply) {
   if (command.delta < kMinMemoryLimitMiB) return fail(reply, ErrorId::MemLimitTooSmall);
   if (command.delta > kSillyMemoryLimitMiB) return fail(reply, ErrorId::MemLimitMegabytes);
   if (!cache_.set_memory_limit(command.delta << 20)) fail(reply, ErrorId::MemLimitFailed);
+}
+
+// What is told as OK is told by whoever shows what happens; the number is what to show.
+void Executor::run_watch(const Command& command, Reply& reply) {
+  if (!control_.settings().allow_watch) return fail(reply, ErrorId::WatchNotAllowed);
+  if (command.wants(Want::kBehindOthers)) return fail(reply, ErrorId::WatchBehindOthers);
+  reply.number = Streams::parse(command.args);
+  if (reply.number == 0) return fail(reply, ErrorId::UnknownCommand);
+  switch (control_.watchers().admit()) {
+    case Watchers::Admission::Granted:
+      return;
+    case Watchers::Admission::TooMany:
+      return fail(reply, ErrorId::TooManyWatchers);
+    case Watchers::Admission::NoThread:
+      return fail(reply, ErrorId::WatchFailed);
+  }
 }
 
 void Executor::run_shutdown(const Command& command, Reply& reply) {
@@ -745,11 +869,17 @@ core::StoreRule Executor::rule_of(const Command& command) {
 bool Executor::run_store(const Command& command, core::KeyHash hash, std::string_view value,
                          Reply& reply, Seconds now) {
   if (is_concat(command)) return false;
+  const bool watched = events_.wants(Streams::kFetchers);
+  Found before;
+  if (watched) [[unlikely]]
+    before = find({command.key, hash}, false, now);
   core::StoreResult result;
   if (!cache_.put(worker_, {command.key, hash}, shape_of(command, now), value, rule_of(command),
                   now, result)) {
     return false;
   }
+  if (watched) [[unlikely]]
+    tell_fetch(command.key, before);
   if (prefixes_.enabled()) prefixes_.count_set(command.key);
   if (command.dialect == Dialect::Meta) stats_.meta_cmds.add();
   stats_.set_cmds.add();
@@ -776,10 +906,12 @@ StoreStart Executor::begin_store(const Command& command, Seconds now) {
     case core::AllocateStatus::TooLarge:
       stats_.store_too_large.add();
       start.refused = ErrorId::TooLarge;
+      tell_store(command, StoreOutcome::TooLarge, nullptr, now);
       break;
     case core::AllocateStatus::OutOfMemory:
       stats_.store_no_memory.add();
       start.refused = ErrorId::OutOfMemoryStoring;
+      tell_store(command, StoreOutcome::NoMemory, nullptr, now);
       break;
     case core::AllocateStatus::Busy:
       break;
@@ -791,12 +923,14 @@ StoreStart Executor::begin_store(const Command& command, Seconds now) {
 }
 
 void Executor::remove_old_value(const KeyRef& key, Seconds now) {
+  tell_fetch(key, now);
   (void)cache_.remove(worker_, key, core::RemoveRule{}, now);
 }
 
 void Executor::finish_store(const Command& command, core::ItemDraft&& draft, Reply& reply,
                             Seconds now) {
   if (command.dialect == Dialect::Binary) stats_.set_cmds.add();
+  tell_fetch(key_of(command), now);
   answer_store(command, store_draft(command, std::move(draft), now), reply, now);
 }
 
@@ -807,6 +941,8 @@ void Executor::answer_store(const Command& command, const core::StoreResult& res
   reply.base64_key = command.wants(Want::kBase64Key);
   reply.value_bytes = command.value_bytes;
   count_store(command, result);
+  if (events_.wants(Streams::kMutations)) [[unlikely]]
+    tell_store(command, outcome_of(result.status), result.item, now);
   switch (result.status) {
     case core::StoreStatus::Stored:
       reply.status = Status::Ok;

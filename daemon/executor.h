@@ -15,12 +15,14 @@
 #include <vector>
 
 #include "core/cache.h"
+#include "daemon/event.h"
 #include "daemon/stats.h"
 #include "proto/command.h"
 #include "proto/reply.h"
 
 namespace larder::daemon {
 
+class EventLog;
 class PrefixStats;
 class ServerControl;  // what commands may ask of the server: server_control.h
 
@@ -82,6 +84,9 @@ class Executor {
   void abandon_store(const proto::Command& command, core::ItemDraft&& draft, proto::ErrorId why,
                      proto::Reply& reply);
 
+  // Of the client whose commands come now; those who watch are shown it.
+  void set_client(int fd) noexcept { client_fd_ = fd; }
+
   // Replies point into scratch of the executor; call once they are written.
   void release_scratch() noexcept;
 
@@ -118,6 +123,15 @@ class Executor {
   void run_memory_limit(const proto::Command& command, proto::Reply& reply);
   void run_shutdown(const proto::Command& command, proto::Reply& reply);
 
+  void run_watch(const proto::Command& command, proto::Reply& reply);
+
+  // -- For those who watch: to be called where something is done, and what it finds is there still.
+  void tell_fetch(std::string_view key, const core::Found& found);
+  void tell_fetch(const core::KeyRef& key, Seconds now);  // looks; only if somebody watches
+  void tell_store(const proto::Command& command, StoreOutcome outcome, const core::Item* stored,
+                  Seconds now);
+  void tell_removal(const proto::Command& command, const core::Item& item, Seconds now);
+
   core::ItemShape shape_of(const proto::Command& command, Seconds now) const;
   static core::StoreRule rule_of(const proto::Command& command);
   void answer_store(const proto::Command& command, const core::StoreResult& result,
@@ -140,6 +154,8 @@ class Executor {
   ServerControl& control_;
   WorkerStats& stats_;
   PrefixStats& prefixes_;
+  EventLog& events_;
+  int client_fd_ = -1;
 
   std::array<core::Probe, core::kBatchKeys> probes_;
   std::array<core::Found, core::kBatchKeys> found_;

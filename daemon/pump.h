@@ -94,6 +94,9 @@ class Pump {
         gather(command);
       } else {
         run_batch();  // the command stays where it is until the next one is parsed
+        if (command.op == proto::Op::Watch && (used_ != parsed.consumed || !lent_.replies.empty()))
+            [[unlikely]]
+          command.want |= proto::Want::kBehindOthers;
         const size_t more = run_alone(command, input.subspan(used_));
         used_ += more;
       }
@@ -245,6 +248,14 @@ class Pump {
     if (may_take_long(command.op)) worker_.send_waiting();
     proto::Reply reply;
     worker_.executor().run_one(command, reply, worker_.now());
+    if (command.op == proto::Op::Shutdown && reply.status == proto::Status::None) {
+      connection_.close_reason_ = CloseReason::Shutdown;
+    }
+    if (command.op == proto::Op::Watch && reply.status == proto::Status::Ok) {
+      lent_.watch_streams = static_cast<uint32_t>(reply.number);
+      connection_.phase_ = Phase::Closing;
+      return;
+    }
     finish(command, reply);
   }
 
@@ -261,6 +272,7 @@ class Pump {
     // replaced comes free at once, also in a long pipeline of stores.
     if (lent_.replies.mark().referred == 0) worker_.cache().refresh_turn(worker_.id());
     if (command.op == proto::Op::Quit || command.wants(proto::Want::kClose)) {
+      if (command.op == proto::Op::Quit) connection_.close_reason_ = CloseReason::Normal;
       connection_.phase_ = Phase::Closing;
     }
   }

@@ -14,6 +14,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "core/observer.h"
 #include "daemon/log.h"
 #include "proto/error_lines.h"
 
@@ -30,11 +31,17 @@ constexpr std::string_view kTooManyConnections = "ERROR Too many open connection
 
 LogSite accept_site;
 
+core::CacheConfig observed_by(core::Observer& observer, core::CacheConfig config) {
+  config.observer = &observer;
+  return config;
+}
+
 }  // namespace
 
 Server::Server(Settings settings, std::unique_ptr<TlsContext> tls)
     : settings_(std::move(settings)),
-      cache_(cache_config(settings_)),
+      event_log_(static_cast<uint32_t>(settings_.threads) + 1, settings_.worker_logbuf_bytes),
+      cache_(observed_by(event_log_, cache_config(settings_))),
       budget_(settings_.buffer_limit_bytes),
       prefixes_(settings_.stats_prefix.front(), settings_.stats_detail),
       memory_ahead_(cache_),
@@ -42,9 +49,11 @@ Server::Server(Settings settings, std::unique_ptr<TlsContext> tls)
       tls_(tls == nullptr && settings_.tls.enabled
                ? std::make_unique<TlsContext>(settings_.tls, clock_.sample())
                : std::move(tls)),
-      surroundings_{
-          settings_, cache_,        clock_,     *this,      budget_,
-          flush_,    memory_ahead_, authority_, tls_.get(), [this] { connection_closed(); }},
+      watchers_(event_log_, static_cast<uint32_t>(settings_.threads),
+                settings_.watcher_logbuf_bytes, [this] { connection_closed(); }),
+      surroundings_{settings_,  cache_,     clock_,        *this,
+                    budget_,    flush_,     memory_ahead_, authority_,
+                    tls_.get(), event_log_, watchers_,     [this] { connection_closed(); }},
       verbosity_(settings_.verbosity) {}
 
 Server::~Server() { stop(); }
@@ -159,6 +168,7 @@ void Server::stop() {
   for (auto& worker : workers_) worker->ask_to_stop();
   for (auto& worker : workers_) worker->join();
   workers_.clear();
+  watchers_.stop();
   memory_ahead_.stop();
   listeners_.clear();  // after the workers, who may list them
   mailbox_event_.reset();
@@ -364,6 +374,8 @@ StatsSources Server::sources() const {
   // Event base and mailbox of each worker and of this thread, the signals, the listeners.
   from.connections.reserved_fds = 2 * (workers_.size() + 1) + 1 + listeners_.size();
 
+  from.events = watchers_.counters();
+
   const core::Seconds now = clock_.sample();
   from.now = now;
   from.pid = getpid();
@@ -404,6 +416,7 @@ void Server::stats_conns(proto::StatList& rows) {
                            uint64_t{now} - core::kFirstSecond, false});
   }
   for (const auto& worker : workers_) worker->list_connections(now, connections);
+  watchers_.list(now, connections);
   std::sort(connections.begin(), connections.end(),
             [](const ConnectionRow& a, const ConnectionRow& b) { return a.fd < b.fd; });
   append_conns_stats(connections, rows);
@@ -412,6 +425,7 @@ void Server::stats_conns(proto::StatList& rows) {
 void Server::stats_reset() {
   for (const auto& worker : workers_) reset_worker_stats(worker->stats());
   cache_.reset_totals();
+  watchers_.reset_counters();
   prefixes_.clear();
   if (tls_ != nullptr) tls_->reset_counters();
   total_.store(0, std::memory_order_relaxed);

@@ -92,6 +92,8 @@ class Server final : public ServerControl {
   void stats_reset() override;
   PrefixStats& prefix_stats() override { return prefixes_; }
   std::string refresh_certificates() override;
+  EventLog& event_log() override { return event_log_; }
+  Watchers& watchers() override { return watchers_; }
 
  private:
   static void on_listener_event(int fd, short what, void* door);
@@ -113,13 +115,14 @@ class Server final : public ServerControl {
   bool full() const noexcept;
   void pause_accepting();
   void resume_accepting();
-  void connection_closed();  // on a worker's thread
+  void connection_closed();  // on a worker's thread or the watchers'
   void read_mail();
   void end(Ended how);
   StatsSources sources() const;
 
   Settings settings_;
   Clock clock_;
+  EventLog event_log_;  // before the cache, which tells it of evictions
   core::Cache cache_;
   BufferBudget budget_;
   ScheduledFlush flush_;
@@ -127,6 +130,7 @@ class Server final : public ServerControl {
   MemoryAhead memory_ahead_;
   Authority authority_;
   const std::unique_ptr<TlsContext> tls_;  // null without -Z
+  Watchers watchers_;
   WorkerSurroundings surroundings_;
   bool listening_ = false;
   std::vector<Listener> listeners_;

@@ -12,7 +12,9 @@
 
 namespace larder::daemon {
 
+class EventLog;
 class PrefixStats;
+class Watchers;
 
 class ServerControl {
  public:
@@ -46,6 +48,9 @@ class ServerControl {
 
   // refresh_certs: empty if that went well, else the line to answer.
   virtual std::string refresh_certificates() = 0;
+  // Where commands tell what they did, and who wants to know.
+  virtual EventLog& event_log() = 0;
+  virtual Watchers& watchers() = 0;
 };
 
 }  // namespace larder::daemon

@@ -232,6 +232,8 @@ constexpr auto kOptions = std::to_array<Option>({
      [](Settings& s, const Given&) { s.allow_flush = false; }},
     {"-X,--disable-dumping", nullptr, "refuse \"stats cachedump\" and \"stats detail\"",
      [](Settings& s, const Given&) { s.allow_dumps = false; }},
+    {"-W,--disable-watch", nullptr, "refuse the command \"watch\"",
+     [](Settings& s, const Given&) { s.allow_watch = false; }},
     {"-Y,--auth-file", "<file>",
      "let in whose user:password is a line of the file, read again on SIGHUP; ascii protocol only",
      [](Settings& s, const Given& g) {
@@ -436,13 +438,15 @@ constexpr auto kSubOptions = std::to_array<SubOption>({
        s.accepted.temp_lru = true;
        s.accepted.temporary_ttl = number<uint32_t>(g, 0, kAnyU32);
      }},
-    {"watcher_logbuf_size", Takes::Value, nullptr,
+    {"watcher_logbuf_size", Takes::Value,
+     "KiB of lines that wait for one client of \"watch\" (default: 256)",
      [](Settings& s, const Given& g) {
-       s.accepted.watcher_logbuf_bytes = number<unsigned>(g, 0, kAnyU32 >> 10) << 10;
+       s.watcher_logbuf_bytes = number<unsigned>(g, 0, kAnyU32 >> 10) << 10;
      }},
-    {"worker_logbuf_size", Takes::Value, nullptr,
+    {"worker_logbuf_size", Takes::Value,
+     "KiB of events of one thread that wait to be shown by \"watch\" (default: 64)",
      [](Settings& s, const Given& g) {
-       s.accepted.worker_logbuf_bytes = number<unsigned>(g, 0, kAnyU32 >> 10) << 10;
+       s.worker_logbuf_bytes = number<unsigned>(g, 0, kAnyU32 >> 10) << 10;
      }},
     {"inline_ascii_resp", Takes::Nothing, nullptr, [](Settings&, const Given&) {}},
     {"no_inline_ascii_resp", Takes::Nothing, nullptr, [](Settings&, const Given&) {}},

@@ -88,17 +88,20 @@ struct Settings {
   bool track_sizes = false;  // -o track_sizes: `stats sizes` may walk the cache
 
   // Process.
-  bool daemonize = false;           // -d
-  std::string pid_file;             // -P
-  std::string user;                 // -u
-  bool core_dumps = false;          // -r
-  int verbosity = 0;                // -v, -vv, -vvv
-  bool allow_shutdown = false;      // -A
-  bool allow_flush = true;          // -F clears it
-  std::string stats_prefix = ":";   // -D, one character
-  bool stats_detail = false;        // -D given: `stats detail` counts from the start
-  bool allow_dumps = true;          // -X clears it: cachedump and detail
-  bool relaxed_privileges = false;  // -o relaxed_privileges: nothing here is restricted
+  bool daemonize = false;                      // -d
+  std::string pid_file;                        // -P
+  std::string user;                            // -u
+  bool core_dumps = false;                     // -r
+  int verbosity = 0;                           // -v, -vv, -vvv
+  bool allow_shutdown = false;                 // -A
+  bool allow_flush = true;                     // -F clears it
+  std::string stats_prefix = ":";              // -D, one character
+  bool stats_detail = false;                   // -D given: `stats detail` counts from the start
+  bool allow_dumps = true;                     // -X clears it: cachedump and detail
+  bool allow_watch = true;                     // -W clears it
+  unsigned watcher_logbuf_bytes = 256u << 10;  // -o watcher_logbuf_size: what waits for a watcher
+  unsigned worker_logbuf_bytes = 64u << 10;    // -o worker_logbuf_size: events of one thread
+  bool relaxed_privileges = false;             // -o relaxed_privileges: nothing here is restricted
 
   // Options for an engine that is not ours. They are checked and accepted, since existing setups
   // pass them, and `stats` and `stats settings` show what memcached would.
@@ -124,8 +127,6 @@ struct Settings {
     bool temp_lru = false;
     unsigned temporary_ttl = 61;
     int tail_repair_time = 0;
-    unsigned watcher_logbuf_bytes = 256u << 10;
-    unsigned worker_logbuf_bytes = 64u << 10;
   } accepted;
   std::vector<std::string> without_effect;  // which of them were given, as given
 };

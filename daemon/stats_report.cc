@@ -183,8 +183,12 @@ void append_general_stats(const StatsSources& sources, StatList& list) {
   }
   if (accepted.lru_crawler) rows.zeros({"lru_crawler_running", "lru_crawler_starts"});
   if (accepted.lru_maintainer) rows.zeros({"lru_maintainer_juggles"});
-  rows.zeros({"malloc_fails", "log_worker_dropped", "log_worker_written", "log_watcher_skipped",
-              "log_watcher_sent", "log_watchers"});
+  rows.add("malloc_fails", 0)
+      .add("log_worker_dropped", sources.events.dropped)
+      .add("log_worker_written", sources.events.written)
+      .add("log_watcher_skipped", sources.events.skipped)
+      .add("log_watcher_sent", sources.events.sent)
+      .add("log_watchers", sources.events.watchers);
   if (settings.tls.enabled) {
     if (settings.tls.session_cache) rows.add("ssl_new_sessions", sources.tls.new_sessions);
     rows.add("ssl_handshake_errors", sources.tls.handshake_errors)
@@ -268,8 +272,8 @@ void append_settings_stats(const StatsSources& sources, StatList& list) {
       .yes_no("temp_lru", accepted.temp_lru)
       .add("temporary_ttl", accepted.temporary_ttl)
       .add("idle_timeout", settings.idle_timeout_seconds)
-      .add("watcher_logbuf_size", accepted.watcher_logbuf_bytes)
-      .add("worker_logbuf_size", accepted.worker_logbuf_bytes)
+      .add("watcher_logbuf_size", settings.watcher_logbuf_bytes)
+      .add("worker_logbuf_size", settings.worker_logbuf_bytes)
       .add("read_buf_mem_limit", settings.buffer_limit_bytes)
       .yes_no("track_sizes", settings.track_sizes)
       .yes_no("inline_ascii_response", false)

@@ -31,6 +31,15 @@ struct ConnectionCounters {
   uint64_t reserved_fds = 0;  // descriptors kept for ourselves: listeners, event bases, mailboxes
 };
 
+// What became of events for `watch`, likewise.
+struct EventCounters {
+  uint64_t written = 0;  // by the threads in which they happened
+  uint64_t dropped = 0;  // there, for want of room
+  uint64_t sent = 0;     // lines put into a watcher's buffer
+  uint64_t skipped = 0;  // for want of room there
+  uint64_t watchers = 0;
+};
+
 // One socket, for `stats conns`.
 struct ConnectionRow {
   int fd = -1;
@@ -57,6 +66,7 @@ struct StatsSources {
   std::vector<const WorkerStats*> workers;
   ConnectionCounters connections;
   TlsFigures tls;
+  EventCounters events;
 
   core::Seconds now = core::kFirstSecond;  // on the cache's clock
   int pid = 0;

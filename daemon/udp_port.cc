@@ -108,6 +108,7 @@ size_t UdpPort::answer(std::span<char> datagram) {
   if (header.total != 1 || !may_answer()) return 0;
   last_active_.store(worker_.now(), std::memory_order_relaxed);
 
+  worker_.executor().set_client(socket_.fd());
   const std::span<char> input = datagram.subspan(UdpHeader::kBytes);
   const size_t most = most_reply_bytes(worker_.settings());
   if (static_cast<unsigned char>(input.front()) == kBinaryMagic) {

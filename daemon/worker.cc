@@ -128,6 +128,7 @@ void Worker::choose_ticks(uint64_t passed) {
 }
 
 void Worker::run() {
+  around_.event_log.become_writer(id_);
   bool more_upkeep = false;
   while (!stopping_) {
     resuming_.swap(resume_);  // what this pass puts off waits for the next one
@@ -197,6 +198,8 @@ void Worker::adopt(Socket socket, ListenerTraits traits) {
     return;
   }
   objects_.fetch_add(1, std::memory_order_relaxed);
+  if (around_.event_log.wants(Streams::kConnEvents)) [[unlikely]]
+    tell_arrival(connection->fd());
   core::MutexLock lock(list_mutex_);
   Connection* added = connection.release();  // the list owns it until retire()
   added->next_ = first_;
@@ -205,8 +208,35 @@ void Worker::adopt(Socket socket, ListenerTraits traits) {
 }
 
 void Worker::retire(Connection& connection) {
+  if (around_.event_log.wants(Streams::kConnEvents) || !peers_.empty()) [[unlikely]]
+    tell_close(connection);
+  forget(connection).close();
+  around_.connection_closed();
+}
+
+void Worker::hand_over(Connection& connection, uint32_t streams) {
+  peers_.erase(connection.fd());
+  around_.watchers.add(forget(connection), streams, now_);
+}
+
+void Worker::tell_arrival(int fd) {
+  Endpoint peer = peer_endpoint(fd);
+  around_.event_log.write_connection(EventKind::ConnNew, fd, peer);
+  peers_.insert_or_assign(fd, std::move(peer));
+}
+
+void Worker::tell_close(const Connection& connection) {
+  const int fd = connection.fd();
+  const auto known = peers_.extract(fd);
+  if (!around_.event_log.wants(Streams::kConnEvents)) return;
+  around_.event_log.write_connection(EventKind::ConnClose, fd,
+                                     known.empty() ? peer_endpoint(fd) : known.mapped(),
+                                     connection.close_reason_);
+}
+
+Socket Worker::forget(Connection& connection) {
+  Socket socket;
   {
-    // Under the lock: nobody may look at a descriptor that is somebody else's already.
     core::MutexLock lock(list_mutex_);
     if (connection.previous_ != nullptr) {
       connection.previous_->next_ = connection.next_;
@@ -214,13 +244,13 @@ void Worker::retire(Connection& connection) {
       first_ = connection.next_;
     }
     if (connection.next_ != nullptr) connection.next_->previous_ = connection.previous_;
-    connection.socket_.close();
+    socket = std::move(connection.socket_);
   }
   std::replace(resume_.begin(), resume_.end(), &connection, static_cast<Connection*>(nullptr));
   std::replace(resuming_.begin(), resuming_.end(), &connection, static_cast<Connection*>(nullptr));
   closed_.emplace_back(&connection);
   objects_.fetch_sub(1, std::memory_order_relaxed);
-  around_.connection_closed();
+  return socket;
 }
 
 void Worker::resume_connections() {
@@ -247,7 +277,7 @@ void Worker::close_idle_connections() {
   }
   for (Connection* c : idle) {
     stats_.idle_kicks.add();
-    c->close();
+    c->close(CloseReason::IdleTimeout);
   }
 }
 

@@ -12,6 +12,7 @@
 #include <span>
 #include <string>
 #include <thread>
+#include <unordered_map>
 #include <vector>
 
 #include "core/cache.h"
@@ -21,6 +22,7 @@
 #include "daemon/batch.h"
 #include "daemon/clock.h"
 #include "daemon/connection.h"
+#include "daemon/event_log.h"
 #include "daemon/event_ptr.h"
 #include "daemon/executor.h"
 #include "daemon/mailbox.h"
@@ -32,6 +34,7 @@
 #include "daemon/stats_report.h"
 #include "daemon/tls.h"
 #include "daemon/udp_port.h"
+#include "daemon/watchers.h"
 #include "proto/reply_buffer.h"
 
 namespace larder::daemon {
@@ -66,7 +69,9 @@ struct WorkerSurroundings {
   ScheduledFlush& flush;
   MemoryAhead& memory_ahead;
   const Authority& authority;
-  TlsContext* tls;                          // null without -Z
+  TlsContext* tls;  // null without -Z
+  EventLog& event_log;
+  Watchers& watchers;
   std::function<void()> connection_closed;  // called on the worker's thread
 };
 
@@ -77,10 +82,11 @@ class Worker {
     std::array<char, kWindowBytes> window;
     Batch batch;
     proto::ReplyBuffer replies;
-    Outbox outbox;          // of connections served before in this pass
-    size_t sent_bytes = 0;  // of `replies`, while `blocked`
-    bool blocked = false;   // the socket took only part of `replies`
-    bool broken = false;    // the socket is gone
+    Outbox outbox;               // of connections served before in this pass
+    size_t sent_bytes = 0;       // of `replies`, while `blocked`
+    bool blocked = false;        // the socket took only part of `replies`
+    bool broken = false;         // the socket is gone
+    uint32_t watch_streams = 0;  // the connection is to become a watcher of these
   };
 
   Worker(uint32_t id, const WorkerSurroundings& surroundings);
@@ -126,6 +132,8 @@ class Worker {
   void resume_later(Connection& connection) { resume_.push_back(&connection); }
   // Takes a closed connection out of the books; it is deleted when the pass ends.
   void retire(Connection& connection);
+  // Likewise, but its socket lives on with the watchers.
+  void hand_over(Connection& connection, uint32_t streams);
 
  private:
   static void on_mailbox_event(int fd, short what, void* self);
@@ -141,6 +149,11 @@ class Worker {
   void resume_connections();
   void close_idle_connections();
   void close_all_connections();
+  // Out of all lists; it is deleted when the pass ends. Gives back its socket.
+  Socket forget(Connection& connection);
+  // For those who watch connections come and go.
+  void tell_arrival(int fd);
+  void tell_close(const Connection& connection);
 
   const uint32_t id_;
   const WorkerSurroundings& around_;
@@ -167,6 +180,9 @@ class Worker {
   std::vector<Connection*> resuming_;  // put off to this one; null where one was closed meanwhile
   std::vector<std::unique_ptr<Connection>> closed_;  // until the pass ends
   std::vector<Message> mail_;
+  // Of those who came while somebody watched: one whose connection was reset has no address any
+  // more.
+  std::unordered_map<int, Endpoint> peers_;
   std::atomic<uint64_t> objects_{0};  // a figure
 
   // Changed by the worker only; others lock it to look (`stats conns`).

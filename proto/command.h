@@ -36,6 +36,7 @@ enum class Op : uint8_t {
   Shutdown,      // shutdown [graceful]
   DebugTime,     // debugtime p | r | <seconds>: debug build only
   RefreshCerts,  // refresh_certs
+  Watch,         // watch [streams]: the connection shows what happens from now on
   Quit,          // close; the binary form is answered first unless quiet
   Error,         // the request was malformed: answer `error`; see also `swallow_bytes`
 };
@@ -65,6 +66,8 @@ struct Want {
   static constexpr uint32_t kGraceful = 1u << 17;     // Shutdown: graceful
   static constexpr uint32_t kConditional = 1u << 18;  // mg C: a hit with this CAS has no value
   static constexpr uint32_t kLastKey = 1u << 19;  // classic Get: its line ends here, END follows
+  static constexpr uint32_t kBehindOthers = 1u << 20;  // Watch: came in one piece with earlier
+                                                       // commands; set by the request loop
 };
 
 struct Command {
@@ -79,7 +82,7 @@ struct Command {
   std::string_view opaque;        // meta: what follows the O; binary: four raw bytes, echoed
   std::string_view return_flags;  // meta: the flags section of the line, as it came: the writer
                                   // walks it and answers what is asked, in the order asked
-  std::string_view args;          // Stats: what follows the word, trimmed (binary: the key);
+  std::string_view args;          // Stats, Watch: what follows the word, trimmed (binary: the key);
                                   // DebugTime: its argument; Shutdown: all of them
 
   uint64_t cas = 0;      // compared if kCompareCas (or kConditional)

@@ -131,6 +131,10 @@ inline constexpr auto kErrorLines = [] {
       text(AuthTokenTooLong, "CLIENT_ERROR auth token too long"),
       text(BadAuthToken, "CLIENT_ERROR bad authentication token format"),
       text(BadLineTermination, "CLIENT_ERROR bad command line termination"),
+      text(WatchNotAllowed, "CLIENT_ERROR watch commands not allowed"),
+      text(WatchBehindOthers, "ERROR cannot pipeline other commands before watch"),
+      text(TooManyWatchers, "WATCHER_TOO_MANY log watcher limit reached"),
+      text(WatchFailed, "WATCHER_FAILED failed to add log watcher"),
   });
 }();
 

@@ -52,6 +52,10 @@ enum class ErrorId : uint8_t {
   AuthTokenTooLong,        // CLIENT_ERROR auth token too long
   BadAuthToken,            // CLIENT_ERROR bad authentication token format
   BadLineTermination,      // CLIENT_ERROR bad command line termination
+  WatchNotAllowed,         // CLIENT_ERROR watch commands not allowed
+  WatchBehindOthers,       // ERROR cannot pipeline other commands before watch
+  TooManyWatchers,         // WATCHER_TOO_MANY log watcher limit reached
+  WatchFailed,             // WATCHER_FAILED failed to add log watcher
   kCount,
 };
 

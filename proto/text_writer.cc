@@ -124,6 +124,7 @@ void write_text(const Command& command, const Reply& reply, ReplyBuffer& out) {
     case Op::DebugTime:
       return write_line("OK", out);
     case Op::Quit:
+    case Op::Watch:     // whoever shows it what happens says OK first
     case Op::Shutdown:  // the connection closes, that is the answer
     case Op::Get:
     case Op::EndOfKeys:

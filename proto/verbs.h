@@ -25,7 +25,7 @@ enum class LineShape : uint8_t {
   Arith,        // <key> <delta> [noreply]
   Touch,        // <key> <exptime> [noreply]
   Plain,        // whatever follows is not looked at
-  Stats,        // the rest is the argument
+  Stats,        // the rest is the argument; likewise of watch
   Flush,        // [delay] [noreply]
   Verbosity,    // <level> [noreply]
   MemoryLimit,  // <MiB> [noreply]
@@ -61,6 +61,7 @@ inline constexpr auto kTextVerbs = std::to_array<TextVerb>({
     {"version", Op::Version, LineShape::Plain},
     {"quit", Op::Quit, LineShape::Plain},
     {"stats", Op::Stats, LineShape::Stats},
+    {"watch", Op::Watch, LineShape::Stats},
     {"flush_all", Op::Flush, LineShape::Flush, StoreMode::Set, 0, true},
     {"verbosity", Op::Verbosity, LineShape::Verbosity, StoreMode::Set, 0, true},
     {"cache_memlimit", Op::MemoryLimit, LineShape::MemoryLimit, StoreMode::Set, 0, true},

@@ -11,9 +11,11 @@
 #include <utility>
 #include <vector>
 
+#include "daemon/event_log.h"
 #include "daemon/prefix_stats.h"
 #include "daemon/server_control.h"
 #include "daemon/stats_report.h"
+#include "daemon/watchers.h"
 #include "proto/binary_protocol.h"
 #include "proto/text_protocol.h"
 
@@ -50,6 +52,8 @@ class FakeControl final : public ServerControl {
   void stats_reset() override { ++resets_; }
   PrefixStats& prefix_stats() override { return prefixes_; }
   std::string refresh_certificates() override { return certificate_error_; }
+  EventLog& event_log() override { return events_; }
+  Watchers& watchers() override { return watchers_; }
 
   Settings settings_;
   int verbosity_ = 0;
@@ -60,6 +64,8 @@ class FakeControl final : public ServerControl {
   int resets_ = 0;
   std::string certificate_error_;
   PrefixStats prefixes_{':', false};
+  EventLog events_{2, 64 << 10};  // of the test, and of the watchers' thread
+  Watchers watchers_{events_, 1, 64 << 10, [] {}};
 };
 
 core::CacheConfig small_cache() {
@@ -574,6 +580,32 @@ TEST_CASE("version, verbosity and the memory limit") {
       {"cache_memlimit 2000000000", "MEMLIMIT_ADJUST_FAILED input value is megabytes not bytes"},
   });
   CHECK(client.cache_.memory_limit() == size_t{24} << 20);
+}
+
+TEST_CASE("watch is refused with -W, behind other commands, for an unknown word, and to the 21st") {
+  Client client;
+  client.expect({{"watch nonsense", "ERROR"}, {"watch fetchers nonsense", "ERROR"}});
+  client.control_.settings_.allow_watch = false;
+  client.expect({{"watch", "CLIENT_ERROR watch commands not allowed"},
+                 {"watch nonsense", "CLIENT_ERROR watch commands not allowed"}});
+  client.control_.settings_.allow_watch = true;
+
+  Command command;
+  command.op = proto::Op::Watch;
+  command.args = "mutations e";
+  command.want = proto::Want::kBehindOthers;
+  Reply reply;
+  client.executor_.run_one(command, reply, 1000);
+  CHECK(reply.error == proto::ErrorId::WatchBehindOthers);
+  command.want = 0;
+  for (size_t i = 0; i < Watchers::kMost; ++i) {
+    client.executor_.run_one(command, reply, 1000);
+    CHECK(reply.status == proto::Status::Ok);
+    CHECK(reply.number == (Streams::kMutations | Streams::kEvictions));
+  }
+  client.executor_.run_one(command, reply, 1000);
+  CHECK(reply.error == proto::ErrorId::TooManyWatchers);
+  client.expect({{"watch", "WATCHER_TOO_MANY log watcher limit reached"}});
 }
 
 TEST_CASE("shutdown needs -A and one of two modes") {

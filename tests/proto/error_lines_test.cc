@@ -12,7 +12,8 @@ TEST_CASE("every error says in its first word whose fault it is") {
     INFO(line.text);
     const bool known = line.text.starts_with("ERROR") || line.text.starts_with("CLIENT_ERROR ") ||
                        line.text.starts_with("SERVER_ERROR") ||
-                       line.text.starts_with("MEMLIMIT_") || line.id == ErrorId::TlsNotEnabled;
+                       line.text.starts_with("MEMLIMIT_") || line.text.starts_with("WATCHER_") ||
+                       line.id == ErrorId::TlsNotEnabled;
     CHECK(known);
     CHECK(line.text.find_first_of("\r\n") == std::string_view::npos);
   }

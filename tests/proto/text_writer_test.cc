@@ -133,6 +133,7 @@ TEST_CASE("every error has its line, and noreply keeps them all back") {
 
 TEST_CASE("stats are rows and an END, or a line") {
   Reply reply = with(Status::Ok);
+  CHECK(text(asked(Op::Watch), reply).empty());
   CHECK(text(asked(Op::Stats), reply) == "END\r\n");
   const StatList rows{
       {"pid", "42"}, {"a_rather_long_name_of_a_row", std::string(300, 'x')}, {"e", ""}};

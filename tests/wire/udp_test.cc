@@ -152,6 +152,18 @@ TEST_CASE("errors are answered, and the datagram goes on behind them") {
   CHECK(client.ask("set k 0 x 1\r\na\r\nmn\r\n").ends_with("MN\r\n"));
 }
 
+TEST_CASE("nothing can be watched over datagrams") {
+  UdpServer server;
+  UdpClient client = server.udp();
+  for (int i = 0; i < 21; ++i) {
+    CHECK(client.ask("watch\r\n") == "ERROR\r\n");
+  }
+  WireClient watcher = server.connect();
+  CHECK(watcher.ask_line("watch") == "OK");
+  CHECK(client.ask("mg seen\r\n") == "EN\r\n");
+  CHECK(watcher.receive_until("\n").find(" type=item_get key=seen ") != std::string::npos);
+}
+
 TEST_CASE("a reply is not longer than the longest value") {
   UdpServer server;
   WireClient writer = server.connect();
