@@ -41,6 +41,8 @@ class MemcachedTool:
         self.assertEqual(self.server.ask(request), b"STORED\r\n")
 
     def test_display_shows_the_slab_classes_in_use(self):
+        # What was flushed before is in the figures until it is reclaimed.
+        support.wait_until(lambda: self.server.stat("curr_items") == "0", "reclaiming", 10)
         for number in range(40):
             self.store(f"small-{number}", 10)
         for number in range(5):
@@ -73,6 +75,40 @@ class MemcachedTool:
 
     def test_sizes_shows_that_they_are_not_counted(self):
         self.assertEqual(self.figures("sizes"), {"sizes_status": "disabled"})
+
+    def test_keys_lists_every_key(self):
+        for number in range(100):
+            self.store(f"key-{number}", number * 100, exptime=1000 if number % 2 else 0)
+        lines = re.findall(r"^key=(\S+) exp=(-?\d+) la=(\d+) cas=(\d+) fetch=(yes|no) cls=(\d+) "
+                           r"size=(\d+)", self.tool("keys"), re.M)
+        self.assertEqual(sorted(line[0] for line in lines),
+                         sorted(f"key-{number}" for number in range(100)))
+        for key, exptime, accessed, *_, size in lines:
+            number = int(key[4:])
+            self.assertAlmostEqual(int(accessed), time.time(), delta=10)
+            self.assertGreater(int(size), number * 100)
+            if number % 2:
+                self.assertAlmostEqual(int(exptime), time.time() + 1000, delta=10)
+            else:
+                self.assertEqual(exptime, "-1")
+
+    def test_a_dump_can_be_played_into_another_server(self):
+        for number in range(100):
+            self.store(f"key-{number}", number * 100, flags=number)
+        self.store("odd%key?", 5)
+        dumped = self.tool("dump")
+        requests = dumped[dumped.index("add "):].encode()
+        self.assertEqual(requests.count(b"add "), 101)
+        with support.Server() as other:
+            answers = other.ask(requests + b"mn\r\n", b"MN\r\n")
+            self.assertEqual(answers, b"STORED\r\n" * 101 + b"MN\r\n")
+            for number in range(100):
+                self.assertEqual(
+                    other.ask(b"get key-%d\r\n" % number, b"END\r\n"),
+                    b"VALUE key-%d %d %d\r\n%s\r\nEND\r\n"
+                    % (number, number, number * 100, b"x" * (number * 100)))
+            self.assertEqual(other.ask(b"get odd%key?\r\n", b"END\r\n"),
+                             b"VALUE odd%key? 0 5\r\nxxxxx\r\nEND\r\n")
 
     def test_an_unknown_mode_is_explained(self):
         done = support.run([PERL, TOOL, self.server.address, "nothing"])

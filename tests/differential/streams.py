@@ -417,11 +417,25 @@ class Generator:
         b"stats detail x", b"stats cachedump", b"stats cachedump 1", b"stats cachedump x 0",
         b"stats cachedump 1 x", b"stats cachedump 0 0", b"stats cachedump 300 0", b"stats sizes x",
         b"cache_memlimit -1", b"cache_memlimit 1x", b"verbosity 0 0", b"verbosity -1",
-        b"extstore", b"extstore x", b"reload_auth")
+        b"extstore", b"extstore x", b"reload_auth",
+        b"lru", b"lru x", b"lru mode", b"lru mode x", b"lru tune", b"lru tune 10",
+        b"lru tune 10 25", b"lru tune 10 25 0.1",
+        b"lru tune 20 40 0.2 2.0", b"lru tune 10 25 0.1 2.0 x", b"lru tune 60 60 0.1 2.0",
+        b"lru tune x y z w", b"lru tune 10 25 0 2.0", b"lru tune 10 25 0.1 -2", b"lru temp_ttl",
+        b"lru temp_ttl x",
+        b"slabs", b"slabs x", b"slabs reassign", b"slabs reassign 1", b"slabs reassign x y",
+        b"slabs reassign 1 1", b"slabs reassign 300 1", b"slabs reassign 1 2 3",
+        b"slabs automove", b"slabs automove x", b"slabs automove 0", b"slabs automove 1",
+        b"slabs automove 2", b"slabs automove 3", b"slabs automove 1 2",
+        b"lru_crawler", b"lru_crawler x", b"lru_crawler crawl", b"lru_crawler sleep",
+        b"lru_crawler sleep 100", b"lru_crawler sleep x", b"lru_crawler sleep 2000000",
+        b"lru_crawler tocrawl", b"lru_crawler tocrawl x", b"lru_crawler tocrawl 10",
+        b"lru_crawler tocrawl 0", b"lru_crawler disable x", b"lru_crawler metadump",
+        b"lru_crawler mgdump")
 
     def classic_other(self):
         rng = self.rng
-        if rng.random() < 0.2:
+        if rng.random() < 0.3:
             return Request((rng.choice(self.OPERATOR) + b"\r\n",))
         if self.rough and rng.random() < 0.5:
             if rng.random() < 0.06:
