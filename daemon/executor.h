@@ -60,8 +60,8 @@ class Executor {
   void run_reads(std::span<const proto::Command> commands, std::span<const core::KeyHash> hashes,
                  std::span<proto::Reply> replies, core::Seconds now);
 
-  // Any command but a Store or a gathered read. Quit and Error only fill the
-  // reply: closing is the connection's work.
+  // Any command but a Store or a gathered read. Quit and Error only fill the reply: closing is the
+  // connection's work.
   void run_one(const proto::Command& command, proto::Reply& reply, core::Seconds now);
 
   // The operator's commands, Op::Crawler, Slabs and Lru, where a dump may come of them: see
