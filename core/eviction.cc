@@ -85,13 +85,17 @@ Eviction::Extent Eviction::extent(uint32_t group) const noexcept {
   return {ring.items, ring.bytes};
 }
 
+uint64_t Eviction::steps_round(uint32_t group) const noexcept {
+  return group < hands_.size() ? slab_.of(group).chunks : rings_[group - hands_.size()].items;
+}
+
 bool Eviction::choose_hand() noexcept {
   for (;;) {
     const auto behind = std::min_element(level_of_.begin(), level_of_.end());
     if (*behind == kAsleep) return false;
     hand_ = static_cast<uint32_t>(behind - level_of_.begin());
     const bool is_class = hand_ < hands_.size();
-    const uint64_t steps = is_class ? slab_.of(hand_).chunks : extent(hand_).items;
+    const uint64_t steps = steps_round(hand_);
     if (steps == 0) {
       *behind = kAsleep;
       continue;
@@ -257,8 +261,9 @@ bool Eviction::restore(SnapshotReader& in) {
     most_weight_ = std::numeric_limits<double>::max();
     turnover_bytes_ = turnover_due_bytes_ = 0;
     std::fill(uses_.begin(), uses_.end(), Uses{});
-    for (uint32_t g = 0; g < level_of_.size(); ++g)
-      level_of_[g] = extent(g).items > 0 ? 0 : kAsleep;
+    for (uint32_t g = 0; g < level_of_.size(); ++g) {
+      level_of_[g] = steps_round(g) > 0 ? 0 : kAsleep;
+    }
   }
   const auto is_level = [](double level) { return level >= 0; };  // no NaN
   return std::all_of(level_of_.begin(), level_of_.end(), is_level) && is_level(level_) &&

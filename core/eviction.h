@@ -168,6 +168,8 @@ class Eviction {
     uint64_t bytes;
   };
   Extent extent(uint32_t group) const noexcept;
+  // How many steps lead a group's hand round: a class's passes over heads of large items, too.
+  uint64_t steps_round(uint32_t group) const noexcept;
   void note_victim(const Item& item) noexcept;
   // Once for each 64th of the memory that is turned over: looks how far the level rose and what was
   // used meanwhile.
