@@ -63,8 +63,8 @@ class CasMemory:
             return last
         if which == "next":
             return last + (2**40 if natural else 1)
-        if which == "before":
-            return last - 1
+        if which == "before":  # and no other key's: a rough stream may quote it for that one
+            return last // 2 if natural else last - 1
         return next((cas for cas in reversed(seen) if cas != last), last - 1)
 
 
