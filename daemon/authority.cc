@@ -15,8 +15,10 @@ std::shared_ptr<const Credentials> read_auth_file(const std::string& path) {
 
 Authority::Authority(const Settings& settings)
     : asks_(settings.sasl || !settings.auth_file.empty()), auth_file_(settings.auth_file) {
-  if (settings.sasl) sasl_ = std::make_unique<Sasl>();
-  if (auth_file_.empty()) return;
+  if (auth_file_.empty()) {
+    if (settings.sasl) sasl_ = std::make_unique<Sasl>();
+    return;
+  }
   try {
     core::MutexLock lock(mutex_);
     credentials_ = read_auth_file(auth_file_);

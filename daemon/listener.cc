@@ -71,7 +71,7 @@ void set_flag(int fd, int level, int name) {
 Settings::Protocol protocol_of(const Settings& settings, const ListenAddress& address,
                                const std::string& option) {
   const Settings::Protocol asked = address.protocol.value_or(settings.protocol);
-  if (settings.sasl && asked != Settings::Protocol::Binary) {
+  if (settings.sasl && settings.auth_file.empty() && asked != Settings::Protocol::Binary) {
     fail(option, "-S needs the binary protocol");
   }
   if (settings.auth_file.empty() || asked == Settings::Protocol::Ascii) return asked;

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "daemon/command_line.h"
 #include "daemon/handed_over.h"
 #include "daemon/log.h"
 #include "daemon/process.h"
@@ -25,9 +26,7 @@ void say_how_it_starts(const Server& server, bool handed_over) {
     log(LogLevel::Info,
         "its sockets were handed over (LISTEN_FDS): -p, -l, -s and -U do not count");
   }
-  for (const std::string& option : server.settings().without_effect) {
-    log(LogLevel::Info, "option -o " + option + " has no effect here");
-  }
+  for (const std::string& remark : server.settings().remarks) log(LogLevel::Info, remark);
 }
 
 void serve(Settings settings) {

@@ -1,11 +1,10 @@
 // Settings: everything an operator can choose, with defaults and units.
 //
-// Filled from the command line by parse_command_line (CLI11) and immutable once the server runs:
-// what a command changes at run time (verbosity, memory limit) is kept by Server and Cache.
+// Filled from the command line (command_line.h) and immutable once the server runs: what a command
+// changes at run time (verbosity, memory limit) is kept by Server and Cache.
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -129,20 +128,8 @@ struct Settings {
     unsigned temporary_ttl = 61;
     int tail_repair_time = 0;
   } accepted;
-  std::vector<std::string> without_effect;  // which of them were given, as given
+  std::vector<std::string> remarks;  // sentences for the log: what was given and does nothing
 };
-
-struct CommandLine {
-  Settings settings;
-  std::optional<std::string> print;  // -h, -V, -i: write this to stdout and exit with 0
-};
-
-// Reads the whole command line; checks every value, and the values against each other.
-//
-// machine_memory_bytes  above it -m is refused
-//
-// Throws SettingsError.
-CommandLine parse_command_line(int argc, const char* const* argv, uint64_t machine_memory_bytes);
 
 // How many workers serve UDP on each address: all of them if there is one.
 int workers_per_udp_address(const Settings&) noexcept;

@@ -6,12 +6,15 @@
 #include <cmath>
 #include <concepts>
 #include <cstdio>
+#include <iterator>
+#include <map>
 #include <string_view>
 #include <utility>
 
 #include "core/item.h"
 #include "core/page_pool.h"
 #include "daemon/executor.h"
+#include "daemon/options.h"
 
 namespace larder::daemon {
 namespace {
@@ -87,31 +90,123 @@ unsigned hash_power_level(const core::CacheTotals& totals, const Settings& setti
   return std::max(first, power_of(totals.table_bytes / kBytesPerPlace));
 }
 
-const char* protocol_name(Settings::Protocol protocol) {
-  switch (protocol) {
-    case Settings::Protocol::Ascii:
-      return "ascii";
-    case Settings::Protocol::Binary:
-      return "binary";
-    case Settings::Protocol::Auto:
-      break;
-  }
-  return "auto-negotiate";
+// What `stats settings` shows, in memcached's order: what an option's entry says (options.h), or a
+// value that is always the same, since nothing like it is offered.
+struct PlacedRow {
+  std::string_view key;
+  const char* constant = nullptr;
+  bool with_tls_only = false;
+};
+
+constexpr std::string_view kOldest = "oldest";  // the one row that is no setting
+
+constexpr PlacedRow kPlacedRows[] = {
+    {"maxbytes"},
+    {"maxconns"},
+    {"tcpport"},
+    {"udpport"},
+    {"inter"},
+    {"verbosity"},
+    {kOldest},
+    {"evictions"},
+    {"domain_socket"},
+    {"umask"},
+    {"shutdown_command"},
+    {"growth_factor"},
+    {"chunk_size"},
+    {"num_threads"},
+    {"num_threads_per_udp"},
+    {"stat_key_prefix"},
+    {"detail_enabled"},
+    {"reqs_per_event"},
+    {"cas_enabled"},
+    {"tcp_backlog"},
+    {"binding_protocol"},
+    {"auth_enabled_sasl"},
+    {"auth_enabled_ascii"},
+    {"item_size_max"},
+    {"maxconns_fast"},
+    {"hashpower_init"},
+    {"slab_reassign"},
+    {"slab_automove"},
+    {"slab_automove_ratio"},
+    {"slab_automove_window"},
+    {"slab_chunk_max"},
+    {"lru_crawler"},
+    {"lru_crawler_sleep"},
+    {"lru_crawler_tocrawl"},
+    {"tail_repair_time"},
+    {"flush_enabled"},
+    {"dump_enabled"},
+    {"hash_algorithm"},
+    {"lru_maintainer_thread"},
+    {"lru_segmented"},
+    {"hot_lru_pct"},
+    {"warm_lru_pct"},
+    {"hot_max_factor"},
+    {"warm_max_factor"},
+    {"temp_lru"},
+    {"temporary_ttl"},
+    {"idle_timeout"},
+    {"watcher_logbuf_size"},
+    {"worker_logbuf_size"},
+    {"read_buf_mem_limit"},
+    {"track_sizes"},
+    {"inline_ascii_response"},
+    // There is no external storage; these are the values that memcached shows without one.
+    {"ext_item_size", "512"},
+    {"ext_item_age", "4294967295"},
+    {"ext_low_ttl", "0"},
+    {"ext_recache_rate", "2000"},
+    {"ext_wbuf_size", "4194304"},
+    {"ext_compact_under", "0"},
+    {"ext_drop_under", "0"},
+    {"ext_max_sleep", "1000000"},
+    {"ext_max_frag", "0.80"},
+    {"slab_automove_freeratio"},
+    {"ext_drop_unread", "no"},
+    {"ssl_enabled", nullptr, true},
+    {"ssl_chain_cert", nullptr, true},
+    {"ssl_key", nullptr, true},
+    {"ssl_verify_mode", nullptr, true},
+    {"ssl_keyformat", nullptr, true},
+    {"ssl_ciphers", nullptr, true},
+    {"ssl_ca_cert", nullptr, true},
+    {"ssl_wbuf_size", nullptr, true},
+    {"ssl_session_cache", nullptr, true},
+    {"ssl_kernel_tls", "no", true},
+    {"ssl_min_version", nullptr, true},
+    {"num_napi_ids", "0"},
+    {"memory_file"},
+    {"client_flags_size", "4"},
+};
+
+template <class Use>
+void for_each_settings_row(Use use) {
+  const auto use_all = [&](const auto& entries) {
+    for (const auto& entry : entries) {
+      for (const SettingsRow& row : entry.rows) {
+        if (row.key != nullptr) use(row);
+      }
+    }
+  };
+  use_all(options());
+  use_all(sub_options());
 }
 
-void append_tls_settings(const Settings::Tls& tls, Rows& rows) {
-  constexpr const char* kVersions[] = {"tlsv1.0", "tlsv1.1", "tlsv1.2", "tlsv1.3"};
-  rows.yes_no("ssl_enabled", true)
-      .text("ssl_chain_cert", tls.chain_cert)
-      .text("ssl_key", tls.key)
-      .add("ssl_verify_mode", tls.verify_flags())
-      .add("ssl_keyformat", tls.key_format)
-      .text("ssl_ciphers", tls.ciphers.empty() ? "NULL" : tls.ciphers)
-      .text("ssl_ca_cert", tls.ca_cert.empty() ? "NULL" : tls.ca_cert)
-      .add("ssl_wbuf_size", tls.write_buffer_bytes)
-      .yes_no("ssl_session_cache", tls.session_cache)
-      .yes_no("ssl_kernel_tls", false)
-      .text("ssl_min_version", kVersions[tls.min_version]);
+// The settings with what is in force in the place of what they began with.
+Settings in_force(const StatsSources& sources) {
+  Settings settings = *sources.settings;
+  const core::CacheConfig& config = sources.cache->config();
+  settings.memory_bytes = sources.cache->memory_limit();
+  settings.growth_factor = config.growth_factor;
+  settings.min_item_bytes = config.min_chunk_bytes - core::Item::kHeaderBytes;
+  if (sources.tcp_port != 0) settings.port = sources.tcp_port;
+  settings.udp_port = sources.udp_port;
+  settings.verbosity = sources.verbosity;
+  settings.stats_detail = sources.detail_enabled;
+  settings.accepted = sources.accepted;
+  return settings;
 }
 
 }  // namespace
@@ -227,85 +322,24 @@ void append_general_stats(const StatsSources& sources, StatList& list) {
 }
 
 void append_settings_stats(const StatsSources& sources, StatList& list) {
-  const Settings& settings = *sources.settings;
-  const Settings::Accepted& accepted = sources.accepted;
-  std::string listen;
-  for (const std::string& address : settings.listen) {
-    if (!listen.empty()) listen += ',';
-    listen += address;
-  }
-  char mode[16];
-  const auto mode_end = std::to_chars(mode, mode + sizeof mode, settings.unix_mode, 8).ptr;
-  const uint32_t min_item_bytes = cache_config(settings).min_chunk_bytes - core::Item::kHeaderBytes;
-
+  const Settings settings = in_force(sources);
+  std::map<std::string_view, std::string> shown;
+  for_each_settings_row([&](const SettingsRow& row) { shown[row.key] = row.value(settings); });
   Rows rows(list);
-  rows.add("maxbytes", sources.cache->memory_limit())
-      .add("maxconns", settings.max_connections)
-      .add("tcpport", sources.tcp_port != 0 ? sources.tcp_port : settings.port)
-      .add("udpport", sources.udp_port)
-      .text("inter", listen.empty() ? "NULL" : listen)
-      .add("verbosity", sources.verbosity)
-      .add("oldest", sources.oldest_seconds)
-      .text("evictions", settings.evict ? "on" : "off")
-      .text("domain_socket", settings.unix_socket.empty() ? "NULL" : settings.unix_socket)
-      .text("umask", std::string(mode, mode_end))
-      .yes_no("shutdown_command", settings.allow_shutdown)
-      .fraction("growth_factor", sources.cache->config().growth_factor, 2)
-      .add("chunk_size", min_item_bytes)
-      .add("num_threads", settings.threads)
-      .add("num_threads_per_udp", workers_per_udp_address(settings))
-      .text("stat_key_prefix", settings.stats_prefix)
-      .yes_no("detail_enabled", sources.detail_enabled)
-      .add("reqs_per_event", settings.requests_per_event)
-      .yes_no("cas_enabled", settings.cas)
-      .add("tcp_backlog", settings.backlog)
-      .text("binding_protocol", protocol_name(settings.protocol))
-      .yes_no("auth_enabled_sasl", settings.sasl)
-      .text("auth_enabled_ascii", settings.auth_file.empty() ? "no" : settings.auth_file)
-      .add("item_size_max", settings.item_size_max)
-      .yes_no("maxconns_fast", settings.maxconns_fast)
-      .add("hashpower_init", accepted.hashpower_init)
-      .yes_no("slab_reassign", accepted.slab_reassign)
-      .add("slab_automove", accepted.slab_automove)
-      .fraction("slab_automove_ratio", accepted.slab_automove_ratio, 2)
-      .add("slab_automove_window", accepted.slab_automove_window)
-      .add("slab_chunk_max", accepted.slab_chunk_max_bytes)
-      .yes_no("lru_crawler", accepted.lru_crawler)
-      .add("lru_crawler_sleep", accepted.lru_crawler_sleep_us)
-      .add("lru_crawler_tocrawl", accepted.lru_crawler_tocrawl)
-      .add("tail_repair_time", accepted.tail_repair_time)
-      .yes_no("flush_enabled", settings.allow_flush)
-      .yes_no("dump_enabled", settings.allow_dumps)
-      .text("hash_algorithm", "xxh3")
-      .yes_no("lru_maintainer_thread", accepted.lru_maintainer)
-      .yes_no("lru_segmented", accepted.lru_segmented)
-      .add("hot_lru_pct", accepted.hot_lru_pct)
-      .add("warm_lru_pct", accepted.warm_lru_pct)
-      .fraction("hot_max_factor", accepted.hot_max_factor, 2)
-      .fraction("warm_max_factor", accepted.warm_max_factor, 2)
-      .yes_no("temp_lru", accepted.temp_lru)
-      .add("temporary_ttl", accepted.temporary_ttl)
-      .add("idle_timeout", settings.idle_timeout_seconds)
-      .add("watcher_logbuf_size", settings.watcher_logbuf_bytes)
-      .add("worker_logbuf_size", settings.worker_logbuf_bytes)
-      .add("read_buf_mem_limit", settings.buffer_limit_bytes)
-      .yes_no("track_sizes", settings.track_sizes)
-      .yes_no("inline_ascii_response", false)
-      // There is no external storage; these are the values that memcached shows without one.
-      .add("ext_item_size", 512)
-      .add("ext_item_age", UINT32_MAX)
-      .add("ext_low_ttl", 0)
-      .add("ext_recache_rate", 2000)
-      .add("ext_wbuf_size", 4u << 20)
-      .zeros({"ext_compact_under", "ext_drop_under"})
-      .add("ext_max_sleep", 1000000)
-      .fraction("ext_max_frag", 0.8, 2)
-      .fraction("slab_automove_freeratio", accepted.slab_automove_freeratio, 3)
-      .yes_no("ext_drop_unread", false);
-  if (settings.tls.enabled) append_tls_settings(settings.tls, rows);
-  rows.add("num_napi_ids", 0)
-      .text("memory_file", settings.memory_file.empty() ? "(null)" : settings.memory_file)
-      .add("client_flags_size", 4);
+  for (const PlacedRow& row : kPlacedRows) {
+    if (row.with_tls_only && !settings.tls.enabled) continue;
+    if (row.key == kOldest) {
+      rows.add(row.key, sources.oldest_seconds);
+    } else {
+      rows.text(row.key, row.constant != nullptr ? row.constant : shown.at(row.key));
+    }
+  }
+  // What memcached does not show, or has not.
+  for_each_settings_row([&](const SettingsRow& row) {
+    const bool placed = std::any_of(std::begin(kPlacedRows), std::end(kPlacedRows),
+                                    [&](const PlacedRow& p) { return p.key == row.key; });
+    if (!placed) rows.text(row.key, shown.at(row.key));
+  });
 }
 
 void append_items_stats(const StatsSources& sources, StatList& list) {

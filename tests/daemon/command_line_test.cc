@@ -1,11 +1,13 @@
-#include "daemon/settings.h"
+#include "daemon/command_line.h"
 
 #include <catch2/catch.hpp>
+#include <set>
 #include <sstream>
 #include <string>
 #include <vector>
 
 #include "core/item.h"
+#include "daemon/options.h"
 
 namespace larder::daemon {
 namespace {
@@ -69,7 +71,7 @@ TEST_CASE("without options everything has memcached's default") {
   CHECK(s.accepted.lru_crawler);
   CHECK(s.accepted.lru_maintainer);
   CHECK(s.accepted.slab_reassign);
-  CHECK(s.without_effect.empty());
+  CHECK(s.remarks.empty());
 }
 
 TEST_CASE("every option is understood by its letter and by its name") {
@@ -209,8 +211,9 @@ TEST_CASE("TLS is off; with -Z its options have memcached's defaults and meaning
   CHECK(all.write_buffer_bytes == 65536);
   CHECK(all.session_cache);
   CHECK(all.min_version == 3);
-  CHECK(parse({"-o", "ssl_chain_cert=c"}).without_effect ==
-        std::vector<std::string>{"ssl_chain_cert without -Z"});
+  CHECK(parse({"-o", "ssl_chain_cert=c", "-o", "idle_timeout=3,ssl_session_cache"}).remarks ==
+        std::vector<std::string>{"option -o ssl_chain_cert=c has no effect without -Z",
+                                 "option -o ssl_session_cache has no effect without -Z"});
   CHECK(parse({"-o", "ssl_keyformat=DER"}).tls.key_format == 2);
   CHECK(parse({"-o", "ssl_keyformat=PEM"}).tls.key_format == 1);
   CHECK(parse({"-o", "ssl_verify_mode=1"}).tls.verify_flags() == 1);
@@ -239,7 +242,7 @@ TEST_CASE("-o takes a list, also with an empty end, also several times") {
   CHECK(s.track_sizes);
   CHECK(s.relaxed_privileges);
   CHECK(s.buffer_limit_bytes == 3u << 20);
-  CHECK(s.without_effect.empty());
+  CHECK(s.remarks.empty());
   CHECK(parse({"-o", "no_maxconns_fast,maxconns_fast"}).maxconns_fast);
   CHECK(parse({"-o", "read_buf_mem_limit=0"}).buffer_limit_bytes == Settings{}.buffer_limit_bytes);
 }
@@ -254,9 +257,9 @@ TEST_CASE(
        "no_lru_crawler,lru_crawler_sleep=5,lru_crawler_tocrawl=6,hot_lru_pct=10,warm_lru_pct=70,"
        "hot_max_factor=0.3,warm_max_factor=3,temporary_ttl=9,watcher_logbuf_size=8,"
        "worker_logbuf_size=16,inline_ascii_resp,no_inline_ascii_resp,resp_obj_mem_limit=5"});
-  CHECK(s.without_effect.size() == 23);
-  CHECK(s.without_effect.front() == "modern");
-  CHECK(s.without_effect[1] == "hashpower=20");
+  CHECK(s.remarks.size() == 23);
+  CHECK(s.remarks.front() == "option -o modern has no effect here");
+  CHECK(s.remarks[1] == "option -o hashpower=20 has no effect here");
   const Settings::Accepted& a = s.accepted;
   CHECK(a.hashpower_init == 20);
   CHECK(a.slab_automove == 2);
@@ -286,7 +289,7 @@ TEST_CASE(
   CHECK_FALSE(old.maxconns_fast);
   CHECK_FALSE(old.accepted.lru_maintainer);
   CHECK_FALSE(old.accepted.slab_reassign);
-  CHECK(old.without_effect.empty());
+  CHECK(old.remarks.empty());
 }
 
 TEST_CASE("what is wrong is said in one sentence that names option and value") {
@@ -299,7 +302,6 @@ TEST_CASE("what is wrong is said in one sentence that names option and value") {
       {{"-q"}, 1, "unknown option '-q'"},
       {{"--foo"}, 1, "unknown option '--foo'"},
       {{"--foo=3"}, 1, "unknown option '--foo=3'"},
-      {{"extra"}, 1, "unexpected argument 'extra'"},
       {{"-t"}, 1, "option --threads: a value is missing"},
       {{"-t", "0"}, 1, "option -t: '0' is not a number from 1 to 256"},
       {{"-t", "-1"}, 1, "option -t: '-1' is not a number from 1 to 256"},
@@ -309,7 +311,7 @@ TEST_CASE("what is wrong is said in one sentence that names option and value") {
       {{"-c", "-1"}, 1, "option -c: '-1' is not a number of 1 or more"},
       {{"-c", "99999999999"}, 1, "option -c: '99999999999' is not a number of 1 or more"},
       {{"-R", "0"}, 1, "option -R: '0' is not a number of 1 or more"},
-      {{"-b", "many"}, 1, "option -b: 'many' is not a number of 1 or more"},
+      {{"-b", "many"}, 1, "option -b: 'many' is not a number of 0 or more"},
       {{"-n", "0"}, 1, "option -n: '0' is not a number of 1 or more"},
       {{"-f", "1"}, 1, "option -f: '1' is not above 1"},
       {{"-f", "x"}, 1, "option -f: 'x' is not a number"},
@@ -435,9 +437,9 @@ TEST_CASE("what is wrong is said in one sentence that names option and value") {
       {{"-Y", "users", "-B", "auto"},
        64,
        "option -Y: 'users' needs the ascii protocol, and -B says otherwise"},
-      {{"-S", "-Y", "users"},
+      {{"-S", "-Y", "users", "-B", "ascii"},
        64,
-       "option -S: SASL is for the binary protocol and -Y 'users' for ascii; one of them only"},
+       "option -S: SASL needs the binary protocol, and -B says otherwise"},
       {{"-S", "-U", "11211"}, 64, "option -S: nobody can authenticate over UDP, and -U is 11211"},
       {{"-Y", "users", "-U", "-1"},
        64,
@@ -530,6 +532,41 @@ TEST_CASE("a long option may be cut short, and a value have blanks before it") {
   CHECK(parse({"--verb", "-v"}).verbosity == 2);
   CHECK(parse({"-m", " 80"}).memory_bytes == uint64_t{80} << 20);
   CHECK(refusal({"--disable=3"}).exit_code == 1);  // one of several
+}
+
+TEST_CASE("words that belong to no option are left alone, as memcached leaves them, and noted") {
+  const Settings s = parse({"here", "-t", "2", "there"});
+  CHECK(s.threads == 2);
+  CHECK(s.remarks == std::vector<std::string>{"the word 'here' belongs to no option",
+                                              "the word 'there' belongs to no option"});
+}
+
+TEST_CASE("-S beside -Y is noted: only ascii is spoken then") {
+  const Settings s = parse({"-S", "-Y", "users"});
+  CHECK(s.protocol == Settings::Protocol::Ascii);
+  CHECK(s.remarks ==
+        std::vector<std::string>{"option -S has no effect beside -Y, which is for ascii only"});
+}
+
+TEST_CASE("every setting has its row in stats settings") {
+  // Those have none that turn off what another turns on, or are kept nowhere.
+  const auto needs_none = [](const std::string_view name) {
+    if (name.starts_with("no_") || name == "modern") return true;
+    return name == "-N,--napi-ids" || name == "-o,--extended" || name == "resp_obj_mem_limit" ||
+           name == "sock_cookie_id" || name == "slab_sizes";
+  };
+  std::set<std::string_view> keys;
+  const auto check = [&](std::string_view name, const SettingsRow(&rows)[2]) {
+    INFO(name);
+    CHECK((rows[0].key == nullptr) == needs_none(name));
+    for (const SettingsRow& row : rows) {
+      if (row.key == nullptr) continue;
+      CHECK(keys.insert(row.key).second);
+      CHECK(row.value != nullptr);
+    }
+  };
+  for (const Option& option : options()) check(option.names, option.rows);
+  for (const SubOption& option : sub_options()) check(option.name, option.rows);
 }
 
 TEST_CASE("no help names what is not offered") {
