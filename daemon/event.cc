@@ -137,6 +137,10 @@ void append_line(const Event& event, std::string_view text, std::string& out) {
       append_client("conn_close", event, text, out);
       append_format(out, " reason=%s cfd=%d", kCloseReasons[event.how], event.fd);
       break;
+    case EventKind::TlsError:
+      append_format(out, "conntlserr fd=%d msg=", event.fd);
+      out += text;
+      break;
     case EventKind::SlabMove:
       append_format(out, "slab_move src=%" PRIu32 " dst=0 state=ok", event.size_class);
       break;

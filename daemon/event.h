@@ -16,7 +16,7 @@ struct Streams {
   static constexpr uint32_t kMutations = 1u << 1;   // item_store
   static constexpr uint32_t kEvictions = 1u << 2;   // eviction
   static constexpr uint32_t kDeletions = 1u << 3;   // deleted
-  static constexpr uint32_t kConnEvents = 1u << 4;  // conn_new, conn_close
+  static constexpr uint32_t kConnEvents = 1u << 4;  // conn_new, conn_close, conntlserr
   static constexpr uint32_t kSysEvents = 1u << 5;   // slab_move
   // May be asked for, and show nothing: as of memcached without its proxy, which also never writes
   // raw commands.
@@ -34,6 +34,7 @@ enum class EventKind : uint8_t {
   Deleted,
   ConnNew,
   ConnClose,
+  TlsError,
   SlabMove
 };
 

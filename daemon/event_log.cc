@@ -60,6 +60,13 @@ void EventLog::write_connection(EventKind kind, int fd, const Endpoint& peer,
   write(event, peer.ip);
 }
 
+void EventLog::write_tls_error(int fd, std::string_view message) noexcept {
+  Event event;
+  event.kind = EventKind::TlsError;
+  event.fd = fd;
+  write(event, message);
+}
+
 void EventLog::evicted(const core::Item& item, uint32_t size_class, core::Seconds now) noexcept {
   const core::Heat heat = item.heat();
   Event event;

@@ -40,6 +40,7 @@ class EventLog final : public core::Observer {
   void write(Event event, std::string_view text) noexcept;
   void write_connection(EventKind kind, int fd, const Endpoint& peer,
                         CloseReason reason = CloseReason::Error) noexcept;
+  void write_tls_error(int fd, std::string_view message) noexcept;
 
   // -- core::Observer: a writer, under a shard's lock.
   void evicted(const core::Item& item, uint32_t size_class, core::Seconds now) noexcept override;

@@ -37,8 +37,7 @@ void serve(Settings settings) {
   set_limits(settings);
   if (settings.daemonize) make_paths_absolute(settings);
   std::unique_ptr<TlsContext> tls;  // the key may be root's
-  if (settings.tls.enabled)
-    tls = std::make_unique<TlsContext>(settings.tls, larder::core::kFirstSecond);
+  if (settings.tls.enabled) tls = std::make_unique<TlsContext>(settings.tls);
   become_user(settings);
   Background background(settings.daemonize);
   if (settings.lock_memory) lock_memory();

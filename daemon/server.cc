@@ -65,9 +65,8 @@ Server::Server(Settings settings, std::unique_ptr<TlsContext> tls)
       prefixes_(settings_.stats_prefix.front(), settings_.stats_detail),
       memory_ahead_(cache_),
       authority_(settings_),
-      tls_(tls == nullptr && settings_.tls.enabled
-               ? std::make_unique<TlsContext>(settings_.tls, clock_.sample())
-               : std::move(tls)),
+      tls_(tls == nullptr && settings_.tls.enabled ? std::make_unique<TlsContext>(settings_.tls)
+                                                   : std::move(tls)),
       watchers_(event_log_, static_cast<uint32_t>(settings_.threads),
                 settings_.watcher_logbuf_bytes, [this] { connection_closed(); }),
       surroundings_{settings_,  cache_,     clock_,        *this,
@@ -75,6 +74,7 @@ Server::Server(Settings settings, std::unique_ptr<TlsContext> tls)
                     tls_.get(), event_log_, watchers_,     [this] { connection_closed(); }},
       verbosity_(settings_.verbosity) {
   if (memory_file_ != nullptr) resume();
+  if (tls_ != nullptr) tls_->set_loaded_at(clock_.sample());
 }
 
 Server::~Server() { stop(); }

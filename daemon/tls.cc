@@ -95,8 +95,8 @@ void TlsDeleter::operator()(TlsSession* session) const noexcept { delete session
 
 // -- Sessions.
 
-TlsSession::TlsSession(SslPtr ssl, std::span<char> gather, TlsCounters& counters)
-    : ssl_(std::move(ssl)), gather_(gather), counters_(counters) {}
+TlsSession::TlsSession(SslPtr ssl, std::span<char> gather, TlsCounters& counters, EventLog& events)
+    : ssl_(std::move(ssl)), gather_(gather), counters_(counters), events_(events) {}
 
 TlsSession::~TlsSession() {
   if (!broken_ && shaken_) SSL_shutdown(ssl_.get());
@@ -104,7 +104,14 @@ TlsSession::~TlsSession() {
   ERR_clear_error();
 }
 
+void TlsSession::tell_error(std::string_view message) noexcept {
+  if (events_.wants(Streams::kConnEvents)) {
+    events_.write_tls_error(fd_of(SSL_get_rbio(ssl_.get())), message);
+  };
+}
+
 Socket::Status TlsSession::status_after_failure(bool& wants_write) noexcept {
+  const int error = errno;
   switch (SSL_get_error(ssl_.get(), 0)) {
     case SSL_ERROR_WANT_READ:
       return Socket::Status::Again;
@@ -114,6 +121,7 @@ Socket::Status TlsSession::status_after_failure(bool& wants_write) noexcept {
     case SSL_ERROR_ZERO_RETURN:
       return Socket::Status::Closed;
     case SSL_ERROR_SYSCALL:  // left without a goodbye, as many do; or reset
+      if (!broken_ && error != 0) tell_error(std::strerror(error));
       broken_ = true;
       return Socket::Status::Broken;
     default:
@@ -123,9 +131,9 @@ Socket::Status TlsSession::status_after_failure(bool& wants_write) noexcept {
   if (!broken_) {
     auto& counter = shaken_ ? counters_.protocol_errors : counters_.handshake_errors;
     counter.fetch_add(1, std::memory_order_relaxed);
-    if (log_enabled(LogLevel::Debug)) {
-      log(LogLevel::Debug, error_site, "a TLS connection fails: " + openssl_error());
-    }
+    const std::string message = openssl_error();
+    tell_error(message);
+    log(LogLevel::Debug, error_site, "a TLS connection fails: " + message);
   }
   broken_ = true;
   return Socket::Status::Broken;
@@ -197,8 +205,8 @@ Socket::Moved TlsSession::send(std::span<const iovec> pieces) noexcept {
 
 // -- The context.
 
-TlsContext::TlsContext(const Settings::Tls& settings, core::Seconds now)
-    : settings_(settings), loaded_at_(now), context_(nullptr, SSL_CTX_free) {
+TlsContext::TlsContext(const Settings::Tls& settings)
+    : settings_(settings), context_(nullptr, SSL_CTX_free) {
   try {
     core::MutexLock lock(mutex_);
     context_ = load();
@@ -262,11 +270,11 @@ std::string TlsContext::reload(core::Seconds now) {
   } catch (const std::runtime_error& error) {
     return error.what();
   }
-  loaded_at_.store(now, std::memory_order_relaxed);
+  set_loaded_at(now);
   return {};
 }
 
-TlsPtr TlsContext::begin(int fd, TlsMode mode, std::span<char> gather) {
+TlsPtr TlsContext::begin(int fd, TlsMode mode, std::span<char> gather, EventLog& events) {
   assert(mode != TlsMode::Off);
   TlsSession::SslPtr ssl(nullptr, SSL_free);
   {
@@ -291,7 +299,7 @@ TlsPtr TlsContext::begin(int fd, TlsMode mode, std::span<char> gather) {
   // not be good for one that does.
   const unsigned char name[] = {'l', 'a', 'r', 'd', 'e', 'r', static_cast<unsigned char>(mode)};
   SSL_set_session_id_context(ssl.get(), name, sizeof name);
-  return TlsPtr(new TlsSession(std::move(ssl), gather, counters_));
+  return TlsPtr(new TlsSession(std::move(ssl), gather, counters_, events));
 }
 
 void TlsContext::reset_counters() noexcept {

@@ -12,9 +12,11 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "core/mutex.h"
 #include "core/units.h"
+#include "daemon/event_log.h"
 #include "daemon/listener_traits.h"
 #include "daemon/settings.h"
 #include "daemon/socket.h"
@@ -40,7 +42,8 @@ class TlsSession {
 
   // gather  where short pieces become one record: kMaxRecordBytes or fewer, lent by the worker and
   //         used only within a call
-  TlsSession(SslPtr ssl, std::span<char> gather, TlsCounters& counters);
+  // events  told of errors
+  TlsSession(SslPtr ssl, std::span<char> gather, TlsCounters& counters, EventLog& events);
   // Says goodbye (close_notify) if that can be sent at once. The descriptor must still be open.
   ~TlsSession();
   TlsSession(const TlsSession&) = delete;
@@ -60,10 +63,12 @@ class TlsSession {
 
  private:
   Socket::Status status_after_failure(bool& wants_write) noexcept;
+  void tell_error(std::string_view message) noexcept;
 
   SslPtr ssl_;
   const std::span<char> gather_;
   TlsCounters& counters_;
+  EventLog& events_;
   bool holds_input_ = false;
   bool wants_write_ = false;
   bool shaken_ = false;  // the handshake is done; OpenSSL forgets that when something fails
@@ -73,7 +78,7 @@ class TlsSession {
 class TlsContext {
  public:
   // Reads the files that the settings name. Throws SettingsError with one sentence.
-  TlsContext(const Settings::Tls& settings, core::Seconds now);
+  explicit TlsContext(const Settings::Tls& settings);
 
   // Any thread. Reads certificates and key again: sessions that begin later use them, others keep
   // what they have. Returns nothing if that went well; otherwise what refresh_certs answers, and
@@ -82,12 +87,16 @@ class TlsContext {
 
   // Any thread. The server's side of a session on a connected socket, not for TlsMode::Off. Empty
   // without memory.
-  TlsPtr begin(int fd, TlsMode mode, std::span<char> gather);
+  TlsPtr begin(int fd, TlsMode mode, std::span<char> gather, EventLog& events);
 
   // Any thread.
   const TlsCounters& counters() const noexcept { return counters_; }
   void reset_counters() noexcept;
+  // When the files were read last. The server says it of the first time, once its clock is right.
   core::Seconds loaded_at() const noexcept { return loaded_at_.load(std::memory_order_relaxed); }
+  void set_loaded_at(core::Seconds now) noexcept {
+    loaded_at_.store(now, std::memory_order_relaxed);
+  }
 
  private:
   using ContextPtr = std::unique_ptr<ssl_ctx_st, void (*)(ssl_ctx_st*)>;
@@ -97,7 +106,7 @@ class TlsContext {
 
   const Settings::Tls settings_;
   TlsCounters counters_;
-  std::atomic<core::Seconds> loaded_at_;  // a figure
+  std::atomic<core::Seconds> loaded_at_{core::kFirstSecond};  // a figure
   core::Mutex mutex_;
   ContextPtr context_ GUARDED_BY(mutex_);
 };

@@ -39,6 +39,7 @@ uint32_t stream_of(EventKind kind) noexcept {
       return Streams::kDeletions;
     case EventKind::ConnNew:
     case EventKind::ConnClose:
+    case EventKind::TlsError:
       return Streams::kConnEvents;
     case EventKind::SlabMove:
       return Streams::kSysEvents;

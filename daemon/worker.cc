@@ -183,7 +183,7 @@ void Worker::read_mail() {
 void Worker::adopt(Socket socket, ListenerTraits traits) {
   now_ = around_.clock.sample();  // when the connection was last active
   if (traits.tls != TlsMode::Off) {
-    TlsPtr session = around_.tls->begin(socket.fd(), traits.tls, tls_gather_);
+    TlsPtr session = around_.tls->begin(socket.fd(), traits.tls, tls_gather_, around_.event_log);
     if (session == nullptr) {
       log(LogLevel::Warning, no_memory_site, "no memory for a TLS connection; it is closed");
       socket.close();

@@ -107,6 +107,11 @@ TEST_CASE("lines are spelled as memcached's") {
         "ts=1700000000.000042 gid=12 type=conn_close rip=unix rport=0 transport=local "
         "reason=idle_timeout cfd=6\n");
 
+  Event error = event_of(EventKind::TlsError);
+  error.fd = 6;
+  CHECK(line(error, "wrong version number") ==
+        "ts=1700000000.000042 gid=12 type=conntlserr fd=6 msg=wrong version number\n");
+
   Event move = event_of(EventKind::SlabMove);
   move.size_class = 9;
   CHECK(line(move, "") == "ts=1700000000.000042 gid=12 type=slab_move src=9 dst=0 state=ok\n");

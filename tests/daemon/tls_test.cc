@@ -43,7 +43,7 @@ struct Pair {
     REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) == 0);
     server = Socket(ends[0]);
     peer = Socket(ends[1]);
-    server.use(context.begin(server.fd(), TlsMode::AsSet, gather));
+    server.use(context.begin(server.fd(), TlsMode::AsSet, gather, events));
     client.reset(SSL_new(client_context.get()));
     SSL_set_fd(client.get(), peer.fd());
     SSL_set_connect_state(client.get());
@@ -73,6 +73,7 @@ struct Pair {
     return records;
   }
 
+  EventLog events{1, 4096};
   std::vector<char> gather;
   Socket server, peer;
   std::unique_ptr<SSL_CTX, void (*)(SSL_CTX*)> client_context;
@@ -93,7 +94,7 @@ std::string joined(const std::vector<std::string>& texts) {
 
 std::string refusal(const Settings::Tls& settings) {
   try {
-    TlsContext context(settings, 1);
+    TlsContext context(settings);
   } catch (const SettingsError& error) {
     CHECK(error.exit_code == 64);
     return error.what();
@@ -105,7 +106,7 @@ std::string refusal(const Settings::Tls& settings) {
 
 TEST_CASE("a session receives what the client wrote and sends what it reads") {
   Files files;
-  TlsContext context(files.settings, 1);
+  TlsContext context(files.settings);
   Pair pair(context);
   pair.shake_hands();
   pair.client_writes("get a\r\n");
@@ -123,7 +124,7 @@ TEST_CASE("a session receives what the client wrote and sends what it reads") {
 
 TEST_CASE("input that does not fit is held and says so until the last byte is fetched") {
   Files files;
-  TlsContext context(files.settings, 1);
+  TlsContext context(files.settings);
   Pair pair(context);
   pair.shake_hands();
   pair.client_writes("0123456789");
@@ -141,7 +142,7 @@ TEST_CASE("input that does not fit is held and says so until the last byte is fe
 
 TEST_CASE("a goodbye right behind the last request is held and comes with the next call") {
   Files files;
-  TlsContext context(files.settings, 1);
+  TlsContext context(files.settings);
   Pair pair(context);
   pair.shake_hands();
   pair.client_writes("quit\r\n");
@@ -154,7 +155,7 @@ TEST_CASE("a goodbye right behind the last request is held and comes with the ne
 
 TEST_CASE("half a record is neither input nor held") {
   Files files;
-  TlsContext context(files.settings, 1);
+  TlsContext context(files.settings);
   Pair pair(context);
   pair.shake_hands();
   // The client's bytes, taken from a pair that is like this one up to here, come in two halves.
@@ -175,7 +176,7 @@ TEST_CASE("half a record is neither input nor held") {
 
 TEST_CASE("short pieces become one record, long ones records of 16 KiB") {
   Files files;
-  TlsContext context(files.settings, 1);
+  TlsContext context(files.settings);
   SECTION("the gather buffer as large as a record") {
     Pair pair(context);
     pair.shake_hands();
@@ -199,7 +200,7 @@ TEST_CASE("short pieces become one record, long ones records of 16 KiB") {
 
 TEST_CASE("a send is short when the socket takes no more, and goes on from there") {
   Files files;
-  TlsContext context(files.settings, 1);
+  TlsContext context(files.settings);
   Pair pair(context);
   pair.shake_hands();
   const int small = 4096;
@@ -225,7 +226,7 @@ TEST_CASE("a send is short when the socket takes no more, and goes on from there
 
 TEST_CASE("a handshake that the socket has no room for waits until it can be written") {
   Files files;
-  TlsContext context(files.settings, 1);
+  TlsContext context(files.settings);
   Pair pair(context);
   const int small = 1;
   setsockopt(pair.server.fd(), SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
@@ -252,7 +253,7 @@ TEST_CASE("a handshake that the socket has no room for waits until it can be wri
 
 TEST_CASE("what is no TLS breaks the session and is counted once") {
   Files files;
-  TlsContext context(files.settings, 1);
+  TlsContext context(files.settings);
   std::array<char, 100> buffer;
   SECTION("instead of a handshake") {
     Pair pair(context);
@@ -288,7 +289,7 @@ TEST_CASE("what is no TLS breaks the session and is counted once") {
 
 TEST_CASE("a socket says goodbye when it is closed") {
   Files files;
-  TlsContext context(files.settings, 1);
+  TlsContext context(files.settings);
   Pair pair(context);
   pair.shake_hands();
   pair.server.close();
@@ -327,7 +328,8 @@ TEST_CASE("a context that cannot be set up says why") {
 
 TEST_CASE("a reload with bad files changes nothing; with good ones it counts from then") {
   Files files;
-  TlsContext context(files.settings, 10);
+  TlsContext context(files.settings);
+  context.set_loaded_at(10);
   std::ofstream(files.settings.chain_cert) << "no certificate";
   CHECK(context.reload(20).starts_with("Error loading the certificate chain: "));
   CHECK(context.loaded_at() == 10);

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <poll.h>
@@ -19,6 +20,8 @@ daemon::Socket connect_to(int port, int receive_buffer) {
   if (receive_buffer > 0) {
     setsockopt(socket.fd(), SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
   }
+  const int on = 1;
+  setsockopt(socket.fd(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_port = htons(static_cast<uint16_t>(port));
@@ -33,7 +36,7 @@ daemon::Socket connect_to(int port, int receive_buffer) {
 }  // namespace
 
 TlsClient::TlsClient(int port, const TlsOptions& options)
-    : socket_(connect_to(port, options.receive_buffer)),
+    : StreamClient(connect_to(port, options.receive_buffer)),
       context_(SSL_CTX_new(TLS_client_method()), SSL_CTX_free),
       ssl_(nullptr, SSL_free) {
   std::signal(SIGPIPE, SIG_IGN);  // OpenSSL writes to sockets that the server has closed
@@ -61,12 +64,7 @@ bool TlsClient::wait_if_asked(int result) {
   const int error = SSL_get_error(ssl_.get(), result);
   ERR_clear_error();
   if (error != SSL_ERROR_WANT_READ && error != SSL_ERROR_WANT_WRITE) return false;
-  pollfd waiting{socket_.fd(), static_cast<short>(error == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT),
-                 0};
-  const auto patience = std::chrono::duration_cast<std::chrono::milliseconds>(kPatience);
-  if (poll(&waiting, 1, static_cast<int>(patience.count())) <= 0) {
-    throw std::runtime_error("the server does not answer, or does not read");
-  }
+  wait_for(socket_.fd(), error == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT);
   return true;
 }
 
@@ -97,35 +95,6 @@ bool TlsClient::receive_more() {
   return true;
 }
 
-std::string TlsClient::receive(size_t bytes) {
-  while (received_.size() < bytes) {
-    if (!receive_more()) throw std::runtime_error("the server closed early: " + received_);
-  }
-  std::string out = received_.substr(0, bytes);
-  received_.erase(0, bytes);
-  return out;
-}
-
-std::string TlsClient::receive_until(std::string_view end) {
-  size_t at;
-  while ((at = received_.find(end)) == std::string::npos) {
-    if (!receive_more()) throw std::runtime_error("the server closed early: " + received_);
-  }
-  return receive(at + end.size());
-}
-
-std::string TlsClient::receive_line() { return receive_until("\r\n"); }
-
-bool TlsClient::closed_by_peer() {
-  if (received_.empty() && !receive_more()) return true;
-  throw std::runtime_error("bytes instead of the end: " + received_);
-}
-
-bool TlsClient::answers(std::string_view request, std::string_view reply) {
-  send(std::string(request) + "mn\r\n");
-  return receive(reply.size() + 4) == std::string(reply) + "MN\r\n";
-}
-
 std::string TlsClient::server_name() const {
   char name[128] = "";
   X509_NAME_get_text_by_NID(X509_get_subject_name(SSL_get0_peer_certificate(ssl_.get())),
@@ -139,6 +108,9 @@ TlsSessionPtr TlsClient::session() const {
   return TlsSessionPtr(SSL_get1_session(ssl_.get()), SSL_SESSION_free);
 }
 
-void TlsClient::say_goodbye() { SSL_shutdown(ssl_.get()); }
+void TlsClient::finish_sending() {
+  SSL_shutdown(ssl_.get());
+  ERR_clear_error();
+}
 
 }  // namespace larder::test

@@ -1,16 +1,32 @@
-// Clients that are broken, or mean harm.
+// Clients that are broken, or mean harm: over plain TCP and, each of them, over TLS.
 #include <catch2/catch.hpp>
 #include <random>
 #include <string>
 
 #include "tests/support/temp_server.h"
+#include "tests/support/tls_client.h"
+#include "tests/support/tls_files.h"
 #include "tests/support/wire_client.h"
 
 using larder::test::eventually;
+using larder::test::StreamClient;
 using larder::test::TempServer;
+using larder::test::TlsClient;
+using larder::test::TlsFiles;
 using larder::test::WireClient;
 
 namespace {
+
+// A server, and the clients it is to have.
+struct Plain {
+  WireClient connect() const { return server.connect(); }
+  TempServer server;
+};
+struct Tls {
+  TlsClient connect() const { return TlsClient(server.port()); }
+  TlsFiles files;
+  TempServer server{files.settings()};
+};
 
 std::string be32(uint32_t n) {
   return {static_cast<char>(n >> 24), static_cast<char>(n >> 16), static_cast<char>(n >> 8),
@@ -23,7 +39,7 @@ std::string binary_set(uint32_t body_bytes) {
 }
 
 // Sends until the server closes; how much it took.
-size_t send_until_closed(WireClient& client, const std::string& block, size_t at_most) {
+size_t send_until_closed(StreamClient& client, const std::string& block, size_t at_most) {
   size_t sent = 0;
   try {
     while (sent < at_most) {
@@ -35,26 +51,30 @@ size_t send_until_closed(WireClient& client, const std::string& block, size_t at
   return sent;
 }
 
-bool serves(TempServer& server) { return server.connect().answers("get none\r\n", "END\r\n"); }
+template <class Door>
+bool serves(const Door& door) {
+  return door.connect().answers("get none\r\n", "END\r\n");
+}
 
 }  // namespace
 
-TEST_CASE("a declared length of 4 GiB reserves nothing") {
-  TempServer server;
-  WireClient text = server.connect();
+TEMPLATE_TEST_CASE("a declared length of 4 GiB reserves nothing", "", Plain, Tls) {
+  TestType door;
+  auto text = door.connect();
   text.send("set a 0 0 4294967295\r\n" + std::string(1000, 'x'));
-  WireClient more = server.connect();
+  auto more = door.connect();
   more.send("set a 0 0 99999999999999999999\r\n");
   CHECK(more.receive_line() == "CLIENT_ERROR bad command line format\r\n");
-  WireClient binary = server.connect();
+  auto binary = door.connect();
   binary.send(binary_set(0xffffffff) + std::string(1000, 'x'));
-  CHECK(serves(server));
-  CHECK(server.server().buffered_bytes() < 10'000);
+  CHECK(serves(door));
+  CHECK(door.server.server().buffered_bytes() < 10'000);
 }
 
-TEST_CASE("a value above -I is skipped and then refused; the stream stays in step") {
-  TempServer server;
-  WireClient client = server.connect();
+TEMPLATE_TEST_CASE("a value above -I is skipped and then refused; the stream stays in step", "",
+                   Plain, Tls) {
+  TestType door;
+  auto client = door.connect();
   const std::string value(3 << 20, 'x');
   client.send("set a 0 0 1\r\n1\r\n");
   CHECK(client.receive_line() == "STORED\r\n");
@@ -63,52 +83,52 @@ TEST_CASE("a value above -I is skipped and then refused; the stream stays in ste
                        "SERVER_ERROR object too large for cache\r\nEND\r\n"));
   CHECK(client.answers("ms a " + length + "\r\n" + value + "\r\n",
                        "SERVER_ERROR object too large for cache\r\n"));
-  WireClient binary = server.connect();
+  auto binary = door.connect();
   binary.send(binary_set(9 + (3 << 20)) + value);
   const std::string refused = binary.receive(24 + 10);
   CHECK(refused.substr(6, 2) == std::string("\0\3", 2));
   CHECK(refused.substr(24) == "Too large.");
 }
 
-TEST_CASE("a line without an end closes the connection early") {
-  TempServer server;
+TEMPLATE_TEST_CASE("a line without an end closes the connection early", "", Plain, Tls) {
+  TestType door;
   for (const char* start : {"", "set ", "mg ", "nonsense "}) {
-    WireClient client = server.connect();
+    auto client = door.connect();
     const size_t sent = send_until_closed(client, start + std::string(1 << 16, 'a'), 64 << 20);
     CHECK(sent < (64u << 20));
   }
-  CHECK(serves(server));
+  CHECK(serves(door));
 }
 
-TEST_CASE("a key without an end in a get is refused, however long it is") {
-  TempServer server;
-  WireClient client = server.connect();
+TEMPLATE_TEST_CASE("a key without an end in a get is refused, however long it is", "", Plain, Tls) {
+  TestType door;
+  auto client = door.connect();
   client.send("get a b ");
   for (int i = 0; i < 64; ++i) client.send(std::string(1 << 16, 'k'));
-  CHECK(server.server().buffered_bytes() < 10'000);
+  CHECK(door.server.server().buffered_bytes() < 10'000);
   client.send("\r\n");
   CHECK(client.receive_line() == "CLIENT_ERROR bad command line format\r\n");
   CHECK(client.answers("get a\r\n", "END\r\n"));
 }
 
-TEST_CASE("a get line without an end costs one window at most") {
-  TempServer server;
-  WireClient client = server.connect();
+TEMPLATE_TEST_CASE("a get line without an end costs one window at most", "", Plain, Tls) {
+  TestType door;
+  auto client = door.connect();
   client.send("get");
   for (int i = 0; i < 1000; ++i) {
     std::string block;
     for (int k = 0; k < 1000; ++k) block += " key" + std::to_string(k);
     client.send(block);
   }
-  CHECK(server.server().buffered_bytes() <= larder::daemon::kWindowBytes);
+  CHECK(door.server.server().buffered_bytes() <= larder::daemon::kWindowBytes);
   client.send("\r\n");
   CHECK(client.receive_line() == "END\r\n");
 }
 
-TEST_CASE("NUL bytes are bytes") {
+TEMPLATE_TEST_CASE("NUL bytes are bytes", "", Plain, Tls) {
   using namespace std::string_literals;
-  TempServer server;
-  WireClient client = server.connect();
+  TestType door;
+  auto client = door.connect();
   CHECK(client.answers("set a 0 0 3\r\n\0\0\0\r\nget a\r\n"s,
                        "STORED\r\nVALUE a 0 3\r\n\0\0\0\r\nEND\r\n"s));
   client.send("\0get a\r\n"s);
@@ -117,11 +137,11 @@ TEST_CASE("NUL bytes are bytes") {
   CHECK(client.receive_line() == "ERROR\r\n");
 }
 
-TEST_CASE("garbage after a binary magic never stops the server") {
-  TempServer server;
+TEMPLATE_TEST_CASE("garbage after a binary magic never stops the server", "", Plain, Tls) {
+  TestType door;
   std::mt19937 random(11);
   for (int round = 0; round < 200; ++round) {
-    WireClient client = server.connect();
+    auto client = door.connect();
     std::string garbage(24 + random() % 400, '\0');
     for (char& c : garbage) c = static_cast<char>(random());
     garbage[0] = '\x80';
@@ -137,28 +157,29 @@ TEST_CASE("garbage after a binary magic never stops the server") {
       client.receive_until_closed();
     }
   }
-  CHECK(serves(server));
+  CHECK(serves(door));
 }
 
-TEST_CASE("random bytes never stop the server") {
-  TempServer server;
+TEMPLATE_TEST_CASE("random bytes never stop the server", "", Plain, Tls) {
+  TestType door;
   std::mt19937 random(12);
   const std::string alphabet("getsadmn 0123456789\r\n\0\x80\xff qvkT", 30);
   for (int round = 0; round < 200; ++round) {
-    WireClient client = server.connect();
+    auto client = door.connect();
     std::string noise(1 + random() % 3000, '\0');
     for (char& c : noise) c = alphabet[random() % alphabet.size()];
     client.send_some(noise);
     client.finish_sending();
     client.receive_until_closed();
   }
-  CHECK(serves(server));
+  CHECK(serves(door));
 }
 
-TEST_CASE("connections that end in the middle of a value give its memory back") {
-  TempServer server;
+TEMPLATE_TEST_CASE("connections that end in the middle of a value give its memory back", "", Plain,
+                   Tls) {
+  TestType door;
   for (int round = 0; round < 50; ++round) {
-    WireClient client = server.connect();
+    auto client = door.connect();
     client.send("set a 0 0 900000\r\n" + std::string(round * 10'000, 'x'));
     if (round % 2 == 0) {
       client.reset();
@@ -166,19 +187,19 @@ TEST_CASE("connections that end in the middle of a value give its memory back") 
       client.close();
     }
   }
-  REQUIRE(eventually([&] { return server.server().open_connections() == 0; }));
-  CHECK(server.server().cache().draft_bytes() == 0);
-  CHECK(serves(server));
+  REQUIRE(eventually([&] { return door.server.server().open_connections() == 0; }));
+  CHECK(door.server.server().cache().draft_bytes() == 0);
+  CHECK(serves(door));
 }
 
-TEST_CASE("slow senders hold what they sent, and others go on storing") {
-  TempServer server;
-  std::vector<WireClient> slow;
+TEMPLATE_TEST_CASE("slow senders hold what they sent, and others go on storing", "", Plain, Tls) {
+  TestType door;
+  std::vector<decltype(door.connect())> slow;
   for (int i = 0; i < 100; ++i) {
-    slow.push_back(server.connect());
+    slow.push_back(door.connect());
     slow.back().send("set slow" + std::to_string(i) + " 0 0 1000000\r\nfirst bytes");
   }
-  WireClient client = server.connect();
+  auto client = door.connect();
   const std::string value(100'000, 'v');
   for (int i = 0; i < 2'000; ++i) {
     REQUIRE(client.ask_line("set k" + std::to_string(i) + " 0 0 100000\r\n" + value) == "STORED");
@@ -188,9 +209,10 @@ TEST_CASE("slow senders hold what they sent, and others go on storing") {
   CHECK(slow[7].receive_line() == "STORED\r\n");
 }
 
-TEST_CASE("a client that sends all at once and shuts its side down gets its replies") {
-  TempServer server;
-  WireClient client = server.connect();
+TEMPLATE_TEST_CASE("a client that sends all at once and shuts its side down gets its replies", "",
+                   Plain, Tls) {
+  TestType door;
+  auto client = door.connect();
   client.send("set a 0 0 1\r\n1\r\nget a\r\n");
   client.finish_sending();
   CHECK(client.receive_until_closed() == "STORED\r\nVALUE a 0 1\r\n1\r\nEND\r\n");

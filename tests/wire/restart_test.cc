@@ -9,6 +9,7 @@
 
 #include "tests/support/temp_folder.h"
 #include "tests/support/temp_server.h"
+#include "tests/support/tls_files.h"
 
 namespace {
 
@@ -74,6 +75,21 @@ TEST_CASE("a graceful stop keeps items with flags, time left and CAS for the nex
   CHECK(ask(client, "get short\r\n") == "END\r\n");
   CHECK(ask(client, "stats settings\r\n", "END\r\n").find("memory_file " + path + "\r\n") !=
         std::string::npos);
+}
+
+TEST_CASE("after a restart certificates count as read at the start") {
+  const test::TlsFiles files;
+  daemon::Settings settings = files.settings({"notls:127.0.0.1"});
+  settings.memory_file = files.folder.file("cache");
+  settings.allow_shutdown = true;
+  {
+    TempServer server(settings);
+    server.advance(1000);
+    stop_gracefully(server);
+  }
+  TempServer server(settings);
+  CHECK(std::stoul(server.stat("uptime")) >= 1000);
+  CHECK(std::stoul(server.stat("time_since_server_cert_refresh")) < 100);
 }
 
 TEST_CASE("a flush_all that was to come comes after a restart") {

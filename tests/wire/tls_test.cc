@@ -6,56 +6,23 @@
 #include <string>
 #include <vector>
 
-#include "tests/support/certificates.h"
 #include "tests/support/temp_folder.h"
 #include "tests/support/temp_server.h"
 #include "tests/support/tls_client.h"
+#include "tests/support/tls_files.h"
 #include "tests/support/wire_client.h"
 
 using larder::daemon::Settings;
-using larder::test::Authority;
 using larder::test::eventually;
 using larder::test::loopback_settings;
 using larder::test::TempFolder;
 using larder::test::TempServer;
 using larder::test::TlsClient;
+using larder::test::TlsFiles;
 using larder::test::TlsOptions;
 using larder::test::WireClient;
 
 namespace {
-
-// Files of an authority, of the server's certificate that it issued, and of two clients': one's is
-// from this authority, the stranger's from another.
-struct Files {
-  Files() {
-    authority.save(folder.file("ca"));
-    authority.issue("server", {folder.file("certificate"), folder.file("key")});
-    authority.issue("client", {client.certificate, client.key});
-    Authority("elsewhere").issue("stranger", {stranger.certificate, stranger.key});
-  }
-  Settings settings(std::vector<std::string> listen = {"127.0.0.1"}) const {
-    Settings s = loopback_settings();
-    s.listen = std::move(listen);
-    s.tls.enabled = true;
-    s.tls.chain_cert = folder.file("certificate");
-    s.tls.key = folder.file("key");
-    s.tls.ca_cert = folder.file("ca");
-    return s;
-  }
-
-  TempFolder folder;
-  Authority authority{"authority"};
-  TlsOptions client = options("client");
-  TlsOptions stranger = options("stranger");
-
- private:
-  TlsOptions options(const std::string& name) const {
-    TlsOptions made;
-    made.certificate = folder.file(name);
-    made.key = folder.file(name + "-key");
-    return made;
-  }
-};
 
 int port_of(TempServer& server, size_t listener) {
   return server.server().listeners()[listener].port();
@@ -106,7 +73,7 @@ std::string stat(const std::string& name, int port) {
 }  // namespace
 
 TEST_CASE("all dialects go over TLS, alone and pipelined") {
-  Files files;
+  TlsFiles files;
   TempServer server(files.settings());
   for (const int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
     TlsClient client(server.port(), only(version));
@@ -127,25 +94,8 @@ TEST_CASE("all dialects go over TLS, alone and pipelined") {
   CHECK(binary.receive(24) == std::string("\x81\x0a", 2) + std::string(22, '\0'));
 }
 
-TEST_CASE("bad requests over TLS are answered as over plain sockets") {
-  Files files;
-  TempServer server(files.settings({"127.0.0.1", "notls:127.0.0.1"}));
-  WireClient plain = WireClient::over_tcp(port_of(server, 1));
-  TlsClient tls(port_of(server, 0));
-  for (const std::string& request : std::initializer_list<std::string>{
-           "nonsense\r\n", "get\r\n", "set a 0 0 x\r\n", "set a 0 0 1\r\nabc\r\n", "incr a\r\n",
-           "get " + std::string(300, 'k') + "\r\n", "ms\r\n",
-           "set a 0 0 3000000\r\n" + std::string(3'000'000, 'x') + "\r\n"}) {
-    plain.send(request + "version\r\n");
-    tls.send(request + "version\r\n");
-    CHECK(tls.receive_until("VERSION 1.6.45\r\n") == plain.receive_until("VERSION 1.6.45\r\n"));
-  }
-  tls.send("quit\r\n");
-  CHECK(tls.closed_by_peer());
-}
-
 TEST_CASE("values of many sizes go both ways whole") {
-  Files files;
+  TlsFiles files;
   Settings settings = files.settings();
   SECTION("as set up by default") {}
   SECTION("with a small write buffer") { settings.tls.write_buffer_bytes = 1024; }
@@ -169,7 +119,7 @@ TEST_CASE("values of many sizes go both ways whole") {
 }
 
 TEST_CASE("a client that reads slowly gets every byte") {
-  Files files;
+  TlsFiles files;
   Settings settings = files.settings();
   settings.threads = 1;
   TempServer server(settings);
@@ -196,7 +146,7 @@ TEST_CASE("a client that reads slowly gets every byte") {
 }
 
 TEST_CASE("who never finishes the handshake, or speaks no TLS, disturbs nobody") {
-  Files files;
+  TlsFiles files;
   Settings settings = files.settings({"127.0.0.1", "notls:127.0.0.1"});
   settings.threads = 1;
   TempServer server(settings);
@@ -223,17 +173,17 @@ TEST_CASE("who never finishes the handshake, or speaks no TLS, disturbs nobody")
 }
 
 TEST_CASE("a request and a goodbye in one go: the answer comes, then the end") {
-  Files files;
+  TlsFiles files;
   TempServer server(files.settings());
   TlsClient client(server.port());
   client.send("get none\r\n");
-  client.say_goodbye();
+  client.finish_sending();
   CHECK(client.receive_line() == "END\r\n");
   CHECK(client.closed_by_peer());
 }
 
 TEST_CASE("a server speaks no version of TLS below ssl_min_version") {
-  Files files;
+  TlsFiles files;
   Settings settings = files.settings();
   {
     TempServer server(settings);
@@ -248,7 +198,7 @@ TEST_CASE("a server speaks no version of TLS below ssl_min_version") {
 }
 
 TEST_CASE("ssl_verify_mode says which clients are let in") {
-  Files files;
+  TlsFiles files;
   struct Row {
     int mode;
     bool nobody, stranger;  // let in without a certificate, with one of another authority
@@ -268,7 +218,7 @@ TEST_CASE("ssl_verify_mode says which clients are let in") {
 }
 
 TEST_CASE("notls, btls and mtls hold for their listener") {
-  Files files;
+  TlsFiles files;
   TempFolder folder;
   Settings settings = files.settings(
       {"127.0.0.1", "notls:127.0.0.1", "btls:127.0.0.1", "mtls:proto[ascii]:tag[t]:127.0.0.1"});
@@ -287,7 +237,7 @@ TEST_CASE("notls, btls and mtls hold for their listener") {
 }
 
 TEST_CASE("a session is resumed, but not where certificates are asked for that it never showed") {
-  Files files;
+  TlsFiles files;
   Settings settings = files.settings({"btls:127.0.0.1", "mtls:127.0.0.1", "notls:127.0.0.1"});
   settings.tls.session_cache = true;
   TempServer server(settings);
@@ -306,7 +256,7 @@ TEST_CASE("a session is resumed, but not where certificates are asked for that i
 }
 
 TEST_CASE("refresh_certs: new clients see the new certificate, others go on") {
-  Files files;
+  TlsFiles files;
   TempServer server(files.settings());
   TlsClient old(server.port());
   server.advance(100);
@@ -344,4 +294,26 @@ TEST_CASE("a listener may have a protocol of its own") {
   WireClient binary = WireClient::over_tcp(port_of(server, 2));
   binary.send("get a\r\nget a\r\nget a\r\nget a\r\n");
   CHECK(binary.closed_by_peer());
+}
+
+TEST_CASE("one may watch over TLS, and see what fails in it") {
+  TlsFiles files;
+  Settings settings = files.settings({"127.0.0.1", "notls:127.0.0.1"});
+  TempServer server(settings);
+  TlsClient watcher(port_of(server, 0));
+  watcher.send("watch mutations connevents\r\n");
+  REQUIRE(watcher.receive_line() == "OK\r\n");
+  const auto shows = [&](const std::string& what) {
+    for (;;) {  // connections come and go meanwhile
+      const std::string line = watcher.receive_until("\n");
+      if (line.find(what) != std::string::npos) return true;
+    }
+  };
+  TlsClient client(port_of(server, 0));
+  CHECK(client.answers("set k 0 0 3\r\nabc\r\n", "STORED\r\n"));
+  CHECK(shows(" type=item_store key=k status=stored cmd=set ttl=0 clsid=1 cfd="));
+  WireClient garbage = WireClient::over_tcp(port_of(server, 0));
+  garbage.send("get a\r\nget b\r\n");
+  CHECK(shows(" type=conntlserr fd="));
+  CHECK(client.answers("get none\r\n", "END\r\n"));
 }
