@@ -7,7 +7,7 @@ import os
 import tempfile
 
 import support
-from sasl_support import PASSWORD, SASL_USER, SaslCase
+from auth_support import PASSWORD, SASL_USER, SaslCase
 
 NODE = support.need_program("node", "nodejs")
 SCRIPT = os.path.join(support.HERE, "npm", "memjs.js")

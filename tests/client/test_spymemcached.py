@@ -7,7 +7,7 @@ import os
 import tempfile
 
 import support
-from sasl_support import PASSWORD, SASL_USER, SaslCase
+from auth_support import PASSWORD, SASL_USER, SaslCase
 
 JAVA = support.need_program("java", "default-jdk-headless")
 JAVAC = support.need_program("javac", "default-jdk-headless")
