@@ -502,13 +502,23 @@ void Executor::run_remove(const Command& command, Reply& reply, Seconds now) {
   reply.key = command.key;
   reply.base64_key = command.wants(Want::kBase64Key);
   if (prefixes_.enabled()) prefixes_.count_delete(command.key);
-  tell_fetch(key_of(command), now);
+  const bool watched = events_.wants(Streams::kFetchers);
+  Found before;
+  if (watched) [[unlikely]] {
+    before = find(key_of(command), false, now);
+    tell_fetch(command.key, before);
+  }
   const core::RemoveResult removed = cache_.remove(worker_, key_of(command), rule, now);
   switch (removed.status) {
     case core::RemoveStatus::Removed:
+      if (rule.drop_value) {  // looked for again and stored anew
+        if (watched) [[unlikely]]
+          tell_fetch(command.key, before);
+        tell_store(command, StoreOutcome::Stored, removed.item, now);
+      }
       if (!rule.invalidate) {
         class_stats(*removed.item).delete_hits.add();
-        tell_removal(command, *removed.item, now);
+        tell_removal(command, *removed.item);
       }
       reply.status = Status::Ok;
       return;
@@ -676,12 +686,16 @@ void Executor::tell_store(const Command& command, StoreOutcome outcome, const It
   events_.write(event, command.key);
 }
 
-// Binary deletes are not shown, nor are they by memcached. What is blanked was stored anew.
-void Executor::tell_removal(const Command& command, const Item& item, Seconds now) {
-  if (!events_.wants(Streams::kDeletions | Streams::kMutations)) [[likely]]
+// Of what finds no room binary appends and prepends are not shown, nor are they by memcached.
+void Executor::tell_refusal(const Command& command, StoreOutcome outcome, Seconds now) {
+  if (command.dialect == Dialect::Binary && is_concat(command)) return;
+  tell_store(command, outcome, nullptr, now);
+}
+
+// Binary deletes are not shown, nor are they by memcached.
+void Executor::tell_removal(const Command& command, const Item& item) {
+  if (!events_.wants(Streams::kDeletions) || command.dialect == Dialect::Binary) [[likely]]
     return;
-  if (command.wants(Want::kDropValue)) tell_store(command, StoreOutcome::Stored, &item, now);
-  if (command.dialect == Dialect::Binary || !events_.wants(Streams::kDeletions)) return;
   Event event;
   event.kind = EventKind::Deleted;
   event.how = static_cast<uint8_t>(command.dialect == Dialect::Meta ? DeleteCommand::Md
@@ -912,12 +926,12 @@ StoreStart Executor::begin_store(const Command& command, Seconds now) {
     case core::AllocateStatus::TooLarge:
       stats_.store_too_large.add();
       start.refused = ErrorId::TooLarge;
-      tell_store(command, StoreOutcome::TooLarge, nullptr, now);
+      tell_refusal(command, StoreOutcome::TooLarge, now);
       break;
     case core::AllocateStatus::OutOfMemory:
       stats_.store_no_memory.add();
       start.refused = ErrorId::OutOfMemoryStoring;
-      tell_store(command, StoreOutcome::NoMemory, nullptr, now);
+      tell_refusal(command, StoreOutcome::NoMemory, now);
       break;
     case core::AllocateStatus::Busy:
       break;

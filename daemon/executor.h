@@ -141,7 +141,8 @@ class Executor {
   void tell_fetch(const core::KeyRef& key, Seconds now);  // looks; only if somebody watches
   void tell_store(const proto::Command& command, StoreOutcome outcome, const core::Item* stored,
                   Seconds now);
-  void tell_removal(const proto::Command& command, const core::Item& item, Seconds now);
+  void tell_refusal(const proto::Command& command, StoreOutcome outcome, core::Seconds now);
+  void tell_removal(const proto::Command& command, const core::Item& item);
 
   core::ItemShape shape_of(const proto::Command& command, Seconds now) const;
   static core::StoreRule rule_of(const proto::Command& command);

@@ -71,6 +71,28 @@ KNOWN = (
         "with CLIENT_ERROR. Larder refuses before it does anything.",
         avoid=("over-long opaques of mg and ma",)),
     Known(
+        "the class that watch shows of an item that was not stored",
+        None,
+        "memcached has allocated it by then and shows where it would have gone. Larder finds out "
+        "before it allocates, and shows 0."),
+    Known(
+        "whether watch says of a miss that the item has expired or was flushed",
+        None,
+        "memcached frees such an item at the first look, and says not_found from then on; of items "
+        "that are younger than a second already at flush_all. Larder's upkeep frees it, and until "
+        "then every look says expired or flushed."),
+    Known(
+        "the ttl that watch shows of a counter that ma creates",
+        None,
+        "an error of memcached: it tells before it has set the time, and shows 0. Larder shows the "
+        "time. (It looks like an add, whose ttl is therefore not compared.)"),
+    Known(
+        "what watch shows of a value that is too large",
+        None,
+        "an error of memcached: for ms it takes the command from memory that nobody has set, shows "
+        "na, or reads beyond its list of names and crashes.",
+        avoid=("values that are too large, while somebody watches",)),
+    Known(
         "the base64 mark of a key",
         None,
         "an error of memcached: it forgets that a key came in base64 when mg or ma creates the "
@@ -163,6 +185,16 @@ KNOWN = (
         "1.6.45",
         "memcached 1.6.18 answers a successful ma in spite of q.",
         avoid=("ma q",)),
+    Known(
+        "older: rows of stats",
+        "1.6.45",
+        "memcached 1.6.18 has some that are gone since, and not yet some others.",
+        avoid=("rows of stats",)),
+    Known(
+        "older: watch and dumps",
+        "1.6.45",
+        "memcached 1.6.18 shows other fields and does not know every stream.",
+        avoid=("watched streams",)),
 )
 
 

@@ -19,6 +19,8 @@ SILENCE_SECONDS = 0.25
 # The same when the other server has answered, so that a slow moment is not taken for a difference.
 PATIENCE_SECONDS = 5.0
 NUDGE_SECONDS = 0.03
+WATCHER_PAUSE_SECONDS = 0.1
+WATCHED_LAST = b"the-last"
 START_TIMEOUT_SECONDS = 20
 CUT_END = object()
 BINARY_NOOP = struct.pack(">BBHBBHIIQ", 0x80, 0x0a, 0, 0, 0, 0, 0, 0, 0)
@@ -82,6 +84,39 @@ class Side:
                 plain.recv(1000)
                 plain.setblocking(False)
         return self.sockets[wire]
+
+    def ask(self, wire, request, end):
+        """On a connection of its own; what comes back until `end`."""
+        plain = self.socket_for(wire)
+        plain.setblocking(True)
+        plain.settimeout(PATIENCE_SECONDS)
+        plain.sendall(request)
+        answer = b""
+        while not answer.endswith(end):
+            more = plain.recv(1 << 16)
+            if not more:
+                raise ServerDied(f"the {self.name} closed after {replies.show(answer)}")
+            answer += more
+        plain.setblocking(False)
+        return answer
+
+    def watched(self):
+        """What the watcher was shown. memcached may keep the last lines to itself until there is
+        another one, so one is made, again and again."""
+        plain = self.socket_for("watcher")
+        plain.setblocking(True)
+        plain.settimeout(WATCHER_PAUSE_SECONDS)
+        received = b""
+        last = self.prefix + WATCHED_LAST
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while last not in received and time.monotonic() < deadline:
+            self.ask("text", b"mg " + last + b"\r\n", b"EN\r\n")
+            try:
+                received += plain.recv(1 << 20)
+            except socket.timeout:
+                pass
+        plain.setblocking(False)
+        return received
 
     def disconnect(self, wire=None):
         for name in list(self.sockets):
@@ -191,11 +226,13 @@ class Player:
 
     rewrites  for each of the two what to do with what it has said over text: takes the known
               errors of the reference out
+    rows      whether the rows of stats have to be the same
     """
 
-    def __init__(self, reference, subject, rewrites):
+    def __init__(self, reference, subject, rewrites, rows):
         self.sides = (reference, subject)
         self.rewrites = rewrites
+        self.rows = rows
         self.plays = 0
         self.nonce = 0
         self.requests_played = 0
@@ -213,6 +250,30 @@ class Player:
         self.whole_writes = whole_writes
         self.opaques = {}
         self.in_base64 = set()
+        if stream.dialect == "watched":
+            for side in self.sides:
+                side.ask("watcher", b"watch fetchers mutations deletions\r\n", b"OK\r\n")
+        found = self._play_requests(requests)
+        if found is None and stream.dialect == "watched":
+            found = self._look_from_outside(requests)
+        return found
+
+    def _look_from_outside(self, requests):
+        """What watchers saw, and what a dump shows."""
+        saw, dumps, keys = [], [], []
+        for side in self.sides:
+            saw.append(replies.read_watched(side.watched(), side.prefix, (b"~", WATCHED_LAST)))
+            for dump, end, read in ((b"metadump", b"END\r\n", dumps), (b"mgdump", b"EN\r\n", keys)):
+                answer = side.ask("dump", b"lru_crawler " + dump + b" all\r\n", end)
+                read.append(replies.read_dumped(answer, side.memory, side.prefix))
+        for name, read in (("watched", saw), ("metadump", dumps), ("mgdump", keys)):
+            what, index = replies.difference(*read) or (None, 0)
+            if what:
+                around = [exact[max(0, index - 3):index + 4] for exact, loose in read]
+                return Difference(f"{name}: {what}", len(requests), requests, around)
+        return None
+
+    def _play_requests(self, requests):
         batch, read = [], set()
         for position, request in enumerate(requests):
             if request.opaque is not None:
@@ -284,8 +345,8 @@ class Player:
             received = bytes(exchange.received)
             if wire == "text":
                 received = rewrite(received)
-            read.append(reader(exchange.memory, side.prefix, self.opaques,
-                               self.in_base64).read(received))
+            read.append(reader(exchange.memory, side.prefix, self.opaques, self.in_base64,
+                               self.rows).read(received))
         what, index = replies.difference(*read) or (None, len(read[0][0]))
         if what is None and exchanges[0].closed != exchanges[1].closed:
             closer = exchanges[0] if exchanges[0].closed else exchanges[1]

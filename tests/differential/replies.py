@@ -3,12 +3,15 @@
 What has to be equal byte for byte becomes `exact`; what may differ in a known way becomes `loose`:
 CAS values (the same pattern of equal, higher and lower per key), seconds (off by two, since the
 servers' clocks tick at different moments) and whether a key is shown in base64 (known.py). Bodies
-of `stats`, the version and the size fields of `me` are left out.
+of `stats` (but their names and order are compared), the version and the size fields of `me` and of
+dumps are left out.
 """
 
 import base64
 import binascii
+import re
 import struct
+import urllib.parse
 
 from streams import FIRST_NATURAL_CAS, LAST_NATURAL_CAS
 
@@ -21,6 +24,21 @@ def decoded(key):
         return base64.b64decode(key, validate=True)
     except (ValueError, binascii.Error):
         return None
+
+
+# Rows of stats that one server shows and the other does not: of memcached's threads that the
+# reference is told to do without (run.py), and of Larder's own settings.
+ROWS_OF_ONE = frozenset(
+    b"lru_maintainer_juggles evicted_active moves_to_cold "
+    b"moves_to_warm moves_within_lru direct_reclaims lru_bumps_dropped daemon coredumps user "
+    b"lock_memory pidfile large_pages watch_enabled lru relaxed_privileges".split())
+# Rows of classes, connections and sizes, of which the servers have different ones.
+ROW_OF_MANY = re.compile(rb"(items:)?\d")
+
+
+def is_compared(name):
+    """Whether a row of stats has to be there on both sides."""
+    return name not in ROWS_OF_ONE and ROW_OF_MANY.match(name) is None
 
 
 class CasMemory:
@@ -68,6 +86,16 @@ class CasMemory:
         return next((cas for cas in reversed(seen) if cas != last), last - 1)
 
 
+def seconds(digits, loose):
+    """What takes the place of a number of seconds."""
+    number = int(digits)
+    if number < 0 or number >= 2**31:
+        # The time left of an item made with an expiry in the past, from the server's start on.
+        return b"<past>"
+    loose.append(("seconds", number))
+    return b"<seconds>"
+
+
 class Text:
     """Reads the replies of a text connection.
 
@@ -75,10 +103,12 @@ class Text:
     prefix     of the keys of this play
     opaques    opaque -> key of the requests sent
     in_base64  the names of the keys that were sent in base64
+    rows       whether rows of stats are read
     """
 
-    def __init__(self, memory, prefix, opaques, in_base64):
+    def __init__(self, memory, prefix, opaques, in_base64, rows):
         self.memory = memory
+        self.rows = rows
         self.prefix = prefix
         self.opaques = opaques
         self.in_base64 = in_base64
@@ -104,7 +134,9 @@ class Text:
             elif start in META_CODES:
                 end = self._meta(line, buffer, end, exact, loose)
             elif start == b"STA" and line.startswith(b"STAT "):
-                pass
+                name = line.split()[1]
+                if self.rows and is_compared(name):
+                    exact.append(b"STAT " + name)
             elif start == b"ME ":
                 self._describe(line, exact, loose)
             elif start == b"VER" and line.startswith(b"VERSION "):
@@ -164,17 +196,9 @@ class Text:
                 loose.append(("cas", self.memory.note(key, int(word[1:]))))
                 words[index] = b"c<cas>"
             elif flag in (b"t", b"l") and word[1:].isdigit():
-                words[index] = flag + self._seconds(word[1:], loose)
+                words[index] = flag + seconds(word[1:], loose)
         exact.append(b" ".join(words) + b"\r\n" + buffer[end:after])
         return after
-
-    def _seconds(self, digits, loose):
-        seconds = int(digits)
-        if seconds < 0 or seconds >= 2**31:
-            # The time left of an item made with an expiry in the past, from the server's start on.
-            return b"<past>"
-        loose.append(("seconds", seconds))
-        return b"<seconds>"
 
     def _describe(self, line, exact, loose):
         words = line.rstrip(b"\r\n").split(b" ")
@@ -188,7 +212,7 @@ class Text:
                 loose.append(("cas", self.memory.note(key, int(value))))
                 words[index] = b"cas=<cas>"
             elif name in (b"exp", b"la") and value.lstrip(b"-").isdigit() and value != b"-1":
-                words[index] = name + b"=" + self._seconds(value, loose)
+                words[index] = name + b"=" + seconds(value, loose)
             elif name in (b"cls", b"size"):
                 words[index] = name + b"=<size>"
         exact.append(b" ".join(words) + b"\r\n")
@@ -197,8 +221,9 @@ class Text:
 class Binary:
     """Reads the replies of a binary connection; see Text."""
 
-    def __init__(self, memory, prefix, opaques, in_base64):
+    def __init__(self, memory, prefix, opaques, in_base64, rows):
         self.memory = memory
+        self.rows = rows
         self.opaques = opaques
 
     def read(self, buffer):
@@ -212,6 +237,9 @@ class Binary:
                 ">xBHxxxxIIQ", buffer, position)
             end = position + 24 + body_bytes
             if opcode == 0x10 and key_bytes:
+                name = bytes(buffer[position + 24:position + 24 + key_bytes])
+                if self.rows and is_compared(name):
+                    exact.append(b"STAT " + name)
                 position = end
                 continue
             body = b"<version>" if opcode == 0x0b else buffer[position + 24:end]
@@ -222,6 +250,64 @@ class Binary:
             loose.append(("cas", self.memory.note(self.opaques.get(opaque), cas)))
             position = end
         return exact, loose
+
+
+MISPLACED_CAS = re.compile(rb"C\d+")
+
+
+def read_watched(buffer, prefix, left_out):
+    """The lines of a watcher, as `difference` wants them: without time, number and what is the
+    server's own (descriptors; classes but for whether there is one)."""
+    exact, loose = [], []
+    lines = [line.split(b" ") for line in buffer.split(b"\n")[:-1]]
+    lines.sort(key=lambda words: int(words[1][len(b"gid="):]))
+    for _, _, *words in lines:
+        if words[1].removeprefix(b"key=" + prefix) in left_out:
+            continue  # what the test itself asks, now and then once more
+        for index, word in enumerate(words):
+            name, _, value = word.partition(b"=")
+            if name == b"cfd":
+                words[index] = b"cfd=<fd>"
+            elif name == b"key" and MISPLACED_CAS.fullmatch(value):
+                words[index] = b"key=C<cas>"  # of a malformed line
+            elif word in (b"status=expired", b"status=flushed"):
+                words[index] = b"status=not_found"  # known.py
+            elif name == b"clsid":
+                refused = words[0] == b"type=item_store" and b"status=stored" not in words
+                words[index] = (b"clsid=0" if value == b"0" and not refused  # known.py
+                                else b"clsid=<class>")
+            elif name == b"ttl" and b"cmd=add" in words:
+                words[index] = b"ttl=<any>"  # known.py
+            elif name == b"ttl" and value != b"0":
+                words[index] = b"ttl=" + seconds(value, loose)
+        exact.append(b" ".join(words))
+    return exact, loose
+
+
+def read_dumped(buffer, memory, prefix):
+    """The lines of a metadump or mgdump likewise, in the order of their keys."""
+    exact, loose = [], []
+    lines = []
+    for line in buffer.splitlines():
+        words = line.split(b" ")
+        if words[0] == b"mg" and words[2:] == [b"b"]:
+            words[1:] = [decoded(words[1])]  # known.py: the base64 mark of a key
+        name = words[1 if words[0] == b"mg" else 0].removeprefix(b"key=")
+        if name.startswith(prefix):  # and not one that memcached did not flush (known.py)
+            lines.append(words)
+    for words in sorted(lines):
+        for index, word in enumerate(words):
+            name, _, value = word.partition(b"=")
+            if name == b"exp" and value != b"-1":
+                words[index] = b"exp=" + seconds(value, loose)
+            elif name in (b"la", b"cls", b"size"):
+                words[index] = name
+            elif name == b"cas":
+                key = urllib.parse.unquote_to_bytes(words[0][len(b"key="):])
+                loose.append(("cas", memory.note(key[len(prefix):], int(value))))
+                words[index] = b"cas=<cas>"
+        exact.append(b" ".join(words))
+    return exact, loose
 
 
 def loose_equal(one, other):

@@ -20,8 +20,11 @@ import replies
 import streams
 
 # memcached's threads take hold of items now and then, and an incr that meets them answers
-# otherwise (known.py); with these options only the clients' requests decide.
-MEMCACHED_OPTIONS = "-t 1 -o no_lru_maintainer,no_lru_crawler"
+# otherwise (known.py); with these options only the clients' requests decide: the crawler goes when
+# it is told to.
+MEMCACHED_OPTIONS = "-t 1 -o no_lru_maintainer"
+# So that watchers lose no line.
+OPTIONS = " -o worker_logbuf_size=2048,watcher_logbuf_size=4096"
 EXPIRY_EVERY_STREAMS = 200  # they wait
 SHRINK_PLAYS = 400
 SHRINK_PLAYS_WITH_PAUSE = 30
@@ -102,29 +105,31 @@ def arguments():
     return parser.parse_args()
 
 
-def choose(rng, options, count):
+def choose(rng, options, count, avoid):
     """The dialect of stream number `count`."""
     if options.dialect:
         return options.dialect
     if count % EXPIRY_EVERY_STREAMS == EXPIRY_EVERY_STREAMS // 2:
         return "expiry"
-    return rng.choices(streams.DIALECTS[:-1], streams.WEIGHTS)[0]
+    dialect = rng.choices(streams.DIALECTS[:-1], streams.WEIGHTS)[0]
+    return "mixed" if dialect == "watched" and "watched streams" in avoid else dialect
 
 
 def main():
     options = arguments()
-    reference = play.Side("reference", options.reference, MEMCACHED_OPTIONS)
+    reference = play.Side("reference", options.reference, MEMCACHED_OPTIONS + OPTIONS)
     try:
         subject = play.Side("subject", options.subject,
-                            MEMCACHED_OPTIONS if options.subject_is_memcached else "")
+                            (MEMCACHED_OPTIONS if options.subject_is_memcached else "") + OPTIONS)
     except BaseException:
         reference.stop()
         raise
     entries = known.known_for(reference.version)
     rewrite = known.rewriter(entries)
     rewrites = (rewrite, rewrite if options.subject_is_memcached else bytes)
-    player = play.Player(reference, subject, rewrites)
-    generator = streams.Generator({name for entry in entries for name in entry.avoid})
+    avoid = {name for entry in entries for name in entry.avoid}
+    player = play.Player(reference, subject, rewrites, rows="rows of stats" not in avoid)
+    generator = streams.Generator(avoid)
     print(f"reference {reference.version}, subject {subject.version}; "
           f"{len(entries)} known differences", flush=True)
 
@@ -134,7 +139,7 @@ def main():
     stream = None
     try:
         while time.monotonic() - started < options.seconds and differences < options.differences:
-            dialect = choose(rng, options, count)
+            dialect = choose(rng, options, count, generator.avoid)
             seed = options.seed if options.seed is not None else rng.getrandbits(32)
             if options.verbose:
                 print(f"--seed {seed} --dialect {dialect}", flush=True)

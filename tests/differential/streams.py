@@ -106,10 +106,11 @@ class Stream:
         self.cut_seed = cut_seed
 
 
-DIALECTS = ("classic", "meta", "binary", "mixed", "expiry")
+DIALECTS = ("classic", "meta", "binary", "mixed", "watched", "expiry")
 # How often each is drawn when all are asked for. "mixed" plays all three on the same keys;
-# "expiry" does so with short times to live and a pause, and comes at its own pace (run.py).
-WEIGHTS = (3, 5, 4, 4)
+# "watched" does so before the eyes of a watcher, and dumps the cache at the end; "expiry" with short
+# times to live and a pause, and comes at its own pace (run.py).
+WEIGHTS = (3, 5, 4, 4, 1)
 
 
 class Generator:
@@ -131,6 +132,7 @@ class Generator:
         self.opaque = 0
         self.cutting = False  # is this the request of which only a part is sent?
         self.short_lives = dialect == "expiry"
+        self.watched = dialect == "watched"
         self.flush_seconds = [3, 0] if self.short_lives else [1000]  # delays still to be used
         # Malformed requests in this stream?
         self.rough = rng.random() < 0.6 and "malformed requests" not in self.avoid
@@ -207,6 +209,8 @@ class Generator:
                                ITEM_LIMIT_BYTES + AROUND_THE_LIMIT_BYTES, 2 * ITEM_LIMIT_BYTES))
         if self.rough:
             size = min(size, LINE_BYTES // 2)
+        if self.watched:
+            size = min(size, ITEM_LIMIT_BYTES // 2)  # known.py
         start = rng.randrange(len(self.noise) - size)
         value = self.noise[start:start + size]
         return b"x" if value.isspace() else value  # known.py
@@ -411,7 +415,7 @@ class Generator:
         b"append", b"add", b"replace a", b"prepend a 0")
 
     # What operators ask, rightly and wrongly, as far as the answer does not depend on what memory
-    # holds, on what the server does by the way or (watch) on how the bytes arrive.
+    # holds or on what the server does by the way. (Watching and dumping: "watched" streams.)
     OPERATOR = (
         b"stats detail on", b"stats detail off", b"stats detail dump", b"stats detail",
         b"stats detail x", b"stats cachedump", b"stats cachedump 1", b"stats cachedump x 0",

@@ -129,6 +129,26 @@ TEST_CASE("deletions see what delete and md take away") {
         {"deleted key=k cmd=delete clsid=1 size=4", "deleted key=k cmd=md clsid=1 size=4"});
 }
 
+TEST_CASE("an item that loses its value is looked for again and stored anew") {
+  TempServer server;
+  WireClient watcher = watch(server, "fetchers mutations deletions");
+  WireClient client = server.connect();
+  CHECK(client.ask_line("set k 0 0 3\r\nabc") == "STORED");
+  shows(watcher, {"item_get key=k status=not_found clsid=0 cfd=# size=0",
+                  "item_store key=k status=stored cmd=set ttl=0 clsid=1 cfd=# size=3"});
+  CHECK(client.ask_line("md k x I T30") == "HD");
+  shows(watcher, {"item_get key=k status=found clsid=1 cfd=# size=3",
+                  "item_get key=k status=found clsid=1 cfd=# size=3",
+                  "item_store key=k status=stored cmd=set ttl=30 clsid=1 cfd=# size=0"});
+  CHECK(client.ask_line("md k x") == "HD");
+  shows(watcher, {"item_get key=k status=found clsid=1 cfd=# size=0",
+                  "item_get key=k status=found clsid=1 cfd=# size=0",
+                  "item_store key=k status=stored cmd=set ttl=0 clsid=1 cfd=# size=0",
+                  "deleted key=k cmd=md clsid=1 size=0"});
+  CHECK(client.ask_line("md k x C1") == "EX");
+  shows(watcher, {"item_get key=k status=found clsid=1 cfd=# size=0"});
+}
+
 TEST_CASE("connevents see clients come and go, and why") {
   Settings settings = loopback_settings();
   settings.idle_timeout_seconds = 5;
