@@ -104,4 +104,16 @@ ListenAddress parse_listen_address(const std::string& text, int default_port) {
   return address;
 }
 
+ListenAddress parse_http_address(const std::string& text) {
+  constexpr int kNoPort = -1;
+  const bool only_digits =
+      !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
+  ListenAddress address = parse_listen_address(only_digits ? ":" + text : text, kNoPort);
+  if (address.tls || address.protocol || !address.tag.empty()) fail(text, "prefixes are for -l");
+  if (address.port == kNoPort) fail(text, "a port is missing");
+  const bool any = text.starts_with("*:");
+  if (address.host.empty() && !any) address.host = "127.0.0.1";
+  return address;
+}
+
 }  // namespace larder::daemon

@@ -28,4 +28,8 @@ struct ListenAddress {
 // or without prefixes. Throws std::runtime_error with one sentence if the text is none of these.
 ListenAddress parse_listen_address(const std::string& text, int default_port);
 
+// Of "9150", ":9150", "127.0.0.1:9150", "[::1]:9150", "*:9150", for --http: loopback where no host
+// is named. Port 0: any free one. Throws like the above.
+ListenAddress parse_http_address(const std::string& text);
+
 }  // namespace larder::daemon

@@ -188,6 +188,13 @@ Listener Listener::take(Socket socket, int domain, const Settings& settings) {
   return listener;
 }
 
+std::vector<Listener> Listener::open_at(const Settings& settings, const std::string& option,
+                                        const ListenAddress& address) {
+  std::vector<Listener> listeners;
+  open_tcp(settings, option, address, listeners);
+  return listeners;
+}
+
 std::vector<Listener> Listener::open_all(const Settings& settings) {
   std::vector<Listener> listeners;
   if (!settings.unix_socket.empty()) listeners.push_back(open_unix(settings));

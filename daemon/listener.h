@@ -20,6 +20,10 @@ class Listener {
   // the option and its value.
   static std::vector<Listener> open_all(const Settings& settings);
 
+  // Opens one address, for whatever is to be served there; `option` is what errors name.
+  static std::vector<Listener> open_at(const Settings& settings, const std::string& option,
+                                       const ListenAddress& address);
+
   // One that somebody else has opened and bound, and whose file, if it has one, is theirs.
   static Listener take(Socket socket, int domain, const Settings& settings);
 

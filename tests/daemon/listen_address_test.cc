@@ -103,3 +103,23 @@ TEST_CASE("a prefix that says nothing is refused with a sentence that quotes it"
   CHECK(refusal("tag[123456789]:::1") ==
         "cannot listen on -l tag[123456789]:::1: a tag has 1 to 8 characters");
 }
+
+TEST_CASE("an --http address without a host is on loopback, and * is any") {
+  struct Example {
+    const char* text;
+    const char* host;
+    int port;
+  };
+  for (const Example& e : std::initializer_list<Example>{{"9150", "127.0.0.1", 9150},
+                                                         {":9150", "127.0.0.1", 9150},
+                                                         {"0", "127.0.0.1", 0},
+                                                         {"*:9150", "", 9150},
+                                                         {"0.0.0.0:9150", "0.0.0.0", 9150},
+                                                         {"[::1]:9150", "::1", 9150},
+                                                         {"localhost:9150", "localhost", 9150}}) {
+    CAPTURE(e.text);
+    const ListenAddress address = parse_http_address(e.text);
+    CHECK(address.host == e.host);
+    CHECK(address.port == e.port);
+  }
+}

@@ -1,0 +1,194 @@
+#include "daemon/http_server.h"
+
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/http.h>
+#include <event2/http_struct.h>
+#include <event2/keyvalq_struct.h>
+#include <event2/listener.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <new>
+#include <stdexcept>
+#include <utility>
+
+namespace larder::daemon {
+namespace {
+
+// How often connections are looked at while there are any; also how long accepting pauses when
+// descriptors have run out.
+constexpr timeval kSweepInterval = {0, 50'000};
+
+// What a listener tells its errors is libevent's own argument.
+thread_local HttpServer* this_thread_serves = nullptr;
+
+constexpr int kNotFound = 404;
+constexpr int kServerError = 500;
+
+timeval to_timeval(std::chrono::milliseconds time) {
+  return {static_cast<time_t>(time.count() / 1000),
+          static_cast<suseconds_t>(time.count() % 1000 * 1000)};
+}
+
+// Of a bufferevent that evhttp has given back nothing is left but our reference.
+bool has_ended(bufferevent* connection) {
+  void* evhttps = nullptr;
+  bufferevent_getcb(connection, nullptr, nullptr, nullptr, &evhttps);
+  return evhttps == nullptr;
+}
+
+void send_page(evhttp_request* request, const HttpPage& page) {
+  evkeyvalq* const headers = evhttp_request_get_output_headers(request);
+  evhttp_add_header(headers, "Content-Type", page.type.c_str());
+  evhttp_add_header(headers, "Content-Length", std::to_string(page.body.size()).c_str());
+  evhttp_add_header(headers, "Cache-Control", "no-store");
+  evhttp_add_header(headers, "X-Content-Type-Options", "nosniff");
+  evhttp_add_header(headers, "Connection", "close");
+  const bool head = evhttp_request_get_command(request) == EVHTTP_REQ_HEAD;
+  evbuffer* const body = head ? nullptr : evbuffer_new();
+  if (body != nullptr) evbuffer_add(body, page.body.data(), page.body.size());
+  evhttp_send_reply(request, page.status, nullptr, body);
+  if (body != nullptr) evbuffer_free(body);
+}
+
+}  // namespace
+
+void HttpServer::BuffereventDeleter::operator()(bufferevent* connection) const noexcept {
+  bufferevent_decref(connection);
+}
+
+void HttpServer::HttpDeleter::operator()(evhttp* http) const noexcept { evhttp_free(http); }
+
+HttpServer::HttpServer(std::vector<Listener> listeners, std::vector<HttpRoute> routes,
+                       HttpLimits limits)
+    : listeners_(std::move(listeners)), routes_(std::move(routes)), limits_(limits) {}
+
+HttpServer::~HttpServer() { stop(); }
+
+std::string HttpServer::description() const {
+  return listeners_.empty() ? "" : listeners_.front().description();
+}
+
+void HttpServer::start() {
+  base_ = make_event_base();
+  mailbox_event_ =
+      make_event(base_.get(), mailbox_.fd(), EV_READ | EV_PERSIST, on_mailbox_event, this);
+  sweep_event_ = make_event(base_.get(), -1, 0, on_sweep_event, this);
+  http_.reset(evhttp_new(base_.get()));
+  if (mailbox_event_ == nullptr || sweep_event_ == nullptr || http_ == nullptr ||
+      event_add(mailbox_event_.get(), nullptr) != 0) {
+    throw std::runtime_error("option --http: out of memory");
+  }
+  evhttp_set_max_headers_size(http_.get(), static_cast<ev_ssize_t>(limits_.head_bytes));
+  evhttp_set_max_body_size(http_.get(), static_cast<ev_ssize_t>(limits_.body_bytes));
+  evhttp_set_allowed_methods(http_.get(), EVHTTP_REQ_GET | EVHTTP_REQ_HEAD);
+  const timeval time = to_timeval(limits_.time);
+  evhttp_set_timeout_tv(http_.get(), &time);
+  evhttp_set_bevcb(http_.get(), on_connection, this);
+  evhttp_set_gencb(http_.get(), on_request, this);
+  for (const Listener& listener : listeners_) {
+    // The socket stays the Listener's, who has made it non-blocking and has it listen.
+    evconnlistener* const door =
+        evconnlistener_new(base_.get(), nullptr, nullptr, LEV_OPT_CLOSE_ON_EXEC, 0, listener.fd());
+    if (door == nullptr || evhttp_bind_listener(http_.get(), door) == nullptr) {
+      if (door != nullptr) evconnlistener_free(door);
+      throw std::runtime_error("option --http: cannot wait for clients");
+    }
+    evconnlistener_set_error_cb(door, on_accept_error);
+    doors_.push_back(door);
+  }
+  thread_ = std::thread([this] {
+    sigset_t pipe;  // who hangs up while a page is written ends nothing
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe, nullptr);
+    this_thread_serves = this;
+    event_base_dispatch(base_.get());
+  });
+  pthread_setname_np(thread_.native_handle(), "larder-http");
+}
+
+void HttpServer::stop() {
+  if (thread_.joinable()) {
+    mailbox_.post({Message::Kind::Stop, Socket()});
+    thread_.join();
+  }
+  doors_.clear();
+  http_.reset();  // closes all connections
+  visits_.clear();
+  mailbox_event_.reset();
+  sweep_event_.reset();
+  base_.reset();
+}
+
+void HttpServer::on_mailbox_event(int, short, void* self) {
+  event_base_loopbreak(static_cast<HttpServer*>(self)->base_.get());
+}
+
+// Comes with each connection, before a byte of it is read. The socket is closed with our reference,
+// or what waits for it in the event base would be left over for the next one of its number.
+bufferevent* HttpServer::on_connection(event_base*, void* self) {
+  return static_cast<HttpServer*>(self)->admit();
+}
+
+bufferevent* HttpServer::admit() {
+  bufferevent* const connection = bufferevent_socket_new(base_.get(), -1, BEV_OPT_CLOSE_ON_FREE);
+  if (connection == nullptr) return nullptr;
+  // evhttp leaves it reading when it is done with it: then no more than this.
+  bufferevent_setwatermark(connection, EV_READ, 0, limits_.head_bytes + limits_.body_bytes);
+  bufferevent_incref(connection);
+  visits_.push_back({std::unique_ptr<bufferevent, BuffereventDeleter>(connection),
+                     std::chrono::steady_clock::now()});
+  if (visits_.size() >= limits_.connections) accept_more(false);
+  event_add(sweep_event_.get(), &kSweepInterval);
+  return connection;
+}
+
+void HttpServer::on_sweep_event(int, short, void* self) { static_cast<HttpServer*>(self)->sweep(); }
+
+void HttpServer::sweep() {
+  const auto now = std::chrono::steady_clock::now();
+  std::erase_if(visits_, [](const Visit& visit) { return has_ended(visit.connection.get()); });
+  for (const Visit& visit : visits_) {
+    // evhttp sees the end of the stream, and closes.
+    if (now - visit.since > limits_.time)
+      shutdown(bufferevent_getfd(visit.connection.get()), SHUT_RDWR);
+  }
+  if (visits_.size() < limits_.connections) accept_more(true);
+  if (!visits_.empty()) event_add(sweep_event_.get(), &kSweepInterval);
+}
+
+void HttpServer::accept_more(bool yes) {
+  for (evconnlistener* door : doors_) {
+    yes ? evconnlistener_enable(door) : evconnlistener_disable(door);
+  }
+}
+
+void HttpServer::on_accept_error(evconnlistener*, void*) {
+  this_thread_serves->accept_more(false);
+  event_add(this_thread_serves->sweep_event_.get(), &kSweepInterval);
+}
+
+void HttpServer::on_request(evhttp_request* request, void* self) {
+  static_cast<HttpServer*>(self)->answer(request);
+}
+
+void HttpServer::answer(evhttp_request* request) {
+  const char* const path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(request));
+  const auto route = std::find_if(routes_.begin(), routes_.end(), [&](const HttpRoute& r) {
+    return path != nullptr && r.path == path;
+  });
+  if (route == routes_.end()) {
+    return send_page(request, {kNotFound, "text/plain; charset=utf-8", "not found\n"});
+  }
+  try {
+    send_page(request, route->make());
+  } catch (const std::bad_alloc&) {
+    send_page(request, {kServerError, "text/plain; charset=utf-8", "out of memory\n"});
+  }
+}
+
+}  // namespace larder::daemon

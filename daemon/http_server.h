@@ -1,0 +1,99 @@
+// HttpServer: the pages for people and programs that watch the server: metrics, figures, health.
+//
+// A thread of its own with libevent's evhttp, so that nobody who asks delays a request to the
+// cache. It answers GET and HEAD, one request a connection, and a client can cost little: its head,
+// body, time and number are limited (HttpLimits). There is no TLS and no authentication: it is for
+// loopback, or for a network that is trusted.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "daemon/event_ptr.h"
+#include "daemon/listener.h"
+#include "daemon/mailbox.h"
+
+struct bufferevent;
+struct evhttp;
+struct evhttp_request;
+struct evconnlistener;
+
+namespace larder::daemon {
+
+struct HttpPage {
+  int status = 200;
+  std::string type = "text/plain; charset=utf-8";
+  std::string body;
+};
+
+struct HttpRoute {
+  std::string path;                // as a whole: "/metrics"
+  std::function<HttpPage()> make;  // called on the server's thread
+};
+
+struct HttpLimits {
+  size_t head_bytes = 8 * 1024;            // request line and headers
+  size_t body_bytes = 1024;                // nobody needs one
+  size_t connections = 16;                 // at a time; more wait to be accepted
+  std::chrono::milliseconds time{10'000};  // from accepting to the last byte of the reply
+};
+
+class HttpServer {
+ public:
+  HttpServer(std::vector<Listener> listeners, std::vector<HttpRoute> routes,
+             HttpLimits limits = {});
+  ~HttpServer();  // stops, if that has not been done
+  HttpServer(const HttpServer&) = delete;
+  HttpServer& operator=(const HttpServer&) = delete;
+
+  // One thread. Throws std::runtime_error with one sentence.
+  void start();
+  void stop();  // waits for the thread; open connections are closed
+
+  int port() const noexcept { return listeners_.empty() ? 0 : listeners_.front().port(); }
+  std::string description() const;  // "tcp:127.0.0.1:9150"
+
+ private:
+  struct HttpDeleter {
+    void operator()(evhttp* http) const noexcept;
+  };
+  struct BuffereventDeleter {
+    void operator()(bufferevent* connection) const noexcept;  // gives back our reference
+  };
+  // A connection that evhttp serves. Nothing tells when it ends, so its buffers are kept and looked
+  // at until they are ours alone.
+  struct Visit {
+    std::unique_ptr<bufferevent, BuffereventDeleter> connection;
+    std::chrono::steady_clock::time_point since;
+  };
+
+  static bufferevent* on_connection(event_base* base, void* self);
+  static void on_request(evhttp_request* request, void* self);
+  static void on_sweep_event(int fd, short what, void* self);
+  static void on_mailbox_event(int fd, short what, void* self);
+  static void on_accept_error(evconnlistener* listener, void* http);
+
+  bufferevent* admit();
+  void answer(evhttp_request* request);
+  // Forgets connections that have ended, and ends those whose time is up.
+  void sweep();
+  void accept_more(bool yes);
+
+  const std::vector<Listener> listeners_;
+  const std::vector<HttpRoute> routes_;
+  const HttpLimits limits_;
+  EventBasePtr base_;
+  Mailbox mailbox_;
+  EventPtr mailbox_event_, sweep_event_;
+  std::vector<Visit> visits_;
+  std::unique_ptr<evhttp, HttpDeleter> http_;
+  std::vector<evconnlistener*> doors_;  // http_'s
+  std::thread thread_;
+};
+
+}  // namespace larder::daemon
