@@ -178,9 +178,9 @@ std::string in_full(const std::string& word) {
   std::vector<std::string_view> names = {"--help", "--license", "--version"};
   for (const Option& option : options()) {
     const std::string_view both = option.names;
-    if (const size_t comma = both.find(','); comma != std::string_view::npos) {
-      names.push_back(both.substr(comma + 1));
-    }
+    const size_t comma = both.find(',');
+    if (comma != std::string_view::npos) names.push_back(both.substr(comma + 1));
+    if (both.starts_with("--")) names.push_back(both);
   }
   std::erase_if(names, [&](std::string_view name) { return !name.starts_with(given); });
   const bool whole = std::find(names.begin(), names.end(), given) != names.end();

@@ -785,6 +785,12 @@ void Executor::run_stats(const Command& command, Reply& reply) {
   if (is("slabs")) return control_.stats_slabs(stat_rows_);
   if (is("sizes")) return control_.stats_sizes(stat_rows_);
   if (is("larder")) return control_.stats_larder(stat_rows_);
+  if (is("latency")) return control_.stats_latency(stat_rows_);
+  // These show keys, as what -X refuses does.
+  if (control_.settings().allow_dumps) {
+    if (is("hotkeys")) return control_.stats_hot_keys(stat_rows_);
+    if (is("prefixes")) return control_.stats_prefixes(stat_rows_);
+  }
   reply.stats = nullptr;
   if (binary) {
     reply.status = Status::Miss;

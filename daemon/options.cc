@@ -7,6 +7,8 @@
 #include <cstdio>
 #include <limits>
 
+#include "daemon/listen_address.h"
+
 namespace larder::daemon {
 namespace {
 
@@ -86,6 +88,14 @@ uint32_t item_size(const Given& given) {
     refuse(given, "a size from 1k to 1g (bytes, or with k, m or g behind)", ExitCode::Usage);
   }
   return static_cast<uint32_t>(value * unit);
+}
+
+void check_http_address(const Given& given) {
+  try {
+    parse_http_address(given.value);
+  } catch (const std::runtime_error& error) {
+    throw SettingsError(ExitCode::Usage, "option " + given.option + ": " + error.what());
+  }
 }
 
 void add_listen_addresses(Settings& settings, const Given& given) {
@@ -340,6 +350,14 @@ constexpr auto kOptions = std::to_array<Option>({
      "TLS on all TCP listeners; needs -o ssl_chain_cert and -o ssl_key",
      [](Settings& s, const Given&) { s.tls.enabled = true; },
      {{"ssl_enabled", flag<&Settings::Tls::enabled>}}},
+    {"--http", "<addr>",
+     "serve metrics (/metrics, /stats.json, /healthz, /readyz) over HTTP there: port, addr:port or "
+     "[v6]:port; without an address on loopback, with * on all of them (default: off)",
+     [](Settings& s, const Given& g) {
+       check_http_address(g);
+       s.http = g.value;
+     },
+     {{"http", text<&Settings::http>}}},
     {"-o,--extended", "<list>", "further options with commas between them, see below",
      nullptr},  // sub_options()
 });
@@ -416,6 +434,15 @@ constexpr auto kSubOptions = std::to_array<SubOption>({
     {"track_sizes", Takes::Nothing, "let stats sizes walk the cache",
      [](Settings& s, const Given&) { s.track_sizes = true; },
      {{"track_sizes", flag<&Settings::track_sizes>}}},
+    {"sampling", Takes::Nothing, "time some requests, look at some keys (default)",
+     [](Settings& s, const Given&) { s.sampling = true; },
+     {{"sampling", flag<&Settings::sampling>}}},
+    {"no_sampling", Takes::Nothing, "no latencies, hot keys and prefixes in stats and metrics",
+     [](Settings& s, const Given&) { s.sampling = false; }},
+    {"slow_request_us", Takes::Value,
+     "note what takes the server longer than so many microseconds (default: 0, off)",
+     [](Settings& s, const Given& g) { s.slow_request_us = number<uint32_t>(g, 0, kAnyU32); },
+     {{"slow_request_us", count<&Settings::slow_request_us>}}},
     {"relaxed_privileges", Takes::Nothing,
      "for tests: allow what a restricted process may not (nothing is restricted)",
      [](Settings& s, const Given&) { s.relaxed_privileges = true; },

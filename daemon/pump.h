@@ -22,6 +22,7 @@
 #include <span>
 #include <string_view>
 #include <thread>
+#include <utility>
 
 #include "daemon/connection.h"
 #include "daemon/worker.h"
@@ -69,6 +70,7 @@ class Pump {
   // command, or waits until the client takes its replies or (Connection::again_) for the next pass.
   size_t run(std::span<char> input) {
     input_ = input;
+    began_ = worker_.meter().begin();
     if (connection_.pending_ != nullptr) used_ = go_on_with_body(input);
     while (used_ < input.size() && may_go_on()) {
       if (stores_gathered_ && !stores_go_on()) {
@@ -148,6 +150,9 @@ class Pump {
     worker_.executor().run_reads(batch.commands(), batch.hashes(), batch.replies(), worker_.now());
     answered_bytes_ = 0;
     for (size_t i = 0; i < batch.size(); ++i) write(batch.commands()[i], batch.replies()[i]);
+    if (began_ != 0) [[unlikely]]
+      began_ = worker_.meter().end(began_, batch.commands(), worker_.now());
+    worker_.meter().look_at(batch.commands(), batch.replies(), worker_.now());
     worker_.executor().release_scratch();
     spent_ += answered_bytes_ / kAnsweredBytesPerPoint;
     const size_t each = answered_bytes_ / batch.size() + 1;
@@ -199,6 +204,8 @@ class Pump {
     if (worker_.cache().is_short_of_memory()) [[unlikely]]
       let_readers_end();
     if (batch.size() > 1) worker_.cache().prefetch_items(batch.hashes());
+    const uint64_t began = std::exchange(began_, 0);  // timed together
+    size_t done = 0;
     for (size_t i = 0; i < batch.size(); ++i) {
       const proto::Command& command = batch.commands()[i];
       const std::span<char> rest = input_.subspan(batch.bodies()[i]);
@@ -206,15 +213,21 @@ class Pump {
       if (worker_.executor().run_store(command, batch.hashes()[i],
                                        {rest.data(), command.value_bytes}, reply, worker_.now())) {
         finish(command, reply);
+        ++done;
         continue;
       }
       const size_t used = start_store(command, rest);
-      if (connection_.phase_ == Phase::Commands) continue;
+      if (connection_.phase_ == Phase::Commands) {
+        ++done;
+        continue;
+      }
       // It waits for memory, and so does what comes after it.
       used_ = batch.bodies()[i] + used;
       parser_ = at_store_;
       break;
     }
+    if (began != 0) [[unlikely]]
+      began_ = worker_.meter().end(began, batch.commands().first(done), worker_.now());
     batch.clear();
   }
 
@@ -299,6 +312,9 @@ class Pump {
 
   void finish(const proto::Command& command, const proto::Reply& reply) {
     write(command, reply);
+    if (began_ != 0) [[unlikely]]
+      began_ = worker_.meter().end(began_, {&command, 1}, worker_.now());
+    worker_.meter().look_at(command, reply, worker_.now());
     worker_.executor().release_scratch();
     // As long as no reply points into the cache, a turn may be as short as one write: what was
     // replaced comes free at once, also in a long pipeline of stores.
@@ -577,6 +593,7 @@ class Pump {
   std::span<char> input_;
   size_t used_ = 0;  // of input_
   size_t spent_ = 0;
+  uint64_t began_ = 0;  // when what is done now was, if it is timed
   size_t answered_bytes_ = 0;
   bool stores_gathered_ = false;  // in the batch, and not reads
   char store_head_[kHeadBytes];

@@ -12,13 +12,18 @@
 #include <charconv>
 #include <cstring>
 #include <ctime>
+#include <limits>
 #include <stdexcept>
 #include <string>
 #include <utility>
 
 #include "core/observer.h"
+#include "daemon/exporter_metrics.h"
+#include "daemon/larder_metrics.h"
+#include "daemon/listen_address.h"
 #include "daemon/log.h"
 #include "daemon/restart_state.h"
+#include "daemon/stats_json.h"
 #include "proto/error_lines.h"
 
 namespace larder::daemon {
@@ -29,6 +34,11 @@ constexpr int kAcceptsPerPass = 64;
 
 // Without descriptors accepting pauses this long, as in memcached.
 constexpr timeval kAcceptRetry = {0, 10'000};
+
+// A worker that has made no pass for half of this makes the server unready.
+constexpr std::chrono::seconds kReadinessTimeout{10};
+
+constexpr int kUnavailable = 503;
 
 constexpr std::string_view kTooManyConnections = "ERROR Too many open connections\r\n";
 
@@ -63,15 +73,20 @@ Server::Server(Settings settings, std::unique_ptr<TlsContext> tls)
       cache_(config_over(settings_, memory_file_.get(), event_log_)),
       budget_(settings_.buffer_limit_bytes),
       prefixes_(settings_.stats_prefix.front(), settings_.stats_detail),
+      key_samples_(settings_.stats_prefix.front()),
       memory_ahead_(cache_),
       authority_(settings_),
       tls_(tls == nullptr && settings_.tls.enabled ? std::make_unique<TlsContext>(settings_.tls)
                                                    : std::move(tls)),
       watchers_(event_log_, static_cast<uint32_t>(settings_.threads),
                 settings_.watcher_logbuf_bytes, [this] { connection_closed(); }),
-      surroundings_{settings_,  cache_,     clock_,        *this,
-                    budget_,    flush_,     memory_ahead_, authority_,
-                    tls_.get(), event_log_, watchers_,     [this] { connection_closed(); }},
+      surroundings_{settings_,     cache_,
+                    clock_,        *this,
+                    budget_,       flush_,
+                    memory_ahead_, authority_,
+                    tls_.get(),    event_log_,
+                    watchers_,     key_samples_,
+                    slow_log_,     [this] { connection_closed(); }},
       verbosity_(settings_.verbosity) {
   if (memory_file_ != nullptr) resume();
   if (tls_ != nullptr) tls_->set_loaded_at(clock_.sample());
@@ -88,6 +103,7 @@ void Server::listen(std::vector<HandedOver> handed_over) {
     listeners_ = Listener::open_all(settings_);
     udp_sockets_ = open_udp_sockets(settings_);
   }
+  open_http();
   listening_ = true;
   write_port_file(listeners_, udp_sockets_);
 }
@@ -133,6 +149,10 @@ void Server::start(Signals signals) {
   serve_udp();
   memory_ahead_.start();
   for (auto& worker : workers_) worker->start();
+  if (http_ == nullptr) return;
+  readiness_ =
+      std::make_unique<Watchdog>(kReadinessTimeout, workers_.size(), Watchdog::Clock::now());
+  http_->start();
 }
 
 // Round robin: of the sockets that share an address each worker gets one.
@@ -157,6 +177,7 @@ std::string Server::summary() const {
   };
   for (const Listener& listener : listeners_) add(listener.description());
   for (const std::string& address : udp_addresses_) add(address);
+  if (http_ != nullptr) add(http_->description() + " (http)");
   return "listening on " + addresses + ", " + std::to_string(settings_.memory_bytes >> 20) +
          " MiB, " + std::to_string(settings_.threads) + " threads";
 }
@@ -189,6 +210,7 @@ Server::Ended Server::run() {
 }
 
 void Server::stop() {
+  http_.reset();  // its pages look at what goes now
   doors_.clear();
   for (auto& worker : workers_) worker->ask_to_stop();
   for (auto& worker : workers_) worker->join();
@@ -482,6 +504,76 @@ void Server::stats_items(proto::StatList& rows) { append_items_stats(sources(), 
 void Server::stats_slabs(proto::StatList& rows) { append_slabs_stats(sources(), rows); }
 void Server::stats_sizes(proto::StatList& rows) { append_sizes_stats(cache_, settings_, rows); }
 
+void Server::stats_latency(proto::StatList& rows) { append_latency_stats(sampled(), rows); }
+void Server::stats_hot_keys(proto::StatList& rows) { append_hot_key_stats(sampled(), rows); }
+void Server::stats_prefixes(proto::StatList& rows) { append_prefix_stats(sampled(), rows); }
+
+SampledFigures Server::sampled() {
+  constexpr uint32_t kAll = std::numeric_limits<uint32_t>::max();
+  SampledFigures figures;
+  figures.sampling = settings_.sampling;
+  figures.slow_request_us = settings_.slow_request_us;
+  for (const auto& worker : workers_) {
+    for (size_t i = 0; i < kCommandKinds; ++i) {
+      figures.latencies[i].add(worker->latencies()[i]);
+    }
+  }
+  figures.slow = slow_log_.latest(figures.slow_total);
+  figures.keys = key_samples_.figures(kAll, kAll, clock_.sample());
+  return figures;
+}
+
+// -- HTTP.
+
+void Server::open_http() {
+  if (settings_.http.empty()) return;
+  const ListenAddress address = parse_http_address(settings_.http);
+  http_ = std::make_unique<HttpServer>(
+      Listener::open_at(settings_, "--http " + settings_.http, address),
+      std::vector<HttpRoute>{{"/metrics", [this] { return metrics_page(); }},
+                             {"/stats.json", [this] { return stats_page(); }},
+                             {"/healthz", [this] { return health_page(); }},
+                             {"/readyz", [this] { return readiness_page(); }}});
+}
+
+HttpPage Server::metrics_page() {
+  const StatsSources from = sources();
+  Exposition page;
+  write_exporter_metrics(from, page);
+  write_larder_metrics(from, sampled(), page);
+  return {200, Exposition::kContentType, page.take()};
+}
+
+HttpPage Server::stats_page() {
+  const SampledFigures figures = sampled();
+  const LatencySnapshots recent =
+      recent_latencies_.since_then(figures.latencies, RecentLatencies::Clock::now());
+  return {200, "application/json", stats_json(sources(), figures, recent)};
+}
+
+// That it can be asked is what is asked for.
+HttpPage Server::health_page() {
+  HttpPage page;
+  page.body = "ok\n";
+  return page;
+}
+
+HttpPage Server::readiness_page() {
+  HttpPage page;
+  std::vector<uint64_t> beats;
+  for (const auto& worker : workers_) beats.push_back(worker->beats());
+  if (!readiness_->all_alive(beats, Watchdog::Clock::now())) {
+    page.status = kUnavailable;
+    page.body = "a worker hangs\n";
+  } else if (!accepting_.load(std::memory_order_relaxed)) {
+    page.status = kUnavailable;
+    page.body = "no more connections are accepted\n";
+  } else {
+    page.body = "ready\n";
+  }
+  return page;
+}
+
 void Server::stats_conns(proto::StatList& rows) {
   const core::Seconds now = clock_.sample();
   std::vector<ConnectionRow> connections;
@@ -500,6 +592,11 @@ void Server::stats_reset() {
   for (const auto& worker : workers_) reset_worker_stats(worker->stats());
   cache_.reset_totals();
   watchers_.reset_counters();
+  for (const auto& worker : workers_) {
+    for (LatencyHistogram& latency : worker->latencies()) latency.reset();
+  }
+  key_samples_.clear();
+  slow_log_.clear();
   prefixes_.clear();
   if (tls_ != nullptr) tls_->reset_counters();
   total_.store(0, std::memory_order_relaxed);

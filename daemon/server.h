@@ -27,12 +27,16 @@
 #include "daemon/clock.h"
 #include "daemon/event_ptr.h"
 #include "daemon/handed_over.h"
+#include "daemon/http_server.h"
+#include "daemon/key_samples.h"
 #include "daemon/listener.h"
 #include "daemon/mailbox.h"
 #include "daemon/prefix_stats.h"
+#include "daemon/sampled_report.h"
 #include "daemon/server_control.h"
 #include "daemon/service_manager.h"
 #include "daemon/settings.h"
+#include "daemon/slow_log.h"
 #include "daemon/stats_report.h"
 #include "daemon/tls.h"
 #include "daemon/tuning.h"
@@ -68,6 +72,7 @@ class Server final : public ServerControl {
   // From start() on: of the first UDP socket, and of all of them without repetition.
   int udp_port() const noexcept { return udp_port_; }
   const std::vector<std::string>& udp_addresses() const noexcept { return udp_addresses_; }
+  int http_port() const noexcept { return http_ == nullptr ? 0 : http_->port(); }  // 0 without
   std::string summary() const;  // "listening on tcp:127.0.0.1:11211, 64 MiB, 4 threads"
   core::Cache& cache() noexcept { return cache_; }
   Clock& clock() noexcept { return clock_; }
@@ -93,6 +98,9 @@ class Server final : public ServerControl {
   void stats_items(proto::StatList& rows) override;
   void stats_slabs(proto::StatList& rows) override;
   void stats_sizes(proto::StatList& rows) override;
+  void stats_latency(proto::StatList& rows) override;
+  void stats_hot_keys(proto::StatList& rows) override;
+  void stats_prefixes(proto::StatList& rows) override;
   void stats_reset() override;
   PrefixStats& prefix_stats() override { return prefixes_; }
   std::string refresh_certificates() override;
@@ -125,6 +133,14 @@ class Server final : public ServerControl {
   void read_mail();
   void end(Ended how);
   StatsSources sources() const;
+  SampledFigures sampled();
+
+  // Pages of the HTTP server, on its thread.
+  void open_http();
+  HttpPage metrics_page();
+  HttpPage stats_page();
+  HttpPage health_page();
+  HttpPage readiness_page();
 
   Settings settings_;
   Tuning tuning_;
@@ -135,6 +151,8 @@ class Server final : public ServerControl {
   BufferBudget budget_;
   ScheduledFlush flush_;
   PrefixStats prefixes_;
+  KeySamples key_samples_;
+  SlowLog slow_log_;
   MemoryAhead memory_ahead_;
   Authority authority_;
   const std::unique_ptr<TlsContext> tls_;  // null without -Z
@@ -153,6 +171,11 @@ class Server final : public ServerControl {
   Mailbox mailbox_;
   Socket signals_;  // a signalfd
   EventPtr mailbox_event_, signal_event_, retry_event_, watch_event_;
+  std::unique_ptr<HttpServer> http_;  // null without --http
+  // Of its thread.
+  RecentLatencies recent_latencies_;
+  std::unique_ptr<Watchdog> readiness_;
+
   ServiceManager* manager_ = nullptr;
   std::unique_ptr<Watchdog> watchdog_;
   std::vector<std::unique_ptr<Door>> doors_;

@@ -48,6 +48,9 @@ class ServerControl {
   virtual void stats_items(proto::StatList& rows) = 0;
   virtual void stats_slabs(proto::StatList& rows) = 0;
   virtual void stats_sizes(proto::StatList& rows) = 0;
+  virtual void stats_latency(proto::StatList& rows) = 0;
+  virtual void stats_hot_keys(proto::StatList& rows) = 0;
+  virtual void stats_prefixes(proto::StatList& rows) = 0;
   virtual void stats_reset() = 0;
   virtual PrefixStats& prefix_stats() = 0;
 

@@ -101,7 +101,10 @@ struct Settings {
   bool allow_watch = true;                     // -W clears it
   unsigned watcher_logbuf_bytes = 256u << 10;  // -o watcher_logbuf_size: what waits for a watcher
   unsigned worker_logbuf_bytes = 64u << 10;    // -o worker_logbuf_size: events of one thread
-  bool relaxed_privileges = false;             // -o relaxed_privileges: nothing here is restricted
+  std::string http;                            // --http, address:port of metrics; empty: none
+  bool sampling = true;             // -o no_sampling clears it: no latencies, hot keys, prefixes
+  uint32_t slow_request_us = 0;     // -o slow_request_us: what takes longer is noted; 0 off
+  bool relaxed_privileges = false;  // -o relaxed_privileges: nothing here is restricted
 
   // Options for an engine that is not ours. They are checked and accepted, since existing setups
   // pass them, and `stats` and `stats settings` show what memcached would.

@@ -28,6 +28,9 @@ constexpr uint32_t kFastTickMs = 1;
 constexpr uint32_t kFewPasses = 1;  // a millisecond
 constexpr uint32_t kManyPasses = 32;
 
+// Of what a worker draws at random; each has another.
+constexpr uint64_t kFirstSeed = 0x9e3779b97f4a7c15;
+
 LogSite no_memory_site;
 
 // A descriptor and not a timeout of the event base, which would be set up anew whenever the worker
@@ -59,6 +62,10 @@ Worker::Worker(uint32_t id, const WorkerSurroundings& surroundings)
       ticks_(make_ticks()),
       tick_ms_(kSlowTickMs),
       executor_(id, surroundings.cache, surroundings.control, stats_),
+      meter_({surroundings.settings.sampling, surroundings.settings.slow_request_us,
+              surroundings.settings.allow_dumps},
+             surroundings.key_samples, surroundings.slow_log,
+             surroundings.clock.unix_time_of_zero(), kFirstSeed + id),
       tls_gather_(gather_bytes(surroundings.settings.tls)) {
   now_ = around_.clock.sample();
   mailbox_event_ =
@@ -109,9 +116,11 @@ void Worker::on_mailbox_event(int, short, void* self) { static_cast<Worker*>(sel
 void Worker::on_tick_event(int fd, short, void* self) {
   uint64_t ticks = 0;
   if (::read(fd, &ticks, sizeof ticks) != sizeof ticks) return;
-  static_cast<Worker*>(self)->beats_.add();
-  static_cast<Worker*>(self)->choose_ticks(ticks);
-  static_cast<Worker*>(self)->close_idle_connections();
+  auto& worker = *static_cast<Worker*>(self);
+  worker.beats_.add();
+  worker.choose_ticks(ticks);
+  worker.close_idle_connections();
+  worker.meter_.flush_if_old(worker.around_.clock.sample());
 }
 
 void Worker::choose_ticks(uint64_t passed) {

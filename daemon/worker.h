@@ -27,6 +27,7 @@
 #include "daemon/executor.h"
 #include "daemon/mailbox.h"
 #include "daemon/memory_ahead.h"
+#include "daemon/meter.h"
 #include "daemon/outbox.h"
 #include "daemon/server_control.h"
 #include "daemon/settings.h"
@@ -73,6 +74,8 @@ struct WorkerSurroundings {
   TlsContext* tls;  // null without -Z
   EventLog& event_log;
   Watchers& watchers;
+  KeySamples& key_samples;
+  SlowLog& slow_log;
   std::function<void()> connection_closed;  // called on the worker's thread
 };
 
@@ -109,6 +112,7 @@ class Worker {
 
   WorkerStats& stats() noexcept { return stats_; }
   const WorkerStats& stats() const noexcept { return stats_; }
+  LatencyHistograms& latencies() noexcept { return meter_.latencies(); }
   uint64_t beats() const noexcept { return beats_.get(); }  // grows as long as passes are made
   uint64_t connection_objects() const noexcept { return objects_.load(std::memory_order_relaxed); }
   // Appends a row for each connection and UDP port, for `stats conns`.
@@ -126,6 +130,7 @@ class Worker {
   BufferBudget& budget() noexcept { return around_.budget; }
   const Authority& authority() const noexcept { return around_.authority; }
   Executor& executor() noexcept { return executor_; }
+  Meter& meter() noexcept { return meter_; }
   Lent& lent() noexcept { return lent_; }
   event_base* base() noexcept { return base_.get(); }
 
@@ -172,6 +177,7 @@ class Worker {
   Counter beats_;                    // ticks that came
   WorkerStats stats_;
   Executor executor_;
+  Meter meter_;
   Lent lent_;
   std::vector<char> tls_gather_;  // lent to TLS sessions
 

@@ -548,6 +548,24 @@ TEST_CASE("-S beside -Y is noted: only ascii is spoken then") {
         std::vector<std::string>{"option -S has no effect beside -Y, which is for ascii only"});
 }
 
+TEST_CASE("metrics are served where --http says, and sampled unless told otherwise") {
+  CHECK(parse({}).http.empty());
+  CHECK(parse({}).sampling);
+  CHECK(parse({}).slow_request_us == 0);
+  const Settings s = parse({"--http", "127.0.0.1:9150", "-o", "no_sampling,slow_request_us=2500"});
+  CHECK(s.http == "127.0.0.1:9150");
+  CHECK_FALSE(s.sampling);
+  CHECK(s.slow_request_us == 2500);
+  CHECK(parse({"--htt=9150"}).http == "9150");
+  for (const char* bad : {"", "localhost", "127.0.0.1", "[::1]", "9x", ":70000", "notls:[::1]:1"}) {
+    INFO(bad);
+    const Refusal refused = refusal({"--http", bad});
+    CHECK(refused.exit_code == 64);
+    CHECK(refused.sentence.starts_with("option --http: "));
+  }
+  CHECK(refusal({"-o", "slow_request_us=x"}).exit_code == 1);
+}
+
 TEST_CASE("every setting has its row in stats settings") {
   // Those have none that turn off what another turns on, or are kept nowhere.
   const auto needs_none = [](const std::string_view name) {

@@ -52,6 +52,9 @@ class FakeControl final : public ServerControl {
   void stats_items(proto::StatList& rows) override { rows.emplace_back("items", "1"); }
   void stats_slabs(proto::StatList& rows) override { rows.emplace_back("slabs", "1"); }
   void stats_sizes(proto::StatList& rows) override { rows.emplace_back("sizes", "1"); }
+  void stats_latency(proto::StatList& rows) override { rows.emplace_back("latency", "1"); }
+  void stats_hot_keys(proto::StatList& rows) override { rows.emplace_back("hotkeys", "1"); }
+  void stats_prefixes(proto::StatList& rows) override { rows.emplace_back("prefixes", "1"); }
   void stats_reset() override { ++resets_; }
   PrefixStats& prefix_stats() override { return prefixes_; }
   std::string refresh_certificates() override { return certificate_error_; }
@@ -659,6 +662,10 @@ TEST_CASE("stats finds its sub-commands as memcached does, some by any prefix") 
       {"stats conns", "STAT conns 1\nEND"},
       {"stats co", "STAT conns 1\nEND"},
       {"stats larder", "STAT larder 1\nEND"},
+      {"stats latency", "STAT latency 1\nEND"},
+      {"stats hotkeys", "STAT hotkeys 1\nEND"},
+      {"stats prefixes", "STAT prefixes 1\nEND"},
+      {"stats lat", "ERROR"},
       {"stats extstore", "END"},
       {"stats item", "ERROR"},
       {"stats itemss", "ERROR"},

@@ -46,7 +46,8 @@ constexpr const char* kSettingsKeys =
 
 // What memcached has no row for.
 constexpr const char* kOurSettingsKeys =
-    " daemon coredumps user lock_memory pidfile large_pages watch_enabled lru relaxed_privileges";
+    " daemon coredumps user lock_memory pidfile large_pages watch_enabled http lru sampling "
+    "slow_request_us relaxed_privileges";
 
 std::vector<std::string> words(const std::string& text) {
   std::istringstream in(text);

@@ -1,0 +1,260 @@
+// The HTTP server of --http: its pages, and what a client can do to it.
+#include "daemon/http_server.h"
+
+#include <catch2/catch.hpp>
+#include <chrono>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "tests/support/temp_server.h"
+#include "tests/support/wire_client.h"
+
+namespace larder::daemon {
+namespace {
+
+using nlohmann::json;
+using test::eventually;
+using test::loopback_settings;
+using test::TempServer;
+using test::WireClient;
+
+std::string ask(int port, const std::string& request) {
+  WireClient client = WireClient::over_tcp(port);
+  client.send(request);
+  return client.receive_until_closed();
+}
+
+std::string get(int port, const std::string& path) {
+  return ask(port, "GET " + path + " HTTP/1.1\r\nHost: localhost\r\n\r\n");
+}
+
+std::string body(const std::string& reply) { return reply.substr(reply.find("\r\n\r\n") + 4); }
+
+Settings with_http() {
+  Settings settings = loopback_settings();
+  settings.http = "127.0.0.1:0";
+  return settings;
+}
+
+// A server alone, with a page that says "page\n".
+struct Alone {
+  explicit Alone(HttpLimits limits = {}) {
+    server = std::make_unique<HttpServer>(
+        Listener::open_at({}, "--http", parse_http_address("0")),
+        std::vector<HttpRoute>{{"/page",
+                                [] {
+                                  return HttpPage{200, "text/plain", "page\n"};
+                                }},
+                               {"/long",
+                                [] {
+                                  return HttpPage{200, "text/plain", std::string(64 << 20, 'x')};
+                                }}},
+        limits);
+    server->start();
+  }
+  int port() const { return server->port(); }
+  bool answers() const { return body(get(port(), "/page")) == "page\n"; }
+
+  std::unique_ptr<HttpServer> server;
+};
+
+TEST_CASE("health, readiness, metrics and figures are served") {
+  TempServer server(with_http());
+  const int port = server.server().http_port();
+  REQUIRE(port != 0);
+  CHECK(get(port, "/healthz").starts_with("HTTP/1.1 200 "));
+  CHECK(body(get(port, "/readyz")) == "ready\n");
+  const std::string metrics = get(port, "/metrics");
+  CHECK(metrics.find("\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n") !=
+        std::string::npos);
+  CHECK(metrics.find("\nmemcached_up 1\n") != std::string::npos);
+  CHECK(metrics.find("\nlarder_workers 2\n") != std::string::npos);
+  CHECK(get(port, "/nothing").starts_with("HTTP/1.1 404 "));
+  CHECK(get(port, "/metrics/").starts_with("HTTP/1.1 404 "));
+  CHECK(get(port, "/metrics?name=x").starts_with("HTTP/1.1 200 "));
+  CHECK(body(ask(port, "HEAD /healthz HTTP/1.1\r\nHost: x\r\n\r\n")).empty());
+  CHECK(server.server().summary().find("(http)") != std::string::npos);
+}
+
+TEST_CASE("without --http there is no such port") {
+  TempServer server;
+  CHECK(server.server().http_port() == 0);
+}
+
+TEST_CASE("stats.json is JSON, and shows what clients have done") {
+  Settings settings = with_http();
+  settings.threads = 1;
+  TempServer server(settings);
+  WireClient client = server.connect();
+  REQUIRE(client.answers("set user:1 0 0 5\r\nvalue\r\n", "STORED\r\n"));
+  for (int i = 0; i < 2000; ++i) {
+    REQUIRE(client.ask("get user:1\r\nget user:\"\\\xff\r\n", 35).ends_with("END\r\n"));
+  }
+  const int port = server.server().http_port();
+  json stats;
+  REQUIRE(eventually([&] {
+    stats = json::parse(body(get(port, "/stats.json")));
+    return stats["key_samples"].get<int>() > 5;
+  }));
+  CHECK(stats["commands"]["get"]["hits"] == 2000);
+  CHECK(stats["commands"]["get"]["misses"] == 2000);
+  CHECK(stats["commands"]["set"] == 1);
+  CHECK(stats["memory"]["items"] == 1);
+  REQUIRE(stats["memory"]["classes"].size() == 1);
+  CHECK(stats["memory"]["classes"][0]["used_chunks"] == 1);
+  CHECK(stats["latency"]["get"]["count"] > 100);
+  CHECK(stats["latency"]["get"]["p99_us"] >= stats["latency"]["get"]["p50_us"]);
+  CHECK(stats["latency"]["get"]["p50_us"] > 0.0);
+  CHECK(stats["latency_recent"]["get"]["count"] > 0);
+  CHECK(stats["settings"]["maxconns"] == 1024);
+  CHECK(stats["settings"]["http"] == "127.0.0.1:0");
+  CHECK(stats["connections"]["open"] >= 1);
+  REQUIRE(stats["hot_keys"].size() <= 2);
+  CHECK(stats["hot_keys"][0]["share_max"] > 0.3);
+  for (const json& key : stats["hot_keys"]) {
+    CHECK((key["key"] == "user:1" || key["key"] == "user:\"\\%FF"));
+  }
+  REQUIRE(stats["prefixes"].size() == 1);
+  CHECK(stats["prefixes"][0]["prefix"] == "user");
+  CHECK(stats["prefixes"][0]["hits"].get<int>() + stats["prefixes"][0]["misses"].get<int>() > 1000);
+
+  // The same over the cache's own protocol.
+  client.send("stats latency\r\n");
+  CHECK(client.receive_until("END\r\n").find("STAT get:p99_us ") != std::string::npos);
+  client.send("stats hotkeys\r\n");
+  CHECK(client.receive_until("END\r\n").find("STAT hotkey:user:1 share 0.") != std::string::npos);
+  client.send("stats prefixes\r\n");
+  CHECK(client.receive_until("END\r\n").find("STAT prefix:user get ") != std::string::npos);
+
+  // stats reset sets them to 0.
+  REQUIRE(client.answers("stats reset\r\n", "RESET\r\n"));
+  stats = json::parse(body(get(port, "/stats.json")));
+  CHECK(stats["key_samples"] == 0);
+  CHECK_FALSE(stats["latency"].contains("get"));
+}
+
+TEST_CASE("with -X no keys are shown, by whatever way") {
+  Settings settings = with_http();
+  settings.allow_dumps = false;
+  settings.slow_request_us = 1;
+  settings.threads = 1;
+  TempServer server(settings);
+  WireClient client = server.connect();
+  for (int i = 0; i < 2000; ++i) REQUIRE(client.ask_line("get secret:1") == "END");
+  const int port = server.server().http_port();
+  CHECK(body(get(port, "/stats.json")).find("secret") == std::string::npos);
+  CHECK(body(get(port, "/metrics")).find("secret") == std::string::npos);
+  CHECK(client.ask_line("stats hotkeys") == "ERROR");
+  CHECK(client.ask_line("stats prefixes") == "ERROR");
+}
+
+TEST_CASE("with -o no_sampling nothing is sampled") {
+  Settings settings = with_http();
+  settings.sampling = false;
+  TempServer server(settings);
+  WireClient client = server.connect();
+  for (int i = 0; i < 1000; ++i) REQUIRE(client.ask_line("get user:1") == "END");
+  const json stats = json::parse(body(get(server.server().http_port(), "/stats.json")));
+  CHECK(stats["sampling"] == false);
+  CHECK(stats["latency"].empty());
+  CHECK(stats["key_samples"] == 0);
+}
+
+TEST_CASE("a server that takes no more connections is not ready") {
+  Settings settings = with_http();
+  settings.max_connections = 2;
+  settings.maxconns_fast = false;
+  TempServer server(settings);
+  std::vector<WireClient> clients;
+  for (int i = 0; i < 2; ++i) {
+    clients.push_back(server.connect());
+    REQUIRE(clients.back().ask_line("mn") == "MN");
+  }
+  clients.push_back(server.connect());  // waits in the queue
+  const int port = server.server().http_port();
+  REQUIRE(eventually([&] { return get(port, "/readyz").starts_with("HTTP/1.1 503 "); }));
+  CHECK(get(port, "/healthz").starts_with("HTTP/1.1 200 "));
+  clients.clear();
+  REQUIRE(eventually([&] { return get(port, "/readyz").starts_with("HTTP/1.1 200 "); }));
+}
+
+TEST_CASE("garbage, other methods, bodies and long heads are refused, and others are served") {
+  Alone http;
+  CHECK(ask(http.port(), "get k\r\n").find("200 OK") == std::string::npos);
+  CHECK(ask(http.port(), std::string("\x80\x00\xff\r\n\r\n", 7)).find("200 OK") ==
+        std::string::npos);
+  CHECK(ask(http.port(), "POST /page HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+            .find("200 OK") == std::string::npos);
+  CHECK(ask(http.port(), "POST /page HTTP/1.1\r\nHost: x\r\nContent-Length: 2000000\r\n\r\n")
+            .find("200 OK") == std::string::npos);
+  WireClient client = WireClient::over_tcp(http.port());
+  client.send("GET /page HTTP/1.1\r\n");
+  client.send("X-Header: " + std::string(20'000, 'x') + "\r\n");
+  const auto start = std::chrono::steady_clock::now();
+  CHECK(client.receive_until_closed().find("200 OK") == std::string::npos);
+  CHECK(std::chrono::steady_clock::now() - start < HttpLimits().time / 2);
+  CHECK(http.answers());
+}
+
+TEST_CASE("who sends slowly, or nothing, is let go, and keeps nobody else from being served") {
+  HttpLimits limits;
+  limits.time = std::chrono::milliseconds(300);
+  limits.connections = 4;
+  Alone http(limits);
+  std::vector<WireClient> slow;
+  for (int i = 0; i < 20; ++i) {
+    slow.push_back(WireClient::over_tcp(http.port()));
+    if (i % 2 == 0) slow.back().send("GET /pa");
+  }
+  CHECK(http.answers());  // behind the others, a few at a time
+  const auto start = std::chrono::steady_clock::now();
+  for (WireClient& client : slow) client.receive_until_closed();
+  CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(10));
+  CHECK(http.answers());
+}
+
+TEST_CASE("who goes on sending a byte at a time gets no more time than others") {
+  HttpLimits limits;
+  limits.time = std::chrono::milliseconds(300);
+  Alone http(limits);
+  WireClient client = WireClient::over_tcp(http.port());
+  client.send("GET /page HTTP/1.1\r\nX: ");
+  const auto start = std::chrono::steady_clock::now();
+  bool closed = false;
+  while (!closed && std::chrono::steady_clock::now() - start < std::chrono::seconds(20)) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    try {
+      closed = client.send_some("x") == 0;
+    } catch (const std::runtime_error&) {
+      closed = true;
+    }
+  }
+  CHECK(closed);
+  CHECK(http.answers());
+}
+
+TEST_CASE("who does not take a long page is let go") {
+  HttpLimits limits;
+  limits.time = std::chrono::milliseconds(300);
+  limits.connections = 1;
+  Alone http(limits);
+  WireClient client = WireClient::over_tcp_with_small_buffer(http.port(), 4096);
+  client.send("GET /long HTTP/1.1\r\nHost: x\r\n\r\n");
+  CHECK(http.answers());  // once there is room for another connection
+}
+
+TEST_CASE("a server stops with clients in all states") {
+  Alone http;
+  WireClient silent = WireClient::over_tcp(http.port());
+  WireClient half = WireClient::over_tcp(http.port());
+  half.send("GET /page HTTP/1.1\r\n");
+  WireClient reading = WireClient::over_tcp_with_small_buffer(http.port(), 4096);
+  reading.send("GET /long HTTP/1.1\r\nHost: x\r\n\r\n");
+  reading.receive(100);
+  http.server.reset();
+  CHECK(silent.receive_until_closed().empty());
+}
+
+}  // namespace
+}  // namespace larder::daemon
