@@ -94,7 +94,7 @@ void check_http_address(const Given& given) {
   try {
     parse_http_address(given.value);
   } catch (const std::runtime_error& error) {
-    throw SettingsError(ExitCode::Usage, "option " + given.option + ": " + error.what());
+    throw SettingsError(ExitCode::Usage, error.what());
   }
 }
 

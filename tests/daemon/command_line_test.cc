@@ -561,7 +561,7 @@ TEST_CASE("metrics are served where --http says, and sampled unless told otherwi
     INFO(bad);
     const Refusal refused = refusal({"--http", bad});
     CHECK(refused.exit_code == 64);
-    CHECK(refused.sentence.starts_with("option --http: "));
+    CHECK(refused.sentence.starts_with("cannot listen on --http " + std::string(bad) + ": "));
   }
   CHECK(refusal({"-o", "slow_request_us=x"}).exit_code == 1);
 }
