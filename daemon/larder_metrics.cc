@@ -14,6 +14,7 @@ using enum MetricType;
 
 // Each is a time series, and keys come and go.
 constexpr size_t kShownKeys = 10;
+constexpr double kLeastSamples = 4;  // lately; what comes once is not hot
 constexpr size_t kShownPrefixes = 200;
 
 // Buckets of the latency histograms: powers of two of nanoseconds, from 0.26 us to 1.1 s.
@@ -140,7 +141,8 @@ void write_keys(const SampledFigures& sampled, Exposition& page) {
       .add("key_samples_total", Counter, keys.samples, "Keys that were looked at.")
       .add("key_sample_ratio", Gauge, sampled.sampling ? 1.0 / kKeySampleEvery : 0.0,
            "Of the commands with a key, the part whose key is looked at.");
-  const size_t shown = std::min(keys.keys.size(), kShownKeys);
+  size_t shown = std::min(keys.keys.size(), kShownKeys);
+  while (shown > 0 && keys.keys[shown - 1].count < kLeastSamples) --shown;
   const auto write_shares = [&](std::string_view name, std::string_view help, auto value) {
     page.family(name, Gauge, help);
     for (size_t i = 0; i < shown; ++i) {
