@@ -27,18 +27,29 @@ def decoded(key):
 
 
 # Rows of stats that one server shows and the other does not: of memcached's threads that the
-# reference is told to do without (run.py), and of Larder's own settings.
+# reference is told to do without (run.py).
 ROWS_OF_ONE = frozenset(
-    b"lru_maintainer_juggles evicted_active moves_to_cold "
-    b"moves_to_warm moves_within_lru direct_reclaims lru_bumps_dropped daemon coredumps user "
-    b"lock_memory pidfile large_pages watch_enabled lru relaxed_privileges".split())
+    b"lru_maintainer_juggles evicted_active moves_to_cold moves_to_warm moves_within_lru "
+    b"direct_reclaims lru_bumps_dropped".split())
+# After it `stats settings` goes on with what memcached does not show.
+LAST_SETTING = b"client_flags_size"
 # Rows of classes, connections and sizes, of which the servers have different ones.
 ROW_OF_MANY = re.compile(rb"(items:)?\d")
 
 
-def is_compared(name):
-    """Whether a row of stats has to be there on both sides."""
-    return name not in ROWS_OF_ONE and ROW_OF_MANY.match(name) is None
+class Rows:
+    """Which rows of stats have to be there on both sides."""
+
+    def __init__(self):
+        self.beyond = False
+
+    def end(self):
+        self.beyond = False
+
+    def compares(self, name):
+        wanted = not self.beyond and name not in ROWS_OF_ONE and ROW_OF_MANY.match(name) is None
+        self.beyond |= name == LAST_SETTING
+        return wanted
 
 
 class CasMemory:
@@ -121,6 +132,7 @@ class Text:
 
     def read(self, buffer):
         exact, loose = [], []
+        rows = Rows()
         position, size = 0, len(buffer)
         while position < size:
             end = buffer.find(b"\n", position) + 1
@@ -135,7 +147,7 @@ class Text:
                 end = self._meta(line, buffer, end, exact, loose)
             elif start == b"STA" and line.startswith(b"STAT "):
                 name = line.split()[1]
-                if self.rows and is_compared(name):
+                if self.rows and rows.compares(name):
                     exact.append(b"STAT " + name)
             elif start == b"ME ":
                 self._describe(line, exact, loose)
@@ -143,6 +155,7 @@ class Text:
                 exact.append(b"VERSION\r\n")
             else:
                 exact.append(line)
+                rows.end()
             position = end
         return exact, loose
 
@@ -228,6 +241,7 @@ class Binary:
 
     def read(self, buffer):
         exact, loose = [], []
+        rows = Rows()
         position, size = 0, len(buffer)
         while position < size:
             if size - position < 24:
@@ -238,10 +252,11 @@ class Binary:
             end = position + 24 + body_bytes
             if opcode == 0x10 and key_bytes:
                 name = bytes(buffer[position + 24:position + 24 + key_bytes])
-                if self.rows and is_compared(name):
+                if self.rows and rows.compares(name):
                     exact.append(b"STAT " + name)
                 position = end
                 continue
+            rows.end()
             body = b"<version>" if opcode == 0x0b else buffer[position + 24:end]
             header = buffer[position:position + 16]
             if opcode == 0x0b:
