@@ -7,6 +7,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "daemon/config_file.h"
 #include "daemon/help.h"
 #include "daemon/options.h"
 
@@ -117,12 +118,33 @@ void check_tls(const Settings& settings) {
   }
 }
 
-void check_together(const Settings& settings, uint64_t machine_memory_bytes) {
-  if (settings.memory_bytes > machine_memory_bytes) {
+// -m auto. The machine is there for others, too, while a limit was set for what is within it. What
+// lies outside of -m (connections, what clients have not taken, the program) needs room there.
+uint64_t automatic_memory(const MachineMemory& memory) {
+  const uint64_t of_machine = memory.bytes / 4;
+  return memory.limited() ? std::min(of_machine, memory.limit_bytes / 4 * 3) : of_machine;
+}
+
+void choose_memory_bytes(Settings& settings, const MachineMemory& memory) {
+  if (settings.memory_auto || settings.memory_percent != 0) {
+    const auto percent = static_cast<uint64_t>(settings.memory_percent);
+    const uint64_t bytes =
+        settings.memory_auto ? automatic_memory(memory) : memory.available_bytes() / 100 * percent;
+    settings.memory_bytes = std::clamp<uint64_t>(bytes >> 20, 1, kMaxMemoryMiB) << 20;
+  }
+  if (settings.memory_bytes > memory.bytes) {
     throw SettingsError(ExitCode::Usage, "option -m: " + mebibytes(settings.memory_bytes) +
                                              " MiB are more than this machine's " +
-                                             mebibytes(machine_memory_bytes) + " MiB");
+                                             mebibytes(memory.bytes) + " MiB");
   }
+  if (settings.memory_bytes > memory.available_bytes()) {
+    settings.remarks.push_back("option -m: " + mebibytes(settings.memory_bytes) +
+                               " MiB are more than the " + mebibytes(memory.limit_bytes) +
+                               " MiB that the cgroup allows");
+  }
+}
+
+void check_together(const Settings& settings) {
   if (settings.item_size_max > settings.memory_bytes / 2) {
     throw SettingsError(ExitCode::Usage, "option -I: " + std::to_string(settings.item_size_max) +
                                              " bytes are more than half of -m " +
@@ -175,92 +197,136 @@ std::string in_full(const std::string& word) {
   if (!word.starts_with("--") || word.size() == 2) return word;
   const size_t equals = std::min(word.find('='), word.size());
   const std::string_view given = std::string_view(word).substr(0, equals);
-  std::vector<std::string_view> names = {"--help", "--license", "--version"};
-  for (const Option& option : options()) {
-    const std::string_view both = option.names;
-    const size_t comma = both.find(',');
-    if (comma != std::string_view::npos) names.push_back(both.substr(comma + 1));
-    if (both.starts_with("--")) names.push_back(both);
-  }
+  std::vector<std::string_view> names;
+  const auto add = [&](std::string_view both) {
+    const std::string_view name = both.substr(both.rfind(',') + 1);
+    if (name.starts_with("--")) names.push_back(name);
+  };
+  for (const PrintOption& option : print_options()) add(option.names);
+  for (const Option& option : options()) add(option.names);
   std::erase_if(names, [&](std::string_view name) { return !name.starts_with(given); });
   const bool whole = std::find(names.begin(), names.end(), given) != names.end();
   return whole || names.size() != 1 ? word : std::string(names.front()) + word.substr(equals);
 }
 
-}  // namespace
-
-CommandLine parse_command_line(int argc, const char* const* argv, uint64_t machine_memory_bytes) {
-  CLI::App app;
-  app.set_help_flag();  // ours is one of three that print and exit
-  app.allow_extras();   // so that what is wrong can be said in our words
+// Words, sorted by the options that they belong to.
+struct Sorted {
+  std::vector<std::vector<std::string>> values{options().size()};  // of each row of the table
+  std::vector<int> flags = std::vector<int>(options().size());     // how often it was given
+  std::vector<std::string> extras;
   bool help = false;
   bool license = false;
   bool version = false;
-  app.add_flag("-h,--help", help);
-  app.add_flag("-i,--license", license);
-  app.add_flag("-V,--version", version);
+};
 
-  // CLI11 finds the words; their meaning is in the table. As with getopt, an option may be given
-  // again, and then the last one counts unless it adds up.
+// CLI11 finds the words; their meaning is in the table. As with getopt, an option may be given
+// again, and then the last one counts unless it adds up.
+Sorted sort(const std::vector<std::string>& words) {
+  Sorted sorted;
+  CLI::App app;
+  app.set_help_flag();  // ours is one of three that print and exit
+  app.allow_extras();   // so that what is wrong can be said in our words
+  app.add_flag("-h,--help", sorted.help);
+  app.add_flag("-i,--license", sorted.license);
+  app.add_flag("-V,--version", sorted.version);
   const std::span<const Option> table = options();
-  std::vector<std::vector<std::string>> values(table.size());
-  std::vector<int> flags(table.size());
   for (size_t i = 0; i < table.size(); ++i) {
     if (table[i].argument == nullptr) {
-      app.add_flag(table[i].names, flags[i]);
+      app.add_flag(table[i].names, sorted.flags[i]);
     } else {
-      app.add_option(table[i].names, values[i])
+      app.add_option(table[i].names, sorted.values[i])
           ->expected(1)
           ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
           ->allow_extra_args(false);
     }
   }
-  std::vector<std::string> words;
-  for (int i = argc - 1; i > 0; --i) words.push_back(in_full(argv[i]));  // CLI11 takes the last
+  std::vector<std::string> reversed;  // CLI11 takes the last
+  for (size_t i = words.size(); i > 0; --i) reversed.push_back(in_full(words[i - 1]));
   try {
-    app.parse(std::move(words));
+    app.parse(std::move(reversed));
   } catch (const CLI::ParseError& error) {
     // Only a value can be missing; CLI11 says "--threads: 1 required TEXT missing".
     const std::string what = error.what();
     throw SettingsError(ExitCode::Failure,
                         "option " + what.substr(0, what.find(':')) + ": a value is missing");
   }
+  sorted.extras = app.remaining();
+  return sorted;
+}
 
-  CommandLine line;
-  if (help) line.print = help_text();
-  if (license) line.print = license_text();
-  if (version) line.print = version_text(argc > 0 ? argv[0] : "");
-  if (line.print) return line;
-
-  for (const std::string& extra : app.remaining()) {
+// extended  gets the lists of -o
+void apply(Sorted sorted, Settings& settings, std::vector<std::string>& extended) {
+  for (const std::string& extra : sorted.extras) {
     if (extra.starts_with('-')) {
       throw SettingsError(ExitCode::Failure, "unknown option '" + extra + "'");
     }
     // memcached takes no notice of such words, and start-up scripts may have them.
-    line.settings.remarks.push_back("the word '" + extra + "' belongs to no option");
+    settings.remarks.push_back("the word '" + extra + "' belongs to no option");
   }
-  std::vector<std::string> extended;  // the lists of -o
+  const std::span<const Option> table = options();
   for (size_t i = 0; i < table.size(); ++i) {
     const std::string_view names = table[i].names;
     const std::string name(names.substr(0, names.find(',')));
-    for (int n = 0; n < flags[i]; ++n) table[i].apply(line.settings, {name, ""});
-    for (std::string& value : values[i]) {
+    for (int n = 0; n < sorted.flags[i]; ++n) table[i].apply(settings, {name, ""});
+    for (std::string& value : sorted.values[i]) {
       value.erase(0, value.find_first_not_of(" \t"));
       if (table[i].apply == nullptr) {
         for_each_sub_option(value,
-                            [&](std::string_view text) { apply_sub_option(line.settings, text); });
+                            [&](std::string_view text) { apply_sub_option(settings, text); });
         extended.push_back(std::move(value));
       } else {
-        table[i].apply(line.settings, {name, value});
+        table[i].apply(settings, {name, value});
       }
     }
   }
-  if (line.settings.udp_port != 0 && !line.settings.port_given) {
-    line.settings.port = line.settings.udp_port;
+}
+
+const std::string* config_file_of(const Sorted& sorted) {
+  for (size_t i = 0; i < options().size(); ++i) {
+    if (options()[i].names == std::string_view("--config") && !sorted.values[i].empty()) {
+      return &sorted.values[i].back();
+    }
   }
-  choose_protocol(line.settings);
-  check_together(line.settings, machine_memory_bytes);
-  note_what_is_not_asked(line.settings, extended);
+  return nullptr;
+}
+
+void apply_config_file(const std::string& path, Settings& settings,
+                       std::vector<std::string>& extended) {
+  ConfigFile file = read_config_file(path);
+  try {
+    Sorted sorted = sort(file.words);
+    if (sorted.help || sorted.license || sorted.version || config_file_of(sorted) != nullptr) {
+      throw SettingsError(ExitCode::Usage,
+                          "--help, --license, --version and --config belong on the command line");
+    }
+    apply(std::move(sorted), settings, extended);
+  } catch (const SettingsError& error) {
+    throw SettingsError(static_cast<ExitCode>(error.exit_code), path + ": " + error.what());
+  }
+  settings.remarks.insert(settings.remarks.end(), file.remarks.begin(), file.remarks.end());
+}
+
+}  // namespace
+
+CommandLine parse_command_line(int argc, const char* const* argv, const MachineMemory& memory) {
+  Sorted sorted = sort({argv + std::min(argc, 1), argv + argc});
+  CommandLine line;
+  if (sorted.help) line.print = help_text();
+  if (sorted.license) line.print = license_text();
+  if (sorted.version) line.print = version_text(argc > 0 ? argv[0] : "");
+  if (line.print) return line;
+
+  Settings& settings = line.settings;
+  std::vector<std::string> extended;  // the lists of -o
+  if (const std::string* const path = config_file_of(sorted)) {
+    apply_config_file(*path, settings, extended);
+  }
+  apply(std::move(sorted), settings, extended);
+  if (settings.udp_port != 0 && !settings.port_given) settings.port = settings.udp_port;
+  choose_protocol(settings);
+  choose_memory_bytes(settings, memory);
+  check_together(settings);
+  note_what_is_not_asked(settings, extended);
   return line;
 }
 

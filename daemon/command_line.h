@@ -1,10 +1,10 @@
 // The command line: from words to Settings (CLI11 finds the words, options.h says what they mean).
 #pragma once
 
-#include <cstdint>
 #include <optional>
 #include <string>
 
+#include "daemon/machine_memory.h"
 #include "daemon/settings.h"
 
 namespace larder::daemon {
@@ -16,9 +16,12 @@ struct CommandLine {
 
 // Reads the whole command line; checks every value, and the values against each other.
 //
-// machine_memory_bytes  above it -m is refused
+// Options of a --config file come first, as if they stood before all others: what may be given once
+// only is overridden by the command line, and the rest (-l, -v, -o) adds up.
+//
+// memory  above the machine's -m is refused; `-m 50%` and `-m auto` are parts of it
 //
 // Throws SettingsError.
-CommandLine parse_command_line(int argc, const char* const* argv, uint64_t machine_memory_bytes);
+CommandLine parse_command_line(int argc, const char* const* argv, const MachineMemory& memory);
 
 }  // namespace larder::daemon

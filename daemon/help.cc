@@ -39,6 +39,13 @@ void append_wrapped(std::string& out, std::string_view left, std::string_view te
   out += '\n';
 }
 
+// "-p, --port" of "-p,--port".
+std::string with_blank(std::string_view names) {
+  std::string out(names);
+  if (const size_t comma = out.find(','); comma != std::string::npos) out.insert(comma + 1, " ");
+  return out;
+}
+
 }  // namespace
 
 std::string version_text(std::string_view invoked_as) {
@@ -52,22 +59,16 @@ std::string help_text() {
   std::string out = "larderd " LARDER_VERSION "\n";
   for (const Option& option : options()) {
     if (option.help == nullptr) continue;
-    const std::string_view names = option.names;
-    const size_t comma = names.find(',');
-    std::string left(names.substr(0, comma));
-    if (comma != std::string_view::npos) {
-      left += ", ";
-      left += names.substr(comma + 1);
-    }
+    std::string left = with_blank(option.names);
     if (option.argument != nullptr) {
-      left += comma != std::string_view::npos ? '=' : ' ';
+      left += left.find("--") != std::string::npos ? '=' : ' ';
       left += option.argument;
     }
     append_wrapped(out, left, option.help);
   }
-  append_wrapped(out, "-h, --help", "print this and exit");
-  append_wrapped(out, "-i, --license", "print the licence and exit");
-  append_wrapped(out, "-V, --version", "print the version and exit");
+  for (const PrintOption& option : print_options()) {
+    append_wrapped(out, with_blank(option.names), option.help);
+  }
   out += "\nWith -o:\n";
   std::string others;
   for (const SubOption& option : sub_options()) {

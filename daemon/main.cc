@@ -10,6 +10,7 @@
 #include "daemon/command_line.h"
 #include "daemon/handed_over.h"
 #include "daemon/log.h"
+#include "daemon/machine_memory.h"
 #include "daemon/process.h"
 #include "daemon/server.h"
 #include "daemon/service_manager.h"
@@ -63,7 +64,7 @@ int fail(int exit_code, const char* sentence) {
 
 int main(int argc, char** argv) {
   try {
-    CommandLine line = parse_command_line(argc, argv, machine_memory_bytes());
+    CommandLine line = parse_command_line(argc, argv, machine_memory());
     if (line.print) {
       std::fputs(line.print->c_str(), stdout);
       return std::fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;

@@ -15,8 +15,7 @@ namespace {
 constexpr int kMaxThreads = 256;
 constexpr uint32_t kMinItemSizeMax = 1u << 10;
 constexpr uint32_t kMaxItemSizeMax = 1u << 30;
-constexpr uint64_t kMaxMemoryMiB = uint64_t{1} << 20;  // 1 TiB, what an item reference can reach
-constexpr double kMinGrowthFactor = 1.03;              // below it the classes do not suffice
+constexpr double kMinGrowthFactor = 1.03;  // below it the classes do not suffice
 
 // -- Values from words.
 
@@ -95,6 +94,30 @@ void check_http_address(const Given& given) {
     parse_http_address(given.value);
   } catch (const std::runtime_error& error) {
     throw SettingsError(ExitCode::Usage, error.what());
+  }
+}
+
+// -m. A share stands for bytes once it is known where it is one of.
+void choose_memory(Settings& settings, const Given& given) {
+  settings.memory_auto = given.value == "auto";
+  settings.memory_percent = 0;
+  if (settings.memory_auto) return;
+  std::string_view digits = given.value;
+  const bool share = digits.ends_with('%');
+  if (share) digits.remove_suffix(1);
+  uint64_t value = 0;
+  const auto [stop, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+  const uint64_t most = share ? 100 : kMaxMemoryMiB;
+  if (error != std::errc{} || stop != digits.data() + digits.size() || value < 1 || value > most) {
+    refuse(given,
+           "a number from 1 to " + std::to_string(kMaxMemoryMiB) +
+               ", a share from 1% to 100%, or auto",
+           ExitCode::Usage);
+  }
+  if (share) {
+    settings.memory_percent = static_cast<int>(value);
+  } else {
+    settings.memory_bytes = value << 20;
   }
 }
 
@@ -226,10 +249,10 @@ constexpr auto kOptions = std::to_array<Option>({
      [](Settings& s, const Given& g) { s.user = g.value; },
      {{"user", text<&Settings::user>}}},
     {"-m,--memory-limit", "<num>",
-     "memory for items, their table and bookkeeping, in MiB (default: 64)",
-     [](Settings& s, const Given& g) {
-       s.memory_bytes = number<uint64_t>(g, 1, kMaxMemoryMiB, ExitCode::Usage) << 20;
-     },
+     "memory for items, their table and bookkeeping, in MiB (default: 64); or a share of what the "
+     "machine and its cgroup have, such as 50%; or auto: a quarter of the machine's, or three "
+     "quarters of a cgroup's limit if that is less than the machine has",
+     choose_memory,
      {{"maxbytes", count<&Settings::memory_bytes>}}},
     {"-M,--disable-evictions", nullptr, "when memory is full answer with an error, evict nothing",
      [](Settings& s, const Given&) { s.evict = false; },
@@ -358,8 +381,18 @@ constexpr auto kOptions = std::to_array<Option>({
        s.http = g.value;
      },
      {{"http", text<&Settings::http>}}},
+    {"--config", "<file>",
+     "read options from the file first, one a line, # begins a comment, as in Debian's "
+     "/etc/memcached.conf; -d and what is no option is left out, and root stays root without -u",
+     [](Settings& s, const Given& g) { s.config_file = g.value; }},
     {"-o,--extended", "<list>", "further options with commas between them, see below",
      nullptr},  // sub_options()
+});
+
+constexpr auto kPrintOptions = std::to_array<PrintOption>({
+    {"-h,--help", "print this and exit"},
+    {"-i,--license", "print the licence and exit"},
+    {"-V,--version", "print the version and exit"},
 });
 
 constexpr auto kSubOptions = std::to_array<SubOption>({
@@ -603,6 +636,7 @@ constexpr auto kNotOffered = std::to_array<NotOffered>({
 }  // namespace
 
 std::span<const Option> options() noexcept { return kOptions; }
+std::span<const PrintOption> print_options() noexcept { return kPrintOptions; }
 std::span<const SubOption> sub_options() noexcept { return kSubOptions; }
 std::span<const NotOffered> not_offered() noexcept { return kNotOffered; }
 

@@ -34,6 +34,13 @@ struct Option {
 };
 std::span<const Option> options() noexcept;
 
+// What prints something and exits.
+struct PrintOption {
+  const char* names;
+  const char* help;
+};
+std::span<const PrintOption> print_options() noexcept;
+
 enum class Takes { Nothing, Value, MaybeValue };
 
 // What -o takes.
@@ -53,6 +60,8 @@ struct NotOffered {
   const char* what;
 };
 std::span<const NotOffered> not_offered() noexcept;
+
+constexpr uint64_t kMaxMemoryMiB = uint64_t{1} << 20;  // 1 TiB, what an item reference can reach
 
 // Of memcached's slab classes, for options that are about them.
 constexpr uint32_t kMemcachedPageBytes = 1u << 20;

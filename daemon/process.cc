@@ -94,11 +94,6 @@ void warn_of_running(const std::string& path) {
 
 }  // namespace
 
-uint64_t machine_memory_bytes() noexcept {
-  return static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) *
-         static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
-}
-
 void set_limits(const Settings& settings) {
   if (settings.core_dumps) raise_core_limit();
   raise_descriptor_limit(settings);
@@ -110,7 +105,19 @@ void set_limits(const Settings& settings) {
 }
 
 void become_user(const Settings& settings) {
-  if (getuid() != 0 && geteuid() != 0) return;
+  if (getuid() != 0 && geteuid() != 0) {
+    const passwd* const wanted = settings.user.empty() ? nullptr : getpwnam(settings.user.c_str());
+    if (wanted != nullptr && wanted->pw_uid != geteuid()) {
+      log(LogLevel::Warning, "option -u: only root can become '" + settings.user +
+                                 "'; larderd stays who started it");
+    }
+    return;
+  }
+  if (settings.user.empty() && !settings.config_file.empty()) {
+    log(LogLevel::Warning,
+        "option --config: '" + settings.config_file + "' names no user (-u); root stays root");
+    return;
+  }
   if (settings.user.empty()) {
     throw SettingsError(ExitCode::Usage,
                         "can't run as root without the -u switch (-u root to stay root)");

@@ -12,14 +12,13 @@
 
 namespace larder::daemon {
 
-uint64_t machine_memory_bytes() noexcept;
-
 // -r: core files as large as allowed. -c: enough file descriptors; takes what is there, with a
 // warning, where that is at least one for each connection. -k: as root, lifts the limit on locked
 // memory. -L: the kernel must offer huge pages.
 void set_limits(const Settings& settings);
 
-// -u, which root must give. Comes before the sockets, so that the unix socket and the pid file
+// -u, which root must give, or a --config file without it: root stays root then, as the format has
+// it. Comes before the sockets, so that the unix socket and the pid file
 // belong to the user; ports below 1024 need another way (CAP_NET_BIND_SERVICE), as with memcached.
 void become_user(const Settings& settings);
 

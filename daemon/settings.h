@@ -75,7 +75,9 @@ struct Settings {
                                             // -o read_buf_mem_limit
 
   // Memory.
-  uint64_t memory_bytes = 64ull << 20;                                // -m, MiB on the command line
+  uint64_t memory_bytes = 64ull << 20;  // -m, MiB on the command line
+  int memory_percent = 0;               // -m N%: what memory_bytes is made of; 0: not given so
+  bool memory_auto = false;             // -m auto: likewise
   uint32_t item_size_max = 1u << 20;                                  // -I
   double growth_factor = 0;                                           // -f; 0: chosen from -m
   uint32_t min_item_bytes = 0;                                        // -n; 0: not given
@@ -88,6 +90,7 @@ struct Settings {
   bool track_sizes = false;  // -o track_sizes: `stats sizes` may walk the cache
 
   // Process.
+  std::string config_file;                     // --config; empty: none
   bool daemonize = false;                      // -d
   std::string pid_file;                        // -P
   std::string user;                            // -u

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Debian's /etc/memcached.conf starts larderd through packaging/start-with-memcached-conf."""
+"""Debian's /etc/memcached.conf starts larderd with --config."""
 
 import os
 import socket
@@ -8,11 +8,9 @@ import tempfile
 import time
 import unittest
 
-from support import (REPOSITORY, START_TIMEOUT_SECONDS, free_port, main, need_program,
-                     server_command)
+from support import START_TIMEOUT_SECONDS, free_port, main, need_program, server_command
 
 need_program("memcached", "memcached")  # it brings the file
-WRAPPER = os.path.join(REPOSITORY, "packaging", "start-with-memcached-conf")
 CONF = "/etc/memcached.conf"
 
 
@@ -28,58 +26,61 @@ def connect(port):
 
 
 class MemcachedConfTest(unittest.TestCase):
-    def options_of(self, text, *further):
-        """The command line that the wrapper makes of a file, seen by a program in larderd's place."""
-        with tempfile.TemporaryDirectory() as folder:
-            conf = os.path.join(folder, "memcached.conf")
-            shown = os.path.join(folder, "show")
-            with open(conf, "w") as file:
-                file.write(text)
-            with open(shown, "w") as file:
-                file.write("#!/bin/sh\nfor word; do printf '%s\\n' \"$word\"; done\n")
-            os.chmod(shown, 0o755)
-            ended = subprocess.run([WRAPPER, conf, *further], capture_output=True, text=True,
-                                   env=dict(os.environ, LARDERD=shown), timeout=10, check=True)
-            self.assertEqual(ended.stderr, "")
-            return ended.stdout.split("\n")[:-1]
+    def start(self, conf, *further):
+        """larderd with the file; its process and port."""
+        port = free_port()  # given on the command line: 11211 may be taken on this machine
+        command = server_command() + ["--config", conf, "-p", str(port), *further]
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
-    def test_options_comments_and_directives(self):
-        self.assertEqual(
-            self.options_of("# -x\n-d\nlogfile /var/log/m.log\n  -m 64  # MiB\n-u nobody\n"
-                            "-l 127.0.0.1,::1\n\n-D ':'\n-vv\n-o modern,idle_timeout=5\n-P /run/x",
-                            "-c", "7"),
-            ["-m", "64", "-u", "nobody", "-l", "127.0.0.1,::1", "-D", ":", "-vv",
-             "-o", "modern,idle_timeout=5", "-P", "/run/x", "-c", "7"])
+        def stop():
+            process.terminate()
+            self.assertEqual(process.wait(10), 0)
+            process.stderr.close()
+        self.addCleanup(stop)
+        return process, port
 
-    def test_nothing_in_the_file_is_run(self):
-        self.assertEqual(self.options_of("-u nobody\n-s /tmp/$(id)`id`*\n"),
-                         ["-u", "nobody", "-s", "/tmp/$(id)`id`*"])
+    def settings(self, port):
+        with connect(port) as client:
+            client.sendall(b"stats settings\r\n")
+            reply = b""
+            while not reply.endswith(b"END\r\n"):
+                reply += client.recv(65536)
+        return dict(line.split(" ", 2)[1:] for line in reply.decode().split("\r\n")[:-2])
+
+    def user_of(self, process):
+        with open(f"/proc/{process.pid}/status") as status:
+            return next(line for line in status if line.startswith("Uid:")).split()[1]
+
+    def test_debians_file_starts_it_unchanged(self):
+        process, port = self.start(CONF)
+        settings = self.settings(port)
+        self.assertEqual(settings["maxbytes"], "67108864")
+        self.assertTrue(settings["inter"].startswith("127.0.0.1"))
+        self.assertEqual(settings["daemon"], "no")  # -d is in the file
+        if os.getuid() == 0:
+            self.assertNotEqual(self.user_of(process), "0")
+
+    def test_the_command_line_comes_after_the_file(self):
+        with tempfile.NamedTemporaryFile("w", suffix=".conf") as conf:
+            conf.write("-d\nlogfile /var/log/m.log\n -m 50% # of all\n-l 127.0.0.1\n"
+                       "-u root\n-t 2\n-D '+'\n-o modern,idle_timeout=5\n")
+            conf.flush()
+            _, port = self.start(conf.name, "-t", "3")
+            settings = self.settings(port)
+        self.assertEqual(settings["num_threads"], "3")
+        self.assertEqual(settings["idle_timeout"], "5")
+        self.assertEqual(settings["stat_key_prefix"], "+")
+        self.assertGreater(int(settings["maxbytes"]), 64 << 20)
 
     @unittest.skipUnless(os.getuid() == 0, "only root's start must name a user")
     def test_root_stays_root_if_the_file_names_no_user(self):
-        self.assertEqual(self.options_of("-m 10\n"), ["-m", "10", "-u", "root"])
-        self.assertEqual(self.options_of("#\n"), ["-u", "root"])
-
-    @unittest.skipUnless(os.getuid() == 0, "the file names a user to become")
-    def test_debians_file_starts_it_unchanged(self):
-        port = free_port()  # given behind it: 11211 may be taken on this machine
-        [program] = server_command()
-        process = subprocess.Popen([WRAPPER, CONF, "-p", str(port)], stderr=subprocess.DEVNULL,
-                                   env=dict(os.environ, LARDERD=program))
-        try:
-            with connect(port) as client:
-                client.sendall(b"stats settings\r\n")
-                reply = b""
-                while not reply.endswith(b"END\r\n"):
-                    reply += client.recv(65536)
-            self.assertIn(b"STAT maxbytes 67108864\r\n", reply)
-            self.assertIn(b"STAT inter 127.0.0.1", reply)
-            with open(f"/proc/{process.pid}/status") as status:
-                user = next(line for line in status if line.startswith("Uid:")).split()[1]
-            self.assertNotEqual(user, "0")
-        finally:
-            process.terminate()
-            self.assertEqual(process.wait(10), 0)
+        with tempfile.NamedTemporaryFile("w", suffix=".conf") as conf:
+            conf.write("-l 127.0.0.1\n")
+            conf.flush()
+            process, port = self.start(conf.name)
+            self.assertEqual(self.settings(port)["user"], "NULL")
+            self.assertEqual(self.user_of(process), "0")
+            self.assertIn(b"names no user (-u); root stays root", process.stderr.readline())
 
 
 if __name__ == "__main__":

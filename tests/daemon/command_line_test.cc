@@ -1,6 +1,7 @@
 #include "daemon/command_line.h"
 
 #include <catch2/catch.hpp>
+#include <fstream>
 #include <set>
 #include <sstream>
 #include <string>
@@ -8,16 +9,18 @@
 
 #include "core/item.h"
 #include "daemon/options.h"
+#include "tests/support/temp_folder.h"
 
 namespace larder::daemon {
 namespace {
 
 constexpr uint64_t kMachineBytes = uint64_t{16} << 30;
 
-CommandLine parse_as(const std::string& program, const std::vector<std::string>& words) {
+CommandLine parse_as(const std::string& program, const std::vector<std::string>& words,
+                     const MachineMemory& memory = {.bytes = kMachineBytes}) {
   std::vector<const char*> argv = {program.c_str()};
   for (const std::string& word : words) argv.push_back(word.c_str());
-  return parse_command_line(static_cast<int>(argv.size()), argv.data(), kMachineBytes);
+  return parse_command_line(static_cast<int>(argv.size()), argv.data(), memory);
 }
 
 Settings parse(const std::vector<std::string>& words) {
@@ -298,6 +301,10 @@ TEST_CASE("what is wrong is said in one sentence that names option and value") {
     int exit_code;
     std::string sentence;
   };
+  const auto kNoMemory = [](const std::string& value) {
+    return "option -m: '" + value +
+           "' is not a number from 1 to 1048576, a share from 1% to 100%, or auto";
+  };
   const std::vector<Row> rows = {
       {{"-q"}, 1, "unknown option '-q'"},
       {{"--foo"}, 1, "unknown option '--foo'"},
@@ -328,8 +335,15 @@ TEST_CASE("what is wrong is said in one sentence that names option and value") {
       {{"-D", ""}, 1, "option -D: '' is not a character"},
       {{"-l", ""}, 1, "option -l: '' is not a list of addresses"},
       {{"-l", ",;"}, 1, "option -l: ',;' is not a list of addresses"},
-      {{"-m", "0"}, 64, "option -m: '0' is not a number from 1 to 1048576"},
-      {{"-m", "lots"}, 64, "option -m: 'lots' is not a number from 1 to 1048576"},
+      {{"-m", "0"}, 64, kNoMemory("0")},
+      {{"-m", "lots"}, 64, kNoMemory("lots")},
+      {{"-m", "0%"}, 64, kNoMemory("0%")},
+      {{"-m", "101%"}, 64, kNoMemory("101%")},
+      {{"-m", "%"}, 64, kNoMemory("%")},
+      {{"-m", "5 %"}, 64, kNoMemory("5 %")},
+      {{"--config=/no/such/file"},
+       64,
+       "option --config: cannot read '/no/such/file': No such file or directory"},
       {{"-m", "20000"}, 64, "option -m: 20000 MiB are more than this machine's 16384 MiB"},
       {{"-I", "1000"},
        64,
@@ -570,8 +584,8 @@ TEST_CASE("every setting has its row in stats settings") {
   // Those have none that turn off what another turns on, or are kept nowhere.
   const auto needs_none = [](const std::string_view name) {
     if (name.starts_with("no_") || name == "modern") return true;
-    return name == "-N,--napi-ids" || name == "-o,--extended" || name == "resp_obj_mem_limit" ||
-           name == "sock_cookie_id" || name == "slab_sizes";
+    return name == "--config" || name == "-N,--napi-ids" || name == "-o,--extended" ||
+           name == "resp_obj_mem_limit" || name == "sock_cookie_id" || name == "slab_sizes";
   };
   std::set<std::string_view> keys;
   const auto check = [&](std::string_view name, const SettingsRow(&rows)[2]) {
@@ -585,6 +599,59 @@ TEST_CASE("every setting has its row in stats settings") {
   };
   for (const Option& option : options()) check(option.names, option.rows);
   for (const SubOption& option : sub_options()) check(option.name, option.rows);
+}
+
+TEST_CASE("-m may be a share of what there is, or be left to larderd") {
+  const auto mebibytes = [](const char* m, MachineMemory memory) {
+    return parse_as("larderd", {"-m", m}, memory).settings.memory_bytes >> 20;
+  };
+  const MachineMemory free{.bytes = uint64_t{16384} << 20};
+  const MachineMemory limited{.bytes = uint64_t{16384} << 20, .limit_bytes = uint64_t{1000} << 20};
+  CHECK(mebibytes("50%", free) == 8191);  // the last MiB is not whole
+  CHECK(mebibytes("100%", limited) == 1000);
+  CHECK(mebibytes("10%", limited) == 100);
+  CHECK(mebibytes("auto", free) == 4096);
+  CHECK(mebibytes("auto", limited) == 750);
+  CHECK(mebibytes("auto", {.bytes = free.bytes, .limit_bytes = free.bytes - 1}) == 4096);
+  CHECK(mebibytes("100%", {.bytes = uint64_t{4} << 40}) == 1 << 20);
+  CHECK(parse({"-m", "auto", "-m", "80"}).memory_bytes == uint64_t{80} << 20);
+  CHECK(parse({"-m", "80", "-m", "1%"}).memory_bytes == uint64_t{163} << 20);
+  const Settings beyond = parse_as("larderd", {"-m", "1001"}, limited).settings;
+  CHECK(beyond.remarks == std::vector<std::string>{"option -m: 1001 MiB are more than the 1000 MiB "
+                                                   "that the cgroup allows"});
+}
+
+TEST_CASE("options of a file come before those of the command line") {
+  const test::TempFolder folder;
+  const std::string path = folder.file("larder.conf");
+  const auto write = [&](const std::string& text) { std::ofstream(path) << text; };
+  write("-d\n-t 3 # workers\n-m auto\n-l 127.0.0.1\n-v\n-o idle_timeout=4,ssl_key=k\nlogfile /x\n");
+  const Settings s = parse({"-t", "5", "--config", path, "-l", "::1", "-v", "-o", "track_sizes"});
+  CHECK(s.config_file == path);
+  CHECK_FALSE(s.daemonize);
+  CHECK(s.threads == 5);
+  CHECK(s.memory_bytes == kMachineBytes / 4);
+  CHECK(s.listen == std::vector<std::string>{"127.0.0.1", "::1"});
+  CHECK(s.verbosity == 2);
+  CHECK(s.idle_timeout_seconds == 4);
+  CHECK(s.track_sizes);
+  CHECK(s.remarks ==
+        std::vector<std::string>{path + ", line 7: 'logfile' is no option and has no effect",
+                                 "option -o ssl_key=k has no effect without -Z"});
+
+  const auto refused = [&](const std::string& text) {
+    write(text);
+    return refusal({"--config=" + path}).sentence;
+  };
+  CHECK(refused("-t many\n") == path + ": option -t: 'many' is not a number from 1 to 256");
+  CHECK(refused("-q\n") == path + ": unknown option '-q'");
+  CHECK(refused("-c\n") == path + ": option --conn-limit: a value is missing");
+  const std::string misplaced =
+      path + ": --help, --license, --version and --config belong on the command line";
+  CHECK(refused("-V\n") == misplaced);
+  CHECK(refused("--config " + path + "\n") == misplaced);
+  CHECK(refusal({"--config=" + folder.file("")}).sentence ==
+        "option --config: cannot read '" + folder.file("") + "': Is a directory");
 }
 
 TEST_CASE("no help names what is not offered") {
