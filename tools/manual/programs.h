@@ -1,0 +1,12 @@
+// The programs' manuals: their options from the tables that they read themselves, and what else
+// belongs on a man page.
+#pragma once
+
+#include "tools/manual/manual.h"
+
+namespace larder::manual {
+
+Manual larderd_manual();
+Manual bench_manual();
+
+}  // namespace larder::manual
