@@ -150,5 +150,25 @@ TEST_CASE("paths are made absolute before the directory is left") {
   CHECK(settings.unix_socket.empty());
 }
 
+TEST_CASE("only root becomes another user; who else started it stays") {
+  const auto stays = [] {
+    if (geteuid() == 0 && setuid(65534) != 0) return 1;
+    const uid_t before = geteuid();
+    Settings settings;
+    settings.user = "root";
+    become_user(settings);
+    return geteuid() == before ? 0 : 2;
+  };
+  CHECK(exit_code_of(stays) == 0);
+}
+
+TEST_CASE("root need not name a user beside a file in whose format it need not") {
+  if (geteuid() != 0) return;
+  Settings settings;
+  settings.config_file = "larder.conf";
+  CHECK(caught([&] { become_user(settings); }) == 0);
+  CHECK(geteuid() == 0);
+}
+
 }  // namespace
 }  // namespace larder::daemon
