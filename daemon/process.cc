@@ -108,8 +108,8 @@ void become_user(const Settings& settings) {
   if (getuid() != 0 && geteuid() != 0) {
     const passwd* const wanted = settings.user.empty() ? nullptr : getpwnam(settings.user.c_str());
     if (wanted != nullptr && wanted->pw_uid != geteuid()) {
-      log(LogLevel::Warning, "option -u: only root can become '" + settings.user +
-                                 "'; larderd stays who started it");
+      log(LogLevel::Warning,
+          "option -u: only root can become '" + settings.user + "'; larderd stays who started it");
     }
     return;
   }
