@@ -1,53 +1,17 @@
 """docs/page-cache.md: nginx, PHP-FPM and a shop whose pages the guide's files cache."""
 
 import concurrent.futures
-import http.client
 import os
-import pwd
 import time
 
 import guide
 import support
+import web
 
-NGINX = support.need_program("nginx", "nginx-light")
-PHP_FPM = support.need_program("php-fpm8.2", "php8.2-fpm")
-support.need_program("php", "php-cli")
 support.need_program("curl", "curl")
 support.need_program("memcstat", "libmemcached-tools")
 
-ROOT = os.geteuid() == 0
-USER = pwd.getpwuid(os.geteuid()).pw_name
 CROWD = 20
-
-# What a server has around the guide's site.
-NGINX_CONF = """
-{user}
-daemon off;
-master_process off;
-pid {folder}/nginx.pid;
-error_log {folder}/error.log;
-events {{ worker_connections 256; }}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    include {folder}/shop.conf;
-}}
-"""
-
-FPM_CONF = """
-[global]
-error_log = {folder}/fpm.log
-daemonize = no
-[www]
-listen = {folder}/php.sock
-{user}
-pm = static
-pm.max_children = {children}
-"""
 
 # The shop as it was: a line in `made` for each page, which shows the price as it was when its making
 # began; while there is a file `hold`, the making goes on.
@@ -71,8 +35,8 @@ echo "<p>$uri costs $price", file_get_contents('php://input'), str_repeat('.', $
 """
 
 
-class Site(support.ServerCase):
-    """One site for all tests of a class; the shop and the cache are emptied before each."""
+class Shop(support.ServerCase):
+    """One shop for all tests of a class; its record and the cache are emptied before each."""
 
     @classmethod
     def setUpClass(cls):
@@ -80,33 +44,23 @@ class Site(support.ServerCase):
         try:
             cls.start_site()
         except BaseException:
-            cls.doClassCleanups()
             cls.server.stop()  # tearDownClass is not called after this
             raise
 
     @classmethod
     def start_site(cls):
         cls.folder = folder = cls.server.folder
-        cls.port = support.free_port()
+        port = support.free_port()
         cls.guide = guide.Guide("page-cache.md", {
             "127.0.0.1:11211": cls.server.address,
-            "listen 80": f"listen 127.0.0.1:{cls.port}",
-            "http://shop.example/": f"-H 'Host: shop.example' http://127.0.0.1:{cls.port}/",
+            "listen 80": f"listen 127.0.0.1:{port}",
+            "http://shop.example/": f"-H 'Host: shop.example' http://127.0.0.1:{port}/",
             "/var/www/shop": folder,
             "/run/php/php8.2-fpm.sock": f"{folder}/php.sock"})
         cls.guide.write(folder, "shop.conf", "page_cache.php", "index.php")
         cls.write("shop.php", SHOP)
-        cls.write("fpm.conf", FPM_CONF.format(
-            folder=folder, children=CROWD + 4, user=f"user = {USER}\ngroup = {USER}" if ROOT else ""))
-        cls.write("nginx.conf", NGINX_CONF.format(
-            folder=folder, user=f"user {USER};" if ROOT else ""))
         cls.write("price", "1")
-        support.start_beside(
-            cls.addClassCleanup, [PHP_FPM, "-F", "-y", f"{folder}/fpm.conf"] + (["-R"] if ROOT else []),
-            f"{folder}/fpm.out")
-        support.start_beside(
-            cls.addClassCleanup, [NGINX, "-e", f"{folder}/error.log", "-c", f"{folder}/nginx.conf"],
-            f"{folder}/nginx.out")
+        cls.site = web.Site(cls.addClassCleanup, folder, port, CROWD + 4)
         support.wait_until(lambda: cls.fetch("/ready")[0] == 200, "a page of nginx and php-fpm")
 
     @classmethod
@@ -117,13 +71,8 @@ class Site(support.ServerCase):
     @classmethod
     def fetch(cls, path, method="GET", body=None, **headers):
         """Status, where the page comes from (X-Cache), and the page."""
-        connection = http.client.HTTPConnection("127.0.0.1", cls.port, timeout=30)
-        try:
-            connection.request(method, path, body, {"Host": "shop.example", **headers})
-            answer = connection.getresponse()
-            return answer.status, answer.getheader("X-Cache"), answer.read().decode()
-        finally:
-            connection.close()
+        answer = cls.site.ask(path, method, body, **headers)
+        return answer.status, answer.getheader("X-Cache"), answer.body
 
     def setUp(self):
         super().setUp()
@@ -153,7 +102,7 @@ class Site(support.ServerCase):
         return [self.crowd.submit(self.fetch, path) for _ in range(CROWD)]
 
 
-class PageCache(Site):
+class PageCache(Shop):
     @classmethod
     def tearDownClass(cls):
         super().tearDownClass()
@@ -270,7 +219,7 @@ class PageCache(Site):
         self.assertGreater(time.monotonic() - began, 1.9)
 
 
-class WithoutCache(Site):
+class WithoutCache(Shop):
     @classmethod
     def tearDownClass(cls):
         cls.server.stop()  # the test has stopped it already
