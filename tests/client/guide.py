@@ -16,6 +16,8 @@ FENCE = re.compile(r"^```(\S*)(?: file=(\S+))?\n(.*?)^```$", re.M | re.S)
 class Guide:
     """One guide and the files in it.
 
+    files    name of the block -> its text
+    prose    what stands between the blocks
     instead  what stands in the guide -> what the test has in its place. Each must stand in some block,
              so that a guide cannot be changed without its test.
     """
@@ -23,6 +25,7 @@ class Guide:
     def __init__(self, name, instead):
         with open(os.path.join(support.REPOSITORY, "docs", name)) as file:
             text = file.read()
+        self.prose = FENCE.sub("", text)
         self.files = {}
         for language, file, block in FENCE.findall(text):
             if not file:
