@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import os
+import re
 import time
 
 import guide
@@ -169,6 +170,21 @@ class PageCache(Shop):
         self.assertEqual(len({page for _, _, page in got}), 1)
         self.assertEqual([source for _, source, _ in got].count("made"), 1)
 
+    def seconds_left(self, path):
+        answer = self.server.ask(f"me page:shop.example{path}\r\n".encode()).decode()
+        return int(re.search(r" exp=(\d+) ", answer).group(1))
+
+    def test_pages_live_as_long_as_the_guide_says(self):
+        self.hold()
+        first = self.crowd.submit(self.fetch, "/product/42")
+        support.wait_until(lambda: self.made() == 1, "the making of the page")
+        self.assertIn(self.seconds_left("/product/42"), (29, 30))
+        self.release()
+        first.result()
+        self.assertIn(self.seconds_left("/product/42"), (3599, 3600))
+        self.guide.run("changed.sh")
+        self.assertIn(self.seconds_left("/product/42"), (59, 60))
+
     def expect_one_of_a_crowd_to_renew(self, path):
         """All but one have the old page while the new one is being made."""
         self.hold()
@@ -194,7 +210,11 @@ class PageCache(Shop):
     def test_a_page_that_grows_old_is_made_anew_by_one_of_a_crowd(self):
         self.sources("/product/42", 3)
         self.write("price", "2")
-        self.server.ask(b"mg page:shop.example/product/42 T599\r\n")  # as if it were 50 minutes later
+        # As if it were 50 minutes later.
+        self.server.ask(b"mg page:shop.example/product/42 T605\r\n")
+        self.server.ask(b"md copy:shop.example/product/42\r\n")
+        self.assertEqual(self.fetch("/product/42")[1], "php")
+        self.server.ask(b"mg page:shop.example/product/42 T599\r\n")
         self.server.ask(b"md copy:shop.example/product/42\r\n")
         self.expect_one_of_a_crowd_to_renew("/product/42")
 

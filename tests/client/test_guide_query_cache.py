@@ -1,7 +1,9 @@
 """docs/query-cache.md: query results over PostgreSQL, which counts the queries itself."""
 
 import os
+import re
 import subprocess
+import urllib.parse
 
 import guide
 import postgres
@@ -95,6 +97,13 @@ class QueryCache(support.ServerCase):
         self.assertEqual(self.queries(), 1)
         # Of the first the version, read again; of the others the version and the rows.
         self.assertIn(f"get_hits: {hits + 1 + 19 * 2}\n", self.guide.run("look.sh"))
+
+    def test_a_result_lives_as_long_as_the_page_says(self):
+        self.php("after.php", "shoes")
+        dump = self.server.ask(b"lru_crawler metadump all\r\n", b"END\r\n").decode()
+        [key] = re.findall(r"^key=(sql%3A\S+) ", dump, re.M)
+        left = self.server.ask(f"mg {urllib.parse.unquote(key)} t\r\n".encode())
+        self.assertIn(left, (b"HD t60\r\n", b"HD t59\r\n"))
 
     def test_other_values_are_other_results(self):
         self.assertEqual([self.php("after.php", name) for name in ("shoes", "hats", "none", "none")],

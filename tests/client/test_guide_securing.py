@@ -129,9 +129,9 @@ class Securing(unittest.TestCase):
 
     def test_nft_takes_the_rules(self):
         path = self.guide.write(self.folder, "larder.nft")
-        # Without rights over the network of the machine, over one of its own.
-        command = [NFT] if ROOT else ["unshare", "-rn", NFT]
-        done = support.run([*command, "-c", "-f", path])
+        done = support.run([NFT, "-c", "-f", path])
+        if "Operation not permitted" in done.stdout:  # a network of our own will do
+            done = support.run(["unshare", "-rn", NFT, "-c", "-f", path])
         self.assertEqual((done.returncode, done.stdout), (0, ""))
 
     def test_the_file_of_users_lets_in_who_knows_the_password(self):
