@@ -2,7 +2,6 @@
 
 import concurrent.futures
 import os
-import re
 import time
 
 import guide
@@ -134,8 +133,8 @@ class PageCache(Shop):
 
     def test_nginx_asks_php_again_when_its_copy_has_expired(self):
         self.sources("/product/42", 2)
-        self.assertIn(self.server.ask(b"mg copy:shop.example/product/42 t\r\n"),
-                      (b"HD t10\r\n", b"HD t9\r\n"))
+        self.assertIn(
+            support.seconds_left(self.server.ask(b"mg copy:shop.example/product/42 t\r\n")), range(5, 11))
         self.server.ask(b"md copy:shop.example/product/42\r\n")
         self.assertEqual(self.sources("/product/42", 2), ["php", "nginx"])
         self.assertEqual(self.made(), 1)
@@ -171,19 +170,18 @@ class PageCache(Shop):
         self.assertEqual([source for _, source, _ in got].count("made"), 1)
 
     def seconds_left(self, path):
-        answer = self.server.ask(f"me page:shop.example{path}\r\n".encode()).decode()
-        return int(re.search(r" exp=(\d+) ", answer).group(1))
+        return support.seconds_left(self.server.ask(f"me page:shop.example{path}\r\n".encode()))
 
     def test_pages_live_as_long_as_the_guide_says(self):
         self.hold()
         first = self.crowd.submit(self.fetch, "/product/42")
         support.wait_until(lambda: self.made() == 1, "the making of the page")
-        self.assertIn(self.seconds_left("/product/42"), (29, 30))
+        self.assertIn(self.seconds_left("/product/42"), range(20, 31))
         self.release()
         first.result()
-        self.assertIn(self.seconds_left("/product/42"), (3599, 3600))
+        self.assertIn(self.seconds_left("/product/42"), range(3590, 3601))
         self.guide.run("changed.sh")
-        self.assertIn(self.seconds_left("/product/42"), (59, 60))
+        self.assertIn(self.seconds_left("/product/42"), range(50, 61))
 
     def expect_one_of_a_crowd_to_renew(self, path):
         """All but one have the old page while the new one is being made."""
@@ -211,7 +209,7 @@ class PageCache(Shop):
         self.sources("/product/42", 3)
         self.write("price", "2")
         # As if it were 50 minutes later.
-        self.server.ask(b"mg page:shop.example/product/42 T605\r\n")
+        self.server.ask(b"mg page:shop.example/product/42 T660\r\n")
         self.server.ask(b"md copy:shop.example/product/42\r\n")
         self.assertEqual(self.fetch("/product/42")[1], "php")
         self.server.ask(b"mg page:shop.example/product/42 T599\r\n")
