@@ -235,6 +235,12 @@ def wait_until(happened, sentence, seconds=START_TIMEOUT_SECONDS):
     raise AssertionError(f"{sentence} did not happen within {seconds} s")
 
 
+def seconds_left(answer):
+    """How long an item lives, of the reply to `mg KEY t` or `me KEY`; None if there is no item."""
+    found = re.search(rb" (?:t|exp=)(-?\d+)\b", answer)
+    return found and int(found.group(1))
+
+
 def start_beside(add_cleanup, command, log, **options):
     """Starts a program of others that runs beside the server, with its output in the file `log`.
 

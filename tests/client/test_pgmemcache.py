@@ -1,28 +1,9 @@
-"""PostgreSQL with pgmemcache, which makes a cache a set of SQL functions; binary and text.
+"""PostgreSQL with pgmemcache, which makes a cache a set of SQL functions; binary and text."""
 
-The cluster is made for this test, in a folder of its own, and listens on a unix socket only. Since
-PostgreSQL refuses to run as root, the user postgres runs it then, who comes with its package.
-"""
-
-import os
-import pwd
-import shutil
-import tempfile
-
+import postgres
 import support
 
-PACKAGE = "postgresql-15-pgmemcache"
-INITDB, POSTGRES, PSQL = (f"/usr/lib/postgresql/15/bin/{name}"
-                          for name in ("initdb", "postgres", "psql"))
-
-for needed in (INITDB, POSTGRES, PSQL, "/usr/share/postgresql/15/extension/pgmemcache.control"):
-    if not os.path.exists(needed):
-        support.fail(f"{needed} is not there; install the package {PACKAGE}")
-
-RUN_AS = {}
-if os.geteuid() == 0:
-    OWNER = pwd.getpwnam("postgres")
-    RUN_AS = {"user": OWNER.pw_uid, "group": OWNER.pw_gid, "extra_groups": []}
+postgres.need("postgresql-15-pgmemcache", "pgmemcache")
 
 
 class Sql(support.ServerCase):
@@ -36,49 +17,21 @@ class Sql(support.ServerCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.folder = tempfile.mkdtemp(prefix="larder-postgres-")
-        cls.addClassCleanup(shutil.rmtree, cls.folder, ignore_errors=True)
-        if RUN_AS:
-            os.chown(cls.folder, OWNER.pw_uid, OWNER.pw_gid)
         try:
-            cls.start_postgres()
+            cls.cluster = postgres.Cluster(cls.addClassCleanup, {
+                "shared_preload_libraries": "pgmemcache",
+                "pgmemcache.default_servers": cls.server.address,
+                "pgmemcache.default_behavior": cls.behavior})
+            done = cls.cluster.psql("CREATE EXTENSION pgmemcache")
+            if done.returncode != 0:
+                raise AssertionError(f"the extension was not made:\n{done.stdout}")
         except BaseException:
             cls.server.stop()  # tearDownClass is not called after this
             raise
 
-    @classmethod
-    def start_postgres(cls):
-        data = os.path.join(cls.folder, "data")
-        done = support.run([INITDB, "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8",
-                            "--locale=C", "--no-sync"], cwd=cls.folder, **RUN_AS)
-        if done.returncode != 0:
-            raise AssertionError(f"initdb failed:\n{done.stdout}")
-        settings = {"listen_addresses": "", "unix_socket_directories": cls.folder, "fsync": "off",
-                    "shared_buffers": "16MB", "shared_preload_libraries": "pgmemcache",
-                    "pgmemcache.default_servers": cls.server.address,
-                    "pgmemcache.default_behavior": cls.behavior}
-        command = [POSTGRES, "-D", data]
-        for name, value in settings.items():
-            command += ["-c", f"{name}={value}"]
-        support.start_beside(cls.addClassCleanup, command, os.path.join(cls.folder, "log"),
-                             cwd=cls.folder, **RUN_AS)
-        support.wait_until(lambda: cls.psql("SELECT 1").returncode == 0, "an answer of postgres")
-        done = cls.psql("CREATE EXTENSION pgmemcache")
-        if done.returncode != 0:
-            raise AssertionError(f"the extension was not made:\n{done.stdout}")
-
-    @classmethod
-    def psql(cls, *statements):
-        command = [PSQL, "-h", cls.folder, "-U", "postgres", "-XAtq", "-v", "ON_ERROR_STOP=1"]
-        for statement in statements:
-            command += ["-c", statement]
-        # Each "not stored" is a warning, too.
-        return support.run(command, cwd=cls.folder,
-                           env=dict(os.environ, PGOPTIONS="-c client_min_messages=error"))
-
     def ask(self, *statements):
         """What one session answers to all statements: a line per row, NULL as an empty one."""
-        done = self.psql(*statements)
+        done = self.cluster.psql(*statements)
         self.assertEqual(done.returncode, 0, done.stdout)
         return done.stdout.splitlines()
 
