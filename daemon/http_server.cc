@@ -46,6 +46,9 @@ void send_page(evhttp_request* request, const HttpPage& page) {
   evhttp_add_header(headers, "Content-Length", std::to_string(page.body.size()).c_str());
   evhttp_add_header(headers, "Cache-Control", "no-store");
   evhttp_add_header(headers, "X-Content-Type-Options", "nosniff");
+  if (!page.content_security_policy.empty()) {
+    evhttp_add_header(headers, "Content-Security-Policy", page.content_security_policy.c_str());
+  }
   evhttp_add_header(headers, "Connection", "close");
   const bool head = evhttp_request_get_command(request) == EVHTTP_REQ_HEAD;
   evbuffer* const body = head ? nullptr : evbuffer_new();

@@ -29,6 +29,7 @@ struct HttpPage {
   int status = 200;
   std::string type = "text/plain; charset=utf-8";
   std::string body;
+  std::string content_security_policy = {};  // of a page for browsers
 };
 
 struct HttpRoute {

@@ -18,6 +18,7 @@
 #include <utility>
 
 #include "core/observer.h"
+#include "daemon/dashboard.h"
 #include "daemon/exporter_metrics.h"
 #include "daemon/larder_metrics.h"
 #include "daemon/listen_address.h"
@@ -528,12 +529,13 @@ SampledFigures Server::sampled() {
 void Server::open_http() {
   if (settings_.http.empty()) return;
   const ListenAddress address = parse_http_address(settings_.http);
+  std::vector<HttpRoute> routes = dashboard_routes();
+  routes.push_back({"/metrics", [this] { return metrics_page(); }});
+  routes.push_back({"/stats.json", [this] { return stats_page(); }});
+  routes.push_back({"/healthz", [this] { return health_page(); }});
+  routes.push_back({"/readyz", [this] { return readiness_page(); }});
   http_ = std::make_unique<HttpServer>(
-      Listener::open_at(settings_, "--http " + settings_.http, address),
-      std::vector<HttpRoute>{{"/metrics", [this] { return metrics_page(); }},
-                             {"/stats.json", [this] { return stats_page(); }},
-                             {"/healthz", [this] { return health_page(); }},
-                             {"/readyz", [this] { return readiness_page(); }}});
+      Listener::open_at(settings_, "--http " + settings_.http, address), std::move(routes));
 }
 
 HttpPage Server::metrics_page() {

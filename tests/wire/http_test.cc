@@ -4,6 +4,7 @@
 #include <catch2/catch.hpp>
 #include <chrono>
 #include <nlohmann/json.hpp>
+#include <regex>
 #include <string>
 #include <vector>
 
@@ -75,6 +76,34 @@ TEST_CASE("health, readiness, metrics and figures are served") {
   CHECK(get(port, "/metrics?name=x").starts_with("HTTP/1.1 200 "));
   CHECK(body(ask(port, "HEAD /healthz HTTP/1.1\r\nHost: x\r\n\r\n")).empty());
   CHECK(server.server().summary().find("(http)") != std::string::npos);
+}
+
+TEST_CASE("the dashboard is served with all that it loads, under a policy that forbids the rest") {
+  TempServer server(with_http());
+  const int port = server.server().http_port();
+  const std::string page = get(port, "/");
+  CHECK(page.starts_with("HTTP/1.1 200 "));
+  CHECK(page.find("\r\nContent-Type: text/html; charset=utf-8\r\n") != std::string::npos);
+  CHECK(page.find("\r\nContent-Security-Policy: default-src 'none'; script-src 'self'; ") !=
+        std::string::npos);
+  CHECK(body(page).starts_with("<!DOCTYPE html>"));
+  CHECK(body(page).find("<style") == std::string::npos);
+  const std::regex loaded("(?:src|href)=\"(/dashboard/[^\"]+)\"");
+  size_t files = 0;
+  for (std::sregex_iterator at(page.begin(), page.end(), loaded), end; at != end; ++at, ++files) {
+    const std::string path = (*at)[1];
+    CAPTURE(path);
+    const std::string file = get(port, path);
+    CHECK(file.starts_with("HTTP/1.1 200 "));
+    CHECK(file.find(path.ends_with(".css")
+                        ? "\r\nContent-Type: text/css; "
+                        : "\r\nContent-Type: text/javascript; ") != std::string::npos);
+    CHECK(body(file).size() > 1000);
+  }
+  CHECK(files == 3);
+  CHECK(get(port, "/dashboard/").starts_with("HTTP/1.1 404 "));
+  CHECK(get(port, "/dashboard/index.html").starts_with("HTTP/1.1 404 "));
+  CHECK(get(port, "/stats.json").find("Content-Security-Policy") == std::string::npos);
 }
 
 TEST_CASE("without --http there is no such port") {
