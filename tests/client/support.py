@@ -72,6 +72,20 @@ def server_command():
     return [max(found, key=os.path.getmtime)]
 
 
+def bench_program():
+    """larder-bench: what LARDER_BENCH names, or else the newest one under build/."""
+    given = os.environ.get("LARDER_BENCH")
+    if given:
+        return given
+    found = []
+    for folder, _, files in os.walk(os.path.join(REPOSITORY, "build")):
+        found += [os.path.join(folder, name) for name in files if name == "larder-bench"]
+    if not found:
+        fail("there is no larder-bench under build/: its build needs the packages "
+             "libssl-dev and nlohmann-json3-dev")
+    return max(found, key=os.path.getmtime)
+
+
 def free_port():
     """A TCP port on loopback that nobody listens on now."""
     with socket.socket() as probe:

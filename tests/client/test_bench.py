@@ -21,20 +21,7 @@ EVERYTHING = "get=10,set=3,delete=1,incr=1,cas=1,touch=1"
 DIALECTS = ("classic", "meta", "binary")
 
 
-def find_bench():
-    given = os.environ.get("LARDER_BENCH")
-    if given:
-        return given
-    found = []
-    for folder, _, files in os.walk(os.path.join(support.REPOSITORY, "build")):
-        found += [os.path.join(folder, name) for name in files if name == "larder-bench"]
-    if not found:
-        support.fail("there is no larder-bench under build/: its build needs the packages "
-                     "libssl-dev and nlohmann-json3-dev")
-    return max(found, key=os.path.getmtime)
-
-
-BENCH = find_bench()
+BENCH = support.bench_program()
 
 
 def bench(*options):
