@@ -52,7 +52,8 @@ export function duration(seconds) {
   ];
   for (const [unit, length, below, part] of steps) {
     if (seconds < length) continue;
-    return `${Math.floor(seconds / length)} ${unit} ${Math.floor((seconds % length) / part)} ${below}`;
+    const rest = Math.floor((seconds % length) / part);
+    return `${Math.floor(seconds / length)} ${unit} ${rest} ${below}`;
   }
   return `${seconds} s`;
 }

@@ -4,10 +4,16 @@ import {bytes, clock, count, duration, microseconds, percent, rate} from "./form
 import {makePanels} from "./panels.js";
 import {History, hitRatio, sampleOf, usedBytes} from "./samples.js";
 import {signsOf} from "./signs.js";
-import {element, showTiles} from "./tables.js";
+import {setText, showList, showTiles} from "./tables.js";
 
 const POLL_MS = 1000;
 const ANSWER_TIMEOUT_MS = 5000;
+
+const REASONS = {
+  TimeoutError: `nothing within ${ANSWER_TIMEOUT_MS / 1000} s`,
+  TypeError: "no connection",
+};
+const WORDS = {bad: "Bad: ", warning: "Warning: ", note: "Note: "};
 
 const part = (id) => document.getElementById(id);
 const panels = makePanels();
@@ -60,11 +66,9 @@ function announce(signs) {
 
 function showSigns(signs) {
   const shown = signs.length > 0 ? signs : [{level: "good", text: "Nothing."}];
-  part("signs").replaceChildren(
-    ...shown.map(({level, text}) => {
-      const word = level === "good" ? "" : `${level[0].toUpperCase()}${level.slice(1)}: `;
-      return element("li", {class: level}, word + text);
-    }),
+  showList(
+    part("signs"),
+    shown.map(({level, text}) => ({level, text: (WORDS[level] ?? "") + text})),
   );
   const troubles = signs.filter(({level}) => level !== "note").length;
   document.title = `${troubles > 0 ? `(${troubles}) ` : ""}larderd ${location.host}`;
@@ -117,19 +121,14 @@ function showContact() {
   const contact = part("contact");
   contact.className = "";
   document.body.className = "";
-  contact.textContent = "The server answers.";
+  setText(contact, "The server answers.");
 }
-
-const REASONS = {
-  TimeoutError: `nothing within ${ANSWER_TIMEOUT_MS / 1000} s`,
-  TypeError: "no connection",
-};
 
 function showSilence(error) {
   const since = latest === null ? "" : ` What is shown is of ${clock(latest.at)}.`;
   const words = `The server does not answer (${REASONS[error.name] ?? error.message}).${since}`;
   const contact = part("contact");
-  if (contact.textContent !== words) contact.textContent = words;
+  setText(contact, words);
   contact.className = "silent";
   document.body.className = "stale";
   document.title = `(no answer) larderd ${location.host}`;
@@ -146,15 +145,13 @@ async function poll() {
   asking = true;
   timer = null;
   const began = performance.now();
-  try {
-    rememberAnswer(await ask());
-    showContact();
-    show();
-  } catch (error) {
-    showSilence(error);
-  }
+  const answer = await ask().catch((error) => error);
   asking = false;
   pollIn(Math.max(0, POLL_MS - (performance.now() - began)));
+  if (answer instanceof Error || answer instanceof DOMException) return showSilence(answer);
+  rememberAnswer(answer);
+  showContact();
+  show();
 }
 
 function pollIn(milliseconds) {

@@ -1,4 +1,4 @@
-// The parts of the page: each has a heading, tables, and a chart if its figures change by the second.
+// The parts of the page: each has a heading, tables, and a chart if its figures move fast.
 
 import {Chart} from "./charts.js";
 import {bytes, clock, count, duration, microseconds, percent, rate} from "./format.js";
@@ -167,7 +167,8 @@ function agesOfEvictions(classes) {
   if (classes.length === 0) return "Nothing was evicted in the last second.";
   const ages = classes.map(({age}) => age);
   const [least, greatest] = [Math.min(...ages), Math.max(...ages)].map(duration);
-  return `What is evicted now was last used ${least === greatest ? least : `${least} to ${greatest}`} before.`;
+  const span = least === greatest ? least : `${least} to ${greatest}`;
+  return `What is evicted now was last used ${span} before.`;
 }
 
 function memory() {

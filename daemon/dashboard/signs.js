@@ -1,5 +1,5 @@
-// What an operator should look at, in words. A sign has an `id`, a level ("bad": clients get errors;
-// "warning": they soon may, or the cache does them little good; "note") and a `text`.
+// What an operator should look at, in words. A sign has an `id`, a `text` and a `level`: "bad"
+// (clients get errors), "warning" (they soon may, or the cache does them little good) or "note".
 
 import {bytes, count, duration, microseconds, percent, rate} from "./format.js";
 import {hitRatioOf, mean, usedBytes} from "./samples.js";
@@ -7,6 +7,7 @@ import {hitRatioOf, mean, usedBytes} from "./samples.js";
 const RECENT_SECONDS = 10;
 const BEFORE_SECONDS = 300; // what a fall of the hit ratio is measured against
 const FEWEST_GETS_A_SECOND = 10; // fewer say nothing of a ratio
+const FEWEST_SECONDS_BEFORE = 20;
 const HIT_RATIO_FALL = 0.05;
 const YOUNG_SECONDS = 300; // what is evicted so soon after its last use was wanted
 const CONNECTIONS_NEAR_LIMIT = 0.9;
@@ -23,7 +24,7 @@ function connections({stats}) {
   if (!accepting) {
     return [
       "bad",
-      `No more connections are accepted: ${count(open)} are open, the limit (-c) is ${count(limit)}.`,
+      `No more connections are accepted: ${count(open)} of ${count(limit)} (-c) are open.`,
     ];
   }
   if (open < CONNECTIONS_NEAR_LIMIT * limit) return null;
@@ -46,6 +47,7 @@ function noMemory({recent}) {
 
 function hitRatioFell({recent, before}) {
   if (!(mean(recent, (sample) => sample.hits + sample.misses) >= FEWEST_GETS_A_SECOND)) return null;
+  if (before.length < FEWEST_SECONDS_BEFORE) return null;
   const now = hitRatioOf(recent);
   const then = hitRatioOf(before);
   if (then === null || then - now < HIT_RATIO_FALL) return null;

@@ -56,17 +56,37 @@ export class Table {
   }
 }
 
-// Replaces the figures of a list of terms; entries are [term, figure, remark].
+// Shows a text, unless it is there already: who listens, or has it selected, is not disturbed.
+export function setText(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
+// Makes `make()` or removes the last until a node has so many children.
+function fill(node, wanted, make) {
+  while (node.children.length > wanted) node.lastElementChild.remove();
+  while (node.children.length < wanted) node.append(make());
+  return [...node.children];
+}
+
+// Items are {level, text}.
+export function showList(list, items) {
+  fill(list, items.length, () => element("li")).forEach((node, number) => {
+    node.className = items[number].level;
+    setText(node, items[number].text);
+  });
+}
+
+// Entries are [term, figure, remark].
 export function showTiles(list, entries) {
-  list.replaceChildren(
-    ...entries.map(([term, figure, remark]) =>
-      element(
-        "div",
-        {},
-        element("dt", {}, term),
-        element("dd", {class: "figure"}, figure),
-        element("dd", {class: "remark"}, remark),
-      ),
-    ),
+  const make = () =>
+    element(
+      "div",
+      {},
+      element("dt"),
+      element("dd", {class: "figure"}),
+      element("dd", {class: "remark"}),
+    );
+  fill(list, entries.length, make).forEach((tile, number) =>
+    entries[number].forEach((text, place) => setText(tile.children[place], text)),
   );
 }

@@ -54,6 +54,9 @@ class Dashboard(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stdout)
         self.look("still", server, url)
 
+    def test_what_it_calls_unusual(self):
+        self.look("rules", *self.start())
+
     def test_a_server_that_hangs(self):
         self.look("silent", *self.start())
 

@@ -1,5 +1,5 @@
-// The dashboard in Chromium. Argument: a JSON object with `part` (the checks to make), `url`,
-// `port` and `pid` of the server, `folder` that holds node_modules, `chromium`, and `pictures`, where
+// The dashboard in Chromium. Argument: a JSON object with `part` (the checks to make), `url`, `port`
+// and `pid` of the server, `folder` that holds node_modules, `chromium`, and `pictures`, where
 // screenshots go. Reports TAP.
 "use strict";
 
@@ -237,6 +237,107 @@ async function restsWhileHidden(page) {
   await eventually(async () => asked > 0, "and again when it is seen");
 }
 
+// What signs.js says of figures that are made up, each as it should be but for one thing.
+// Runs in the page. Returns [name, what is said, what should be if it is not the name].
+async function saysWhatIsWrong() {
+  const {signsOf} = await import("/dashboard/signs.js");
+  const {History, sampleOf} = await import("/dashboard/samples.js");
+  const served = await (await fetch("/stats.json")).json();
+  const CLASS = {class: 7, evicted: 0, evicted_age_seconds: 3600};
+  const well = {
+    ...served,
+    uptime_seconds: 100000,
+    hot_keys: [],
+    latency_recent: {get: {count: 1000, p99_us: 9000}},
+    memory: {...served.memory, classes: [CLASS], pages_free: served.memory.pages},
+  };
+
+  // The signs after `seconds` in each of which 100 gets hit, and then ten in each of which `each`
+  // was done; `now` is changed in the last answer.
+  function after(each, now = () => {}, seconds = 60) {
+    const history = new History();
+    let before = structuredClone(well);
+    for (let second = 1; second <= seconds + 10; second += 1) {
+      const stats = structuredClone(before);
+      stats.commands.get.hits += 100;
+      if (second > seconds) each(stats);
+      history.add(sampleOf(before, stats, 1, new Date(second * 1000)));
+      before = stats;
+    }
+    now(before);
+    return signsOf(before, history)
+      .map(({id, level}) => `${level} ${id}`)
+      .join();
+  }
+
+  const nothing = () => {};
+  const evict = (age, others) => (stats) => {
+    Object.assign(stats.memory.classes[0], {evicted_age_seconds: age});
+    stats.memory.classes[0].evicted += 5;
+    stats.evictions.evicted += 5 + others;
+  };
+  return [
+    ["nothing of a server that is well", after(nothing), ""],
+    ["warning hitRatioFell", after((stats) => (stats.commands.get.misses += 10))],
+    [
+      "nothing after few seconds",
+      after((stats) => (stats.commands.get.misses += 10), nothing, 5),
+      "",
+    ],
+    ["nothing for a small fall", after((stats) => (stats.commands.get.misses += 4)), ""],
+    ["bad noMemory", after((stats) => (stats.commands.no_memory += 1))],
+    ["warning tooLarge", after((stats) => (stats.commands.too_large += 1))],
+    ["warning authErrors", after((stats) => (stats.commands.auth_errors += 1))],
+    ["bad refusedConnections", after((stats) => (stats.connections.rejected += 1))],
+    ["warning connections", after(nothing, ({connections: its}) => (its.open = 0.95 * its.limit))],
+    ["bad connections", after(nothing, (stats) => (stats.connections.accepting = false))],
+    ["warning youngEvictions", after(evict(299, 0))],
+    ["nothing for old items", after(evict(300, 0)), ""],
+    ["nothing for a class that evicts few of all", after(evict(1, 1000)), ""],
+    ["warning slowRequests", after((stats) => (stats.slow_requests.total += 1))],
+    [
+      "warning slowRequests by p99",
+      after(nothing, (stats) => (stats.latency_recent.get.p99_us = 1e4)),
+      "warning slowRequests",
+    ],
+    [
+      "nothing for few",
+      after(nothing, (stats) => (stats.latency_recent.get = {count: 9, p99_us: 1e6})),
+      "",
+    ],
+    ["warning busy", after((stats) => (stats.cpu.user_seconds += stats.threads))],
+    [
+      "warning backlog",
+      after(nothing, ({connections: its}) => {
+        its.buffer_limit_bytes = 100;
+        its.backlog_bytes = 51;
+      }),
+    ],
+    [
+      "note memoryFull",
+      after(nothing, ({memory: its}) => {
+        its.pages_free = 0;
+        its.limit_bytes = its.pages * its.page_bytes;
+      }),
+    ],
+    ["note hotKey", after(nothing, (stats) => (stats.hot_keys = [{key: "k", share_min: 0.2}]))],
+    ["note justStarted", after(nothing, (stats) => (stats.uptime_seconds = 59))],
+    ["note notSampled", after(nothing, (stats) => (stats.sampling = false))],
+    [
+      "warning busy,note notSampled",
+      after(
+        (stats) => (stats.cpu.user_seconds += stats.threads),
+        (stats) => (stats.sampling = false),
+      ),
+    ],
+    [
+      "nothing when counters begin anew",
+      String(sampleOf(well, {...well, uptime_seconds: 1}, 1, new Date()) ?? ""),
+      "",
+    ],
+  ];
+}
+
 const parts = {
   async busy(browser) {
     const {page, troubles, reply} = await open(browser);
@@ -280,6 +381,13 @@ const parts = {
     );
     ok(troubles.size === 0, `the browser has nothing to complain of: ${[...troubles].join("; ")}`);
     await picture(page, "still");
+  },
+
+  async rules(browser) {
+    const {page} = await open(browser);
+    for (const [name, said, wanted = name] of await page.evaluate(saysWhatIsWrong)) {
+      ok(said === wanted, `${name}: "${said}"`);
+    }
   },
 
   async silent(browser) {
