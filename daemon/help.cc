@@ -92,10 +92,9 @@ std::string license_text() {
   return "larderd is free software under the BSD 3-Clause License; its text is in the file "
          "LICENSE\n"
          "of the source and beside the program's documentation. It uses libevent (3-Clause BSD),\n"
-         "CLI11 (3-Clause BSD), xxHash (2-Clause BSD), OpenSSL (Apache License 2.0) and Cyrus "
-         "SASL\n"
-         "(BSD with attribution), which is developed by Computing Services at Carnegie Mellon\n"
-         "University.\n";
+         "CLI11 (3-Clause BSD), xxHash (2-Clause BSD), OpenSSL (Apache License 2.0), dygraphs (MIT)\n"
+         "and Cyrus SASL (BSD with attribution), which is developed by Computing Services at\n"
+         "Carnegie Mellon University.\n";
 }
 
 }  // namespace larder::daemon
