@@ -92,7 +92,8 @@ std::string license_text() {
   return "larderd is free software under the BSD 3-Clause License; its text is in the file "
          "LICENSE\n"
          "of the source and beside the program's documentation. It uses libevent (3-Clause BSD),\n"
-         "CLI11 (3-Clause BSD), xxHash (2-Clause BSD), OpenSSL (Apache License 2.0), dygraphs (MIT)\n"
+         "CLI11 (3-Clause BSD), xxHash (2-Clause BSD), OpenSSL (Apache License 2.0), dygraphs "
+         "(MIT)\n"
          "and Cyrus SASL (BSD with attribution), which is developed by Computing Services at\n"
          "Carnegie Mellon University.\n";
 }
