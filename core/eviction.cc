@@ -171,8 +171,17 @@ Item* Eviction::next_in_class() noexcept {
   const std::vector<PageNumber>& pages = slab_.of(hand_).pages;
   if (pages.empty()) return nullptr;  // it was the last; its hand falls asleep when next chosen
   Hand& hand = hands_[hand_];
-  if (hand.page < pages.size() && hand.chunk >= pool_.info(pages[hand.page]).carved) {
-    hand = {hand.page + 1, 0};
+  if (hand.page < pages.size()) {
+    const PageInfo& passed = pool_.info(pages[hand.page]);
+    if (hand.chunk >= passed.carved) {
+      // Chunks that were never used are part of the round, too: else one item alone in its class
+      // would be met at every step.
+      if (passed.carved < passed.chunks) {
+        level_of_[hand_] += level_per_step_ * (passed.chunks - passed.carved);
+        steps_left_ = 0;
+      }
+      hand = {hand.page + 1, 0};
+    }
   }
   if (hand.page >= pages.size()) hand = {};
   const PageNumber page = pages[hand.page];

@@ -145,6 +145,22 @@ TEST_CASE("a hand takes as many steps as its class has bytes; with LRU, as it ha
         Approx(expected).epsilon(0.1));
 }
 
+TEST_CASE("an item alone in its class is asked once a round, not at every step") {
+  Fixture f;
+  f.fill(2000, 16);
+  const uint32_t c = f.sizes.class_for(30);
+  f.slab.add_page(f.pool.take(false), c);
+  f.eviction.wake(c);
+  const Ref ref = f.slab.take(c);
+  const ItemLayout layout = ItemWriter::layout(4, {}, false);
+  Item* alone = ItemWriter::begin(f.pool.at(ref), layout, "lone", {}, 0, kFirstSecond);
+  ItemWriter::set_state(*alone, Item::kLive);
+  f.slab.mark_published(ref);
+  Fixture::use(*alone, 1);
+  // A round of its class is as long as many of the large one's.
+  for (int i = 0; i < 2000; ++i) REQUIRE(f.victim() != alone);
+}
+
 TEST_CASE("large items are asked by their whole size, not by that of the chunk with their key") {
   Fixture f;
   const std::vector<Item*> small = f.fill(1000, 16);
