@@ -243,8 +243,9 @@ void write_class_commands(const ClassFigures& slabs, Exposition& page) {
   page.family("memcached_slab_commands_total", Counter,
               "Commands of the class by what became of them.");
   for (const auto& [number, figures] : slabs) {
+    const std::string slab = slab_label(number);
     const auto sample = [&](std::string_view command, std::string_view status, uint64_t value) {
-      page.sample(slab_label(number) + ',' + command_labels(command, status), value);
+      page.sample(slab + ',' + command_labels(command, status), value);
     };
     for (const std::string_view command : kCommands) {
       sample(command, "hit", number_of(figures, std::string(command) + "_hits"));
