@@ -78,10 +78,10 @@ struct Settings {
   uint64_t memory_bytes = 64ull << 20;  // -m, MiB on the command line
   int memory_percent = 0;               // -m N%: what memory_bytes is made of; 0: not given so
   bool memory_auto = false;             // -m auto: likewise
-  uint32_t item_size_max = 1u << 20;                                  // -I
-  double growth_factor = 0;                                           // -f; 0: chosen from -m
-  uint32_t min_item_bytes = 0;                                        // -n; 0: not given
-  bool evict = true;                                                  // -M clears it
+  uint32_t item_size_max = 1u << 20;    // -I
+  double growth_factor = 0;             // -f; 0: chosen from -m
+  uint32_t min_item_bytes = 0;          // -n; 0: not given
+  bool evict = true;                    // -M clears it
   core::EvictionOrder eviction_order = core::EvictionOrder::Density;  // -o lru
   bool cas = true;                                                    // -C clears it
   bool large_pages = false;                                           // -L
