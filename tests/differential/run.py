@@ -23,8 +23,8 @@ import streams
 # otherwise (known.py); with these options only the clients' requests decide: the crawler goes when
 # it is told to.
 MEMCACHED_OPTIONS = "-t 1 -o no_lru_maintainer"
-# So that watchers lose no line.
-OPTIONS = " -o worker_logbuf_size=2048,watcher_logbuf_size=4096"
+# So that watchers lose no line. (From 1024 on memcached 1.6.18 has no room for other things.)
+OPTIONS = " -o worker_logbuf_size=512,watcher_logbuf_size=4096"
 EXPIRY_EVERY_STREAMS = 200  # they wait
 SHRINK_PLAYS = 400
 SHRINK_PLAYS_WITH_PAUSE = 30

@@ -112,6 +112,7 @@ class AuthTest(unittest.TestCase):
 
     def test_a_file_gone_bad_is_said_and_changes_nothing(self):
         process = self.start("-Y", "users")
+        self.assertEqual(self.ask(login("foo", "bar")), b"STORED\r\n")  # it listens to signals, too
         self.write("a secret without a colon\n")
         process.send_signal(signal.SIGHUP)
         wait_until(lambda: "stay in force" in self.printed(), "a line in the log")
