@@ -152,7 +152,7 @@ void run(const Load& load, Outcome& outcome) {
   while (std::chrono::steady_clock::now() < end) {
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
     clock.fetch_add(1);
-    if (clock.load() % 40 == 0) {
+    if (clock.load() % 80 == 0) {
       cache.flush(clock.load());
     }
     if (load.change_limit && clock.load() % 10 == 0) {

@@ -210,6 +210,7 @@ TEST_CASE("transcripts over TCP") {
   REQUIRE(transcripts().size() >= 4);
   for (const auto& file : transcripts()) {
     TempServer server;
+    server.server().clock().freeze();  // or a second might pass between two lines
     Player player(server, [&] { return server.connect(); });
     player.play(file);
   }
@@ -221,6 +222,7 @@ TEST_CASE("transcripts over a unix socket") {
     auto settings = larder::test::loopback_settings();
     settings.unix_socket = folder.file("socket");
     TempServer server(settings);
+    server.server().clock().freeze();
     Player player(server, [&] { return WireClient::over_unix(settings.unix_socket); });
     player.play(file);
   }
