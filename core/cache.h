@@ -186,7 +186,8 @@ class Cache {
   // `bump`: it counts as a hit in the eviction order and marks the item fetched.
   TouchResult touch(uint32_t worker, const KeyRef& key, Seconds expiry, Seconds now,
                     bool bump = true);
-  // Hands out the win token of an item found in this turn: true for exactly one caller.
+  // Hands out the win token of an item found in this turn: true for exactly one caller, also if the
+  // item has gone since then; false if it has been replaced.
   bool claim_win(uint32_t worker, const KeyRef& key, const Item* item);
 
   // Keeps an item's bytes readable beyond the turn in which it was found, until release(). Counted;

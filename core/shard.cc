@@ -25,6 +25,8 @@ constexpr size_t kFewPages = 6;
 // density.)
 constexpr uint64_t kRoomRise = 4;
 constexpr uint64_t kRoomFall = 16;
+// How much room there may be beyond what is wanted while stores come one at a time.
+constexpr uint64_t kMostRoomOver = 4 * kPageBytes;
 // Of what is to be given back after the limit was lowered: emptied ahead of the pages that leave.
 constexpr size_t kMostPagesAhead = 64;
 // A part takes a whole page, or half of one, and so on down to a chunk of the largest items.
@@ -54,7 +56,7 @@ class NoObserver final : public Observer {
 };
 NoObserver no_observer;
 
-// The largest value that memcached keeps in one piece (-o slab_chunk_max).
+// The largest item that memcached keeps in one piece, by its measure (-o slab_chunk_max).
 constexpr uint32_t kUpstreamChunkBytes = 512_KiB;
 
 // memcached's own measure of an item, which -I is compared with: its 48-byte header, CAS, key and
@@ -679,7 +681,9 @@ ArithResult Shard::arith(const KeyRef& key, const ArithRule& rule, Seconds now) 
     result.old_item = old;
     // What cannot be a number is refused before the CAS is looked at, what is none after it, as in
     // memcached, where that is what has chunks.
-    const bool may_be_number = old->value_bytes() > 0 && old->value_bytes() <= kUpstreamChunkBytes;
+    const bool may_be_number =
+        old->value_bytes() > 0 &&
+        upstream_item_bytes(key.key.size(), shape_of(*old), config_.cas) <= kUpstreamChunkBytes;
     if (may_be_number && rule.compare_cas && cas_of(*old) != rule.cas) {
       result.status = ArithStatus::Exists;
       return result;
@@ -779,8 +783,10 @@ bool Shard::claim_win(const KeyRef& key, const Item* found) {
   MutexLock lock(mutex_);
   HashTable::Slot* slot = table_.find_slot(key.key, key.hash);
   Item* item = item_in(slot);
+  // It went away since it was found: nobody else gets the token of what readers still hold.
+  if (item == nullptr) item = const_cast<Item*>(found);
   // A moved copy has the same sequence number; a replacement has not.
-  if (item == nullptr || item->seq() != found->seq() || item->win_sent()) return false;
+  if (item->seq() != found->seq() || item->win_sent()) return false;
   ItemWriter::set_state(*item, static_cast<uint8_t>(item->state() | Item::kWinSent));
   return true;
 }
@@ -828,6 +834,10 @@ size_t Shard::pages_wanted() const {
   return wanted > coming ? wanted - coming : 0;
 }
 
+uint64_t Shard::room_with_spare_page() const {
+  return (kReservePages + slab_.classes_in_use()) * kPageBytes;
+}
+
 uint64_t Shard::room_goal() const {
   const size_t to_give_back = pool_.pages_over_limit() / shard_count_;
   return room_wanted_ + std::min(to_give_back, kMostPagesAhead) * kPageBytes;
@@ -835,29 +845,33 @@ uint64_t Shard::room_goal() const {
 
 void Shard::adjust_room(size_t bytes) {
   if (reserve_.size() < kReservePages) {
-    const uint64_t most = (kReservePages + slab_.classes_in_use()) * kPageBytes;
-    room_wanted_ = std::min(room_wanted_ + bytes / kRoomRise, most);
+    room_wanted_ = std::min(room_wanted_ + bytes / kRoomRise, room_with_spare_page());
   } else {
     const uint64_t least = kReservePages * kPageBytes;
     room_wanted_ = std::max(room_wanted_, least + bytes / kRoomFall) - bytes / kRoomFall;
   }
 }
 
-void Shard::make_room(uint32_t steps, Seconds now) {
-  const uint64_t goal = room_goal();
+bool Shard::make_room(uint64_t goal, uint32_t steps, Seconds now) {
+  const uint64_t before = room_bytes();
   uint32_t blocks = kBlocksPerStore;
   uint32_t unlinks = kUnlinksPerStore;
   while (room_bytes() < goal && expire_blocks(blocks, unlinks, now) && blocks > 0 && unlinks > 0) {
   }
   while (room_bytes() < goal && evict_one(steps, now)) {
   }
+  return room_bytes() > before;
 }
 
 void Shard::keep_room(size_t bytes, Seconds now) {
-  if (!config_.evict || pool_.pages_left() > 0) return;
+  if (!config_.evict) return;
+  if (pool_.pages_left() > 0) {
+    evict_later_ = true;
+    return;
+  }
   if (retired_.size() >= kReclaimFrom || !loose_parts_.empty()) reclaim();
   adjust_room(bytes);
-  make_room(64 + static_cast<uint32_t>(bytes / 64), now);
+  if (!make_room(room_goal(), 64 + static_cast<uint32_t>(bytes / 64), now)) evict_later_ = true;
   if (pages_wanted() > 0 || draining_ != kNoPage) drain_step(now, 16);
 }
 
@@ -866,12 +880,10 @@ bool Shard::drain_step(Seconds now, uint32_t items) {
     if (pages_wanted() == 0) return false;
     const uint32_t size_class = slab_.class_with_spare_page();
     if (size_class == Slab::kNoClass) {
-      // Nobody can give a page yet: let go of a little more. But not while so much is retired that
-      // there will be enough when readers have left, with a page for each class that is half used:
-      // it may be long before they do.
-      const uint64_t coming = slab_.free_bytes() + retired_bytes_;
-      const uint64_t enough = slab_.classes_in_use() + kReservePages + pool_.pages_over_limit();
-      if (has_freeable() && coming > enough * kPageBytes) return false;
+      // Nobody can give a page yet: let go of a little more. But not while there is so much room
+      // that somebody will when readers have left: it may be long before they do.
+      const uint64_t enough = room_with_spare_page() + pool_.pages_over_limit() * kPageBytes;
+      if (has_freeable() && room_bytes() >= enough) return false;
       uint32_t blocks = kBlocksPerStore;
       uint32_t unlinks = kUnlinksPerStore;
       if (slab_.has_due(now)) {
@@ -880,7 +892,10 @@ bool Shard::drain_step(Seconds now, uint32_t items) {
       }
       uint32_t steps = 4 * items;
       for (uint32_t i = 0; i < items / 4 && evict_one(steps, now); ++i) {
+        if (room_bytes() >= enough) break;
       }
+      // It is wanted from now on: the next stores are to evict as they did.
+      room_wanted_ = std::max(room_wanted_, std::min(room_bytes(), room_with_spare_page()));
       return true;
     }
     draining_ = slab_.sparsest_page(size_class);
@@ -1024,8 +1039,14 @@ bool Shard::tend_slice(Seconds now, bool expire) {
   reclaim();
   bool more = (retired_.size() < retired && !retired_.empty()) || !loose_parts_.empty();
   more |= table_.resize_step(config_.evict, config_.evict && pool_.pages_left() == 0);
+  if (evict_later_) {
+    const size_t left = pool_.pages_left();
+    const bool wanted = config_.evict && left <= kReservePages &&
+                        room_bytes() + left * kPageBytes < room_goal() + kMostRoomOver;
+    evict_later_ = wanted && !make_room(room_bytes() + 1, 256, now);
+  }
   if (pages_wanted() > 0 || draining_ != kNoPage) {
-    make_room(256, now);
+    make_room(room_goal(), 256, now);
     // Emptied pages come back when turns have ended: no use in spinning until then.
     if (drained_waiting_ < kReservePages + 8) more |= drain_step(now, 64);
   }

@@ -241,10 +241,12 @@ class Shard {
     return slab_.free_bytes() + retired_bytes_ + reserve_.size() * kPageBytes;
   }
   uint64_t room_goal() const REQUIRES(mutex_);
+  // With the reserve full and a page of each class half used: more is a page that can be spared.
+  uint64_t room_with_spare_page() const REQUIRES(mutex_);
   void adjust_room(size_t bytes) REQUIRES(mutex_);
   // Lets go what has expired, and when nothing has, in the order of eviction, until there is room;
-  // bounded by steps.
-  void make_room(uint32_t steps, Seconds now) REQUIRES(mutex_);
+  // bounded by steps. True if that has made some.
+  bool make_room(uint64_t goal, uint32_t steps, Seconds now) REQUIRES(mutex_);
   // `bytes` were taken.
   void keep_room(size_t bytes, Seconds now) REQUIRES(mutex_);
   bool evict_one(uint32_t& steps, Seconds now) REQUIRES(mutex_);
@@ -296,6 +298,9 @@ class Shard {
   uint32_t drain_next_ GUARDED_BY(mutex_) = 0;
   size_t drained_waiting_ GUARDED_BY(mutex_) = 0;  // emptied pages whose chunks are still retired
   uint64_t room_wanted_ GUARDED_BY(mutex_) = 0;
+  // A store has let nothing go since the last upkeep, which does it then: who stores one item in a
+  // full cache and waits until another has left, as memcached has it, does not wait in vain.
+  bool evict_later_ GUARDED_BY(mutex_) = false;
   uint64_t retired_bytes_ GUARDED_BY(mutex_) = 0;
   size_t flush_pages_ GUARDED_BY(mutex_) = 0;           // pages left to sweep after a flush
   PageNumber flush_page_ GUARDED_BY(mutex_) = kNoPage;  // the one that is being swept

@@ -17,6 +17,7 @@ class Authenticator {
   enum class Verdict {
     NeedMore,  // what is left over is part of a request
     GoOn,      // enough for this pass, whole requests are left over: call again in the next one
+    Wait,      // the answer takes its time: call again when there is word of it, not before
     Admitted,  // what is left over is for the request loop
     Close,     // once the replies are sent
   };
@@ -29,6 +30,9 @@ class Authenticator {
 
   // Looks at all input that is here and not used yet, answers into `out`. The input is not changed.
   virtual Progress take(std::span<const char> input, proto::ReplyBuffer& out) = 0;
+
+  // Said Wait, and there is no answer yet.
+  virtual bool waits() const noexcept { return false; }
 };
 
 // The longest that credentials may be, value or SASL response. All of it has to be here before it

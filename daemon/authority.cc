@@ -16,7 +16,10 @@ std::shared_ptr<const Credentials> read_auth_file(const std::string& path) {
 Authority::Authority(const Settings& settings)
     : asks_(settings.sasl || !settings.auth_file.empty()), auth_file_(settings.auth_file) {
   if (auth_file_.empty()) {
-    if (settings.sasl) sasl_ = std::make_unique<Sasl>();
+    if (settings.sasl) {
+      sasl_ = std::make_unique<Sasl>();
+      clerk_ = std::make_unique<SaslClerk>(*sasl_);
+    }
     return;
   }
   try {
@@ -27,8 +30,11 @@ Authority::Authority(const Settings& settings)
   }
 }
 
-std::unique_ptr<Authenticator> Authority::authenticator(WorkerStats& stats, bool admitted) const {
-  if (sasl_ != nullptr) return std::make_unique<SaslAuthenticator>(*sasl_, stats, admitted);
+std::unique_ptr<Authenticator> Authority::authenticator(WorkerStats& stats, bool admitted,
+                                                        std::function<void()> answered) const {
+  if (clerk_ != nullptr) {
+    return std::make_unique<SaslAuthenticator>(*clerk_, stats, admitted, std::move(answered));
+  }
   return std::make_unique<TextAuthenticator>(*this, stats);
 }
 

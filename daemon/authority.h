@@ -5,6 +5,7 @@
 // connection; reload() comes from the server's thread meanwhile.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -12,7 +13,7 @@
 #include "core/mutex.h"
 #include "daemon/authenticator.h"
 #include "daemon/credentials.h"
-#include "daemon/sasl.h"
+#include "daemon/sasl_clerk.h"
 #include "daemon/settings.h"
 #include "daemon/stats.h"
 
@@ -28,8 +29,10 @@ class Authority {
   bool uses_sasl() const noexcept { return sasl_ != nullptr; }
 
   // For one connection of a worker with these counters; only if asks(). `admitted`: it has been
-  // inside and comes with credentials again.
-  std::unique_ptr<Authenticator> authenticator(WorkerStats& stats, bool admitted) const;
+  // inside and comes with credentials again. `answered` is called on another thread when an
+  // authenticator that has said Wait may be called again.
+  std::unique_ptr<Authenticator> authenticator(WorkerStats& stats, bool admitted,
+                                               std::function<void()> answered) const;
 
   // -- -Y, any thread.
   bool allow(std::string_view user, std::string_view password) const;
@@ -41,6 +44,7 @@ class Authority {
   const bool asks_;
   const std::string auth_file_;
   std::unique_ptr<Sasl> sasl_;
+  std::unique_ptr<SaslClerk> clerk_;  // with SASL
   mutable core::Mutex mutex_;
   std::shared_ptr<const Credentials> credentials_ GUARDED_BY(mutex_);
 };

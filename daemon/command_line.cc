@@ -118,6 +118,32 @@ void check_tls(const Settings& settings) {
   }
 }
 
+// etcd's revisions are the versions of its list, which another source would disturb.
+void check_discovery(const Settings& settings) {
+  if (settings.cluster_etcd.empty()) {
+    if (settings.cluster_announce.empty()) return;
+    throw SettingsError(ExitCode::Usage,
+                        "option --cluster-announce: '" + settings.cluster_announce +
+                            "' is announced in etcd, and --cluster-etcd names none");
+  }
+  if (settings.cluster_announce.empty()) {
+    throw SettingsError(ExitCode::Usage,
+                        "option --cluster-etcd: --cluster-announce must say what this server is "
+                        "announced as");
+  }
+  if (!settings.cluster_file.empty()) {
+    throw SettingsError(ExitCode::Usage,
+                        "option --cluster-etcd: the list of nodes comes from etcd or from "
+                        "--cluster-file, not from both");
+  }
+  if (settings.allow_cluster_set) {
+    throw SettingsError(
+        ExitCode::Usage,
+        "option --cluster-etcd: a list that clients set (--enable-cluster-set) would "
+        "not agree with the one in etcd");
+  }
+}
+
 // -m auto. The machine is there for others, too, while a limit was set for what is within it. What
 // lies outside of -m (connections, what clients have not taken, the program) needs room there.
 uint64_t automatic_memory(const MachineMemory& memory) {
@@ -167,6 +193,7 @@ void check_together(const Settings& settings) {
                                              std::to_string(settings.udp_port));
   }
   check_tls(settings);
+  check_discovery(settings);
   const Settings::Accepted& accepted = settings.accepted;
   check_slab_options(settings);
   if (accepted.hot_lru_pct + accepted.warm_lru_pct > kMaxHotAndWarmPct) {
@@ -192,20 +219,23 @@ void note_what_is_not_asked(Settings& settings, const std::vector<std::string>& 
   }
 }
 
-// As with getopt_long, a long option may be cut short where that leaves no doubt.
+// As with getopt_long, a long option may be cut short where that leaves no doubt. Those without a
+// letter are ours, and leave none about what memcached understands.
 std::string in_full(const std::string& word) {
   if (!word.starts_with("--") || word.size() == 2) return word;
   const size_t equals = std::min(word.find('='), word.size());
   const std::string_view given = std::string_view(word).substr(0, equals);
-  std::vector<std::string_view> names;
+  std::vector<std::string_view> names, ours;
   const auto add = [&](std::string_view both) {
-    const std::string_view name = both.substr(both.rfind(',') + 1);
-    if (name.starts_with("--")) names.push_back(name);
+    const size_t comma = both.rfind(',');
+    const std::string_view name = both.substr(comma + 1);
+    if (name.starts_with(given)) (comma == std::string_view::npos ? ours : names).push_back(name);
   };
   for (const PrintOption& option : print_options()) add(option.names);
   for (const Option& option : options()) add(option.names);
-  std::erase_if(names, [&](std::string_view name) { return !name.starts_with(given); });
-  const bool whole = std::find(names.begin(), names.end(), given) != names.end();
+  if (names.empty()) names = ours;
+  const bool whole = std::find(names.begin(), names.end(), given) != names.end() ||
+                     std::find(ours.begin(), ours.end(), given) != ours.end();
   return whole || names.size() != 1 ? word : std::string(names.front()) + word.substr(equals);
 }
 

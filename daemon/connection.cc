@@ -168,9 +168,28 @@ void Connection::on_writable() {
   write_event_.reset();
   paused_ &= static_cast<uint8_t>(~kPausedForWrite);
   if (phase_ == Phase::Closing) return close();
-  if (event_add(read_event_.get(), nullptr) != 0) return close();
   show_waiting();
-  if (!input_.empty() || phase_ == Phase::Memory || phase_ == Phase::Dump) serve(input_.bytes());
+  if ((paused_ & kPausedForAnswer) != 0) return;
+  if (event_add(read_event_.get(), nullptr) != 0) return close();
+  if (!input_.empty() || phase_ == Phase::Memory || phase_ == Phase::Dump ||
+      phase_ == Phase::Credentials) {
+    serve(input_.bytes());
+  }
+  look_after_tls();
+}
+
+void Connection::pause_for_answer() {
+  paused_ |= kPausedForAnswer;
+  if (event_del(read_event_.get()) == 0) return worker_.wait_for_answer(*this);
+  phase_ = Phase::Closing;
+}
+
+void Connection::go_on_with_answer() {
+  paused_ &= static_cast<uint8_t>(~kPausedForAnswer);
+  if (paused_ != 0) return;  // a backlog goes first
+  worker_.begin_turn();
+  if (event_add(read_event_.get(), nullptr) != 0) return close();
+  serve(input_.bytes());
   look_after_tls();
 }
 
@@ -268,16 +287,16 @@ size_t Connection::pump(std::span<char> input) {
 }
 
 size_t Connection::take_credentials(std::span<char> input) {
-  worker_.send_waiting();  // SASL may take its time
-  if (authenticator_ == nullptr) {
-    authenticator_ = worker_.authority().authenticator(worker_.stats(), false);
-  }
+  if (authenticator_ == nullptr) authenticator_ = make_authenticator(false);
   Authenticator::Progress progress = authenticator_->take(input, worker_.lent().replies);
   switch (progress.verdict) {
     case Authenticator::Verdict::NeedMore:
       break;
     case Authenticator::Verdict::GoOn:
       again_ = true;
+      break;
+    case Authenticator::Verdict::Wait:
+      pause_for_answer();
       break;
     case Authenticator::Verdict::Admitted:
       authenticator_.reset();
@@ -292,12 +311,17 @@ size_t Connection::take_credentials(std::span<char> input) {
   return progress.used;
 }
 
+std::unique_ptr<Authenticator> Connection::make_authenticator(bool admitted) {
+  return worker_.authority().authenticator(worker_.stats(), admitted,
+                                           [&worker = worker_] { worker.wake(); });
+}
+
 bool Connection::return_to_credentials(const proto::Command& command) {
   if (command.dialect != proto::Dialect::Binary || !proto::is_sasl(command.opcode) ||
       command.error != proto::ErrorId::UnknownCommand || !worker_.authority().uses_sasl()) {
     return false;
   }
-  authenticator_ = worker_.authority().authenticator(worker_.stats(), true);
+  authenticator_ = make_authenticator(true);
   phase_ = Phase::Credentials;
   again_ = true;
   return true;
@@ -405,8 +429,12 @@ bool Connection::keep_input(std::span<char> rest) {
   } else if (!worker_.budget().take(rest.size())) {
     return false;
   }
-  input_.keep({rest.data(), rest.size()});
-  if (phase_ == Phase::Credentials) wipe(rest);  // what it stands in is the next client's
+  if (phase_ == Phase::Credentials) {
+    input_.keep({rest.data(), rest.size()}, InputBuffer::Memory::Secret);
+    wipe(rest);  // what it stands in is the next client's
+  } else {
+    input_.keep({rest.data(), rest.size()});
+  }
   worker_.stats().read_buffer_count.add();
   worker_.stats().read_buffer_bytes.add(input_.capacity());
   return true;

@@ -16,8 +16,8 @@
 //
 // Invariants:
 //  1. While any pause bit is set nothing is read and nothing is parsed.
-//  2. A backlog exists exactly while kPausedForWrite is set; then EV_WRITE is armed, EV_READ is
-//  not.
+//  2. A backlog exists exactly while kPausedForWrite is set; then EV_WRITE is armed. EV_READ is
+//  armed unless kPausedForWrite or kPausedForAnswer is set.
 //  3. `pending_` exists exactly in phases Value, Memory, Discard and Dump.
 //  4. With TLS, input that the session holds makes no event: then kPausedForTurn is set, or
 //     a backlog goes first. EV_WRITE is also armed while a handshake waits for it.
@@ -95,6 +95,11 @@ class Connection {
   // Worker::resume_later.
   void resume();
 
+  // Whether the answer is there for which the connection asked Worker::wait_for_answer, and what
+  // follows then.
+  bool has_answer() const noexcept { return authenticator_ == nullptr || !authenticator_->waits(); }
+  void go_on_with_answer();
+
   // Sends what waited in the worker's outbox.
   void send_waiting(std::string_view bytes);
 
@@ -123,8 +128,9 @@ class Connection {
 
   enum class Family : uint8_t { Unknown, Text, Binary };
 
-  static constexpr uint8_t kPausedForWrite = 1;  // a backlog has to go first
-  static constexpr uint8_t kPausedForTurn = 2;   // the next pass goes on with what is here
+  static constexpr uint8_t kPausedForWrite = 1;   // a backlog has to go first
+  static constexpr uint8_t kPausedForTurn = 2;    // the next pass goes on with what is here
+  static constexpr uint8_t kPausedForAnswer = 4;  // the authenticator waits for it
 
   static void on_read_event(int fd, short what, void* self);
   static void on_tls_event(int fd, short what, void* self);
@@ -138,6 +144,8 @@ class Connection {
   // The client, which was admitted, wants to authenticate with this command; false: it cannot.
   bool return_to_credentials(const proto::Command& command);
   size_t take_credentials(std::span<char> input);
+  std::unique_ptr<Authenticator> make_authenticator(bool admitted);
+  void pause_for_answer();
 
   // Runs the request loop over `input`, sends the replies, keeps what is left over. `input` is
   // the lent window or the bytes of input_.

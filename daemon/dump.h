@@ -35,8 +35,9 @@ class Dump {
 
   // Goes on for kSliceMicroseconds shared among all that run, or until the slice is kSliceBytes
   // long, or to the end; both are exceeded by one step of the walk at most. True when the end has
-  // been written.
-  static constexpr uint32_t kSliceMicroseconds = 50;
+  // been written. (larder-upkeep --dump, 10 million items, p99 of single gets with a dump over
+  // without: slices of 50 us 3.8, of 8 us 1.8, of 2 us 2.0; the dump takes 2.1, 2.9 and 3.2 s.)
+  static constexpr uint32_t kSliceMicroseconds = 8;
   static constexpr size_t kSliceBytes = 32 * 1024;
   bool write_slice(core::Cache& cache, core::Seconds now, int64_t unix_time_of_zero,
                    proto::ReplyBuffer& out);

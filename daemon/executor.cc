@@ -5,6 +5,7 @@
 #include <charconv>
 #include <utility>
 
+#include "daemon/config_commands.h"
 #include "daemon/event_log.h"
 #include "daemon/expiry.h"
 #include "daemon/prefix_stats.h"
@@ -447,6 +448,10 @@ void Executor::run_one(const Command& command, Reply& reply, Seconds now) {
       return;
     case Op::Watch:
       return run_watch(command, reply);
+    case Op::ConfigGet:
+    case Op::ConfigSet:
+    case Op::ConfigDelete:
+      return run_config(command, control_, text_, reply);
     case Op::Quit:
       return;
     case Op::Error:

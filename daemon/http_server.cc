@@ -1,19 +1,27 @@
 #include "daemon/http_server.h"
 
+#include <arpa/inet.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/http.h>
 #include <event2/http_struct.h>
 #include <event2/keyvalq_struct.h>
 #include <event2/listener.h>
+#include <event2/util.h>
+#include <limits.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <new>
 #include <stdexcept>
 #include <utility>
+
+#include "daemon/gzip.h"
 
 namespace larder::daemon {
 namespace {
@@ -25,7 +33,11 @@ constexpr timeval kSweepInterval = {0, 50'000};
 // What a listener tells its errors is libevent's own argument.
 thread_local HttpServer* this_thread_serves = nullptr;
 
+// What is shorter leaves in one segment as it is.
+constexpr size_t kWorthCompressing = 1400;
+
 constexpr int kNotFound = 404;
+constexpr int kMisdirected = 421;
 constexpr int kServerError = 500;
 
 timeval to_timeval(std::chrono::milliseconds time) {
@@ -40,10 +52,18 @@ bool has_ended(bufferevent* connection) {
   return evhttps == nullptr;
 }
 
+// Throws std::bad_alloc before anything is sent.
 void send_page(evhttp_request* request, const HttpPage& page) {
+  const bool compress =
+      page.body.size() >= kWorthCompressing &&
+      takes_gzip(evhttp_find_header(evhttp_request_get_input_headers(request), "Accept-Encoding"));
+  const std::string compressed = compress ? gzip(page.body) : std::string();
+  const std::string& bytes = compress ? compressed : page.body;
   evkeyvalq* const headers = evhttp_request_get_output_headers(request);
   evhttp_add_header(headers, "Content-Type", page.type.c_str());
-  evhttp_add_header(headers, "Content-Length", std::to_string(page.body.size()).c_str());
+  evhttp_add_header(headers, "Content-Length", std::to_string(bytes.size()).c_str());
+  if (compress) evhttp_add_header(headers, "Content-Encoding", "gzip");
+  evhttp_add_header(headers, "Vary", "Accept-Encoding");
   evhttp_add_header(headers, "Cache-Control", "no-store");
   evhttp_add_header(headers, "X-Content-Type-Options", "nosniff");
   if (!page.content_security_policy.empty()) {
@@ -52,9 +72,32 @@ void send_page(evhttp_request* request, const HttpPage& page) {
   evhttp_add_header(headers, "Connection", "close");
   const bool head = evhttp_request_get_command(request) == EVHTTP_REQ_HEAD;
   evbuffer* const body = head ? nullptr : evbuffer_new();
-  if (body != nullptr) evbuffer_add(body, page.body.data(), page.body.size());
+  if (body != nullptr) evbuffer_add(body, bytes.data(), bytes.size());
   evhttp_send_reply(request, page.status, nullptr, body);
   if (body != nullptr) evbuffer_free(body);
+}
+
+bool is_loopback(const Listener& listener) {
+  sockaddr_storage address{};
+  socklen_t bytes = sizeof address;
+  if (getsockname(listener.fd(), reinterpret_cast<sockaddr*>(&address), &bytes) != 0) return false;
+  if (address.ss_family == AF_INET6) {
+    return IN6_IS_ADDR_LOOPBACK(&reinterpret_cast<const sockaddr_in6&>(address).sin6_addr);
+  }
+  const in_addr_t v4 = ntohl(reinterpret_cast<const sockaddr_in&>(address).sin_addr.s_addr);
+  return v4 >> IN_CLASSA_NSHIFT == IN_LOOPBACKNET;
+}
+
+bool is_address(std::string host) {
+  if (host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
+  in6_addr address;
+  return inet_pton(AF_INET, host.c_str(), &address) == 1 ||
+         inet_pton(AF_INET6, host.c_str(), &address) == 1;
+}
+
+std::string host_name() {
+  std::array<char, HOST_NAME_MAX + 1> name{};
+  return gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "";
 }
 
 }  // namespace
@@ -67,7 +110,11 @@ void HttpServer::HttpDeleter::operator()(evhttp* http) const noexcept { evhttp_f
 
 HttpServer::HttpServer(std::vector<Listener> listeners, std::vector<HttpRoute> routes,
                        HttpLimits limits)
-    : listeners_(std::move(listeners)), routes_(std::move(routes)), limits_(limits) {}
+    : listeners_(std::move(listeners)),
+      routes_(std::move(routes)),
+      limits_(limits),
+      loopback_only_(std::all_of(listeners_.begin(), listeners_.end(), is_loopback)),
+      own_name_(host_name()) {}
 
 HttpServer::~HttpServer() { stop(); }
 
@@ -179,7 +226,21 @@ void HttpServer::on_request(evhttp_request* request, void* self) {
   static_cast<HttpServer*>(self)->answer(request);
 }
 
+// Scripts and load balancers may leave the name out; browsers never do.
+bool HttpServer::is_asked_for(const char* host) const {
+  if (!loopback_only_ || host == nullptr || *host == '\0') return true;
+  const std::string_view name = host;
+  return is_address(host) || evutil_ascii_strcasecmp(host, "localhost") == 0 ||
+         name.ends_with(".localhost") || evutil_ascii_strcasecmp(host, own_name_.c_str()) == 0;
+}
+
 void HttpServer::answer(evhttp_request* request) {
+  if (!is_asked_for(evhttp_request_get_host(request))) {
+    return send_page(request, {kMisdirected, "text/plain; charset=utf-8",
+                               "this port is open to this machine alone: ask for localhost, an "
+                               "address or the machine's name, or open it with --http "
+                               "ADDRESS:PORT\n"});
+  }
   const char* const path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(request));
   const auto route = std::find_if(routes_.begin(), routes_.end(), [&](const HttpRoute& r) {
     return path != nullptr && r.path == path;

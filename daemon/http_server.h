@@ -3,7 +3,9 @@
 // A thread of its own with libevent's evhttp, so that nobody who asks delays a request to the
 // cache. It answers GET and HEAD, one request a connection, and a client can cost little: its head,
 // body, time and number are limited (HttpLimits). There is no TLS and no authentication: it is for
-// loopback, or for a network that is trusted.
+// loopback, or for a network that is trusted. On loopback it answers only who asks for this machine
+// by a name that is its own: a page from elsewhere, whose name its owner has pointed at 127.0.0.1,
+// cannot have a browser here read for it (DNS rebinding).
 #pragma once
 
 #include <chrono>
@@ -81,6 +83,7 @@ class HttpServer {
 
   bufferevent* admit();
   void answer(evhttp_request* request);
+  bool is_asked_for(const char* host) const;
   // Forgets connections that have ended, and ends those whose time is up.
   void sweep();
   void accept_more(bool yes);
@@ -88,6 +91,8 @@ class HttpServer {
   const std::vector<Listener> listeners_;
   const std::vector<HttpRoute> routes_;
   const HttpLimits limits_;
+  const bool loopback_only_;
+  const std::string own_name_;
   EventBasePtr base_;
   Mailbox mailbox_;
   EventPtr mailbox_event_, sweep_event_;

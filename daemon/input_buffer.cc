@@ -3,14 +3,23 @@
 #include <cassert>
 #include <cstring>
 
+#include "daemon/secret.h"
+
 namespace larder::daemon {
 
-void InputBuffer::keep(std::string_view rest) {
+void InputBuffer::Release::operator()(char* memory) const noexcept {
+  if (secret_bytes_ > 0) return free_secret({memory, secret_bytes_});
+  delete[] memory;
+}
+
+void InputBuffer::keep(std::string_view rest, Memory memory) {
   assert(empty());
   if (rest.empty()) return clear();
-  if (capacity_ < rest.size()) {
-    memory_ = std::make_unique_for_overwrite<char[]>(rest.size());
-    capacity_ = static_cast<uint32_t>(rest.size());
+  capacity_ = static_cast<uint32_t>(rest.size());
+  if (memory == Memory::Secret) {
+    memory_ = {allocate_secret(capacity_).data(), Release{capacity_}};
+  } else {
+    memory_ = {new char[capacity_], Release{}};
   }
   std::memcpy(memory_.get(), rest.data(), rest.size());
   begin_ = 0;

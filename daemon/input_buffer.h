@@ -15,6 +15,9 @@ namespace larder::daemon {
 
 class InputBuffer {
  public:
+  // Where what is kept stands. Secret: as in secret.h, part of a password perhaps.
+  enum class Memory : bool { Ordinary, Secret };
+
   InputBuffer() = default;
   InputBuffer(const InputBuffer&) = delete;
   InputBuffer& operator=(const InputBuffer&) = delete;
@@ -27,13 +30,23 @@ class InputBuffer {
   std::span<char> bytes() noexcept { return {memory_.get() + begin_, size()}; }
 
   // Copies `rest`, which lies elsewhere; the buffer was empty.
-  void keep(std::string_view rest);
+  void keep(std::string_view rest, Memory memory = Memory::Ordinary);
   // The first `bytes` are used up; the rest stays where it is. Frees the memory with the last.
   void drop_front(size_t bytes) noexcept;
   void clear() noexcept;
 
  private:
-  std::unique_ptr<char[]> memory_;
+  class Release {
+   public:
+    Release() noexcept : secret_bytes_(0) {}
+    explicit Release(uint32_t secret_bytes) noexcept : secret_bytes_(secret_bytes) {}
+    void operator()(char* memory) const noexcept;
+
+   private:
+    uint32_t secret_bytes_;  // 0: ordinary memory
+  };
+
+  std::unique_ptr<char[], Release> memory_;
   uint32_t begin_ = 0;
   uint32_t end_ = 0;
   uint32_t capacity_ = 0;

@@ -39,12 +39,6 @@ class Singles {
   Exposition& page_;
 };
 
-uint64_t sum(const StatsSources& sources, core::Counter WorkerStats::*counter) {
-  uint64_t total = 0;
-  for (const WorkerStats* worker : sources.workers) total += (worker->*counter).get();
-  return total;
-}
-
 void write_engine(const StatsSources& sources, Exposition& page) {
   const core::Cache& cache = *sources.cache;
   const core::CacheTotals totals = cache.totals();
@@ -82,6 +76,20 @@ void write_engine(const StatsSources& sources, Exposition& page) {
   page.sample(label("item", "idle"), totals.evictions - std::min(totals.evictions, told));
 }
 
+void write_discovery(const StatsSources& sources, Exposition& page) {
+  const Settings& settings = *sources.settings;
+  const bool by_etcd = !settings.cluster_etcd.empty();
+  if (!by_etcd && settings.cluster_file.empty() && !settings.allow_cluster_set) return;
+  Singles(page)
+      .add("cluster_version", Gauge, sources.discovery.version,
+           "Version of the list of nodes that clients are told; 0 if there is none.")
+      .add("cluster_nodes", Gauge, sources.discovery.nodes,
+           "Nodes in the list that clients are told.");
+  if (!by_etcd) return;
+  Singles(page).add("etcd_connected", Gauge, sources.discovery.etcd_connected ? 1 : 0,
+                    "Whether etcd is followed; the list stays if it is not.");
+}
+
 void write_requests(const StatsSources& sources, Exposition& page) {
   const auto of = [&](core::Counter WorkerStats::*counter) { return sum(sources, counter); };
   Singles(page)
@@ -106,6 +114,7 @@ void write_requests(const StatsSources& sources, Exposition& page) {
       .add("watch_events_total", Counter, sources.events.written, "Events written for watch.")
       .add("watch_events_dropped_total", Counter, sources.events.dropped,
            "Events for watch dropped for want of room.");
+  write_discovery(sources, page);
   if (!sources.settings->tls.enabled) return;
   Singles(page)
       .add("tls_handshake_errors_total", Counter, sources.tls.handshake_errors,
@@ -139,7 +148,8 @@ void write_keys(const SampledFigures& sampled, Exposition& page) {
   const KeyFigures& keys = sampled.keys;
   Singles(page)
       .add("key_samples_total", Counter, keys.samples, "Keys that were looked at.")
-      .add("key_sample_ratio", Gauge, sampled.sampling ? 1.0 / kKeySampleEvery : 0.0,
+      .add("key_sample_ratio", Gauge,
+           sampled.key_sample_every == 0 ? 0.0 : 1.0 / sampled.key_sample_every,
            "Of the commands with a key, the part whose key is looked at.");
   size_t shown = std::min(keys.keys.size(), kShownKeys);
   while (shown > 0 && keys.keys[shown - 1].count < kLeastSamples) --shown;

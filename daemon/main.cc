@@ -41,6 +41,7 @@ void serve(Settings settings) {
   if (settings.tls.enabled) tls = std::make_unique<TlsContext>(settings.tls);
   become_user(settings);
   Background background(settings.daemonize);
+  Server::keep_signals();
   if (settings.lock_memory) lock_memory();
 
   Server server(settings, std::move(tls));

@@ -7,6 +7,8 @@
 #include <cstdio>
 #include <limits>
 
+#include "daemon/cluster_list.h"
+#include "daemon/etcd_address.h"
 #include "daemon/listen_address.h"
 
 namespace larder::daemon {
@@ -15,6 +17,9 @@ namespace {
 constexpr int kMaxThreads = 256;
 constexpr uint32_t kMinItemSizeMax = 1u << 10;
 constexpr uint32_t kMaxItemSizeMax = 1u << 30;
+constexpr size_t kMaxClusterNameBytes = 64;
+constexpr int kMinLeaseSeconds = 3;  // etcd itself gives none of less than 2
+constexpr int kMaxLeaseSeconds = 600;
 constexpr double kMinGrowthFactor = 1.03;  // below it the classes do not suffice
 
 // -- Values from words.
@@ -94,6 +99,28 @@ void check_http_address(const Given& given) {
     parse_http_address(given.value);
   } catch (const std::runtime_error& error) {
     throw SettingsError(ExitCode::Usage, error.what());
+  }
+}
+
+void check_etcd_addresses(const Given& given) {
+  try {
+    parse_etcd_addresses(given.value);
+  } catch (const std::runtime_error& error) {
+    throw SettingsError(ExitCode::Usage, error.what());
+  }
+}
+
+void check_cluster_name(const Given& given) {
+  const auto fits = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '-' || c == '_';
+  };
+  if (given.value.empty() || given.value.size() > kMaxClusterNameBytes ||
+      !std::all_of(given.value.begin(), given.value.end(), fits)) {
+    refuse(given,
+           "a name of up to " + std::to_string(kMaxClusterNameBytes) +
+               " letters, digits, dots, dashes and underscores",
+           ExitCode::Usage);
   }
 }
 
@@ -381,6 +408,52 @@ constexpr auto kOptions = std::to_array<Option>({
        s.http = g.value;
      },
      {{"http", text<&Settings::http>}}},
+    {"--cluster-file", "<file>",
+     "answer \"config get cluster\", ElastiCache's auto discovery, with the nodes in the file, which "
+     "is followed: a line of host|ip|port with blanks between them; a version may stand on a line "
+     "before",
+     [](Settings& s, const Given& g) {
+       if (g.value.empty()) refuse(g, "a file");
+       s.cluster_file = g.value;
+     },
+     {{"cluster_file", text<&Settings::cluster_file>}}},
+    {"--enable-cluster-set", nullptr,
+     "answer \"config get cluster\", ElastiCache's auto discovery, and let clients say what it "
+     "answers with \"config set\" and \"config delete\"",
+     [](Settings& s, const Given&) { s.allow_cluster_set = true; },
+     {{"cluster_set", flag<&Settings::allow_cluster_set>}}},
+    {"--cluster-etcd", "<addrs>",
+     "answer \"config get cluster\", ElastiCache's auto discovery, with the nodes that are announced "
+     "in this etcd v3, and announce this server there: host:port, several with commas between them; "
+     "needs --cluster-announce. LARDER_ETCD_USER and LARDER_ETCD_PASSWORD are of the environment",
+     [](Settings& s, const Given& g) {
+       check_etcd_addresses(g);
+       s.cluster_etcd = g.value;
+     },
+     {{"cluster_etcd", text<&Settings::cluster_etcd>}}},
+    {"--cluster-name", "<name>",
+     "the fleet's name in etcd, whose keys begin with /larder/<name>/ (default: default)",
+     [](Settings& s, const Given& g) {
+       check_cluster_name(g);
+       s.cluster_name = g.value;
+     },
+     {{"cluster_name", text<&Settings::cluster_name>}}},
+    {"--cluster-announce", "<node>",
+     "where clients of the fleet find this server: host:port, or host|ip:port for clients that look "
+     "up no names",
+     [](Settings& s, const Given& g) {
+       if (const std::string error = parse_announced(g.value).error; !error.empty()) {
+         throw SettingsError(ExitCode::Usage, "option --cluster-announce: " + error);
+       }
+       s.cluster_announce = g.value;
+     },
+     {{"cluster_announce", text<&Settings::cluster_announce>}}},
+    {"--cluster-lease", "<seconds>",
+     "how long a server that fell silent stays in etcd's list, 3 to 600 (default: 10)",
+     [](Settings& s, const Given& g) {
+       s.cluster_lease_seconds = number<int>(g, kMinLeaseSeconds, kMaxLeaseSeconds);
+     },
+     {{"cluster_lease", count<&Settings::cluster_lease_seconds>}}},
     {"--config", "<file>",
      "read options from the file first, one a line, # begins a comment, as in Debian's "
      "/etc/memcached.conf; -d and what is no option is left out, and root stays root without -u",

@@ -188,9 +188,9 @@ void Background::ready(bool keep_directory, bool keep_streams) {
 }
 
 void make_paths_absolute(Settings& settings) {
-  for (std::string* path :
-       {&settings.pid_file, &settings.unix_socket, &settings.auth_file, &settings.memory_file,
-        &settings.tls.chain_cert, &settings.tls.key, &settings.tls.ca_cert}) {
+  for (std::string* path : {&settings.pid_file, &settings.unix_socket, &settings.auth_file,
+                            &settings.memory_file, &settings.cluster_file, &settings.tls.chain_cert,
+                            &settings.tls.key, &settings.tls.ca_cert}) {
     if (!path->empty()) *path = std::filesystem::absolute(*path).string();
   }
 }

@@ -25,6 +25,7 @@
 #include <utility>
 
 #include "daemon/connection.h"
+#include "daemon/get_line.h"
 #include "daemon/worker.h"
 #include "proto/binary_header.h"
 #include "proto/command.h"
@@ -505,7 +506,7 @@ class Pump {
   bool end_turn_here() {
     if (lent_.replies.mark().referred > 0) {
       connection_.send_replies();
-      line_start_ = lent_.replies.mark();
+      get_line_.begin_again(lent_.replies);
     }
     if (lent_.blocked || lent_.broken) return false;
     worker_.cache().refresh_turn(worker_.id());
@@ -563,25 +564,13 @@ class Pump {
   void write(const proto::Command& command, const proto::Reply& reply) {
     proto::ReplyBuffer& out = lent_.replies;
     const size_t before = out.total_bytes();
-    if (command.dialect == proto::Dialect::Classic) mark_get_line(command);
+    get_line_.mark(command, out);
     P::write(command, reply, out);
     if (out.total_bytes() > before) answered_bytes_ += out.total_bytes() - before;
     if (out.total_bytes() > kSendAboveBytes && !lent_.blocked) {
       connection_.send_replies();
-      line_start_ = out.mark();
+      get_line_.begin_again(out);
     }
-  }
-
-  // An error in key 900 of a get takes back the line's replies as far as they are not sent: the
-  // client sees the error alone, as if the line had been checked first.
-  void mark_get_line(const proto::Command& command) {
-    if (command.op == proto::Op::Get) {
-      if (!in_get_line_) line_start_ = lent_.replies.mark();
-      in_get_line_ = !command.wants(proto::Want::kLastKey);
-      return;
-    }
-    if (command.wants(proto::Want::kRewind) && in_get_line_) lent_.replies.rewind(line_start_);
-    in_get_line_ = false;
   }
 
   Connection& connection_;
@@ -598,9 +587,8 @@ class Pump {
   bool stores_gathered_ = false;  // in the batch, and not reads
   char store_head_[kHeadBytes];
   P at_store_;  // the parser where each of them begins
-  bool in_get_line_ = false;
   bool rested_ = false;
-  proto::ReplyBuffer::Mark line_start_;
+  GetLine get_line_;
 };
 
 }  // namespace larder::daemon

@@ -51,7 +51,7 @@ void append_latency_stats(const SampledFigures& figures, proto::StatList& rows) 
 
 void append_hot_key_stats(const SampledFigures& figures, proto::StatList& rows) {
   rows.emplace_back("samples", std::to_string(figures.keys.samples));
-  rows.emplace_back("sample_every", std::to_string(kKeySampleEvery));
+  rows.emplace_back("sample_every", std::to_string(figures.key_sample_every));
   const size_t shown = std::min<size_t>(figures.keys.keys.size(), kShownKeys);
   for (size_t i = 0; i < shown; ++i) {
     const HotKey& key = figures.keys.keys[i];

@@ -17,7 +17,8 @@ namespace larder::daemon {
 struct SampledFigures {
   bool sampling = true;  // -o no_sampling: there is nothing
   LatencySnapshots latencies{};
-  KeyFigures keys;  // empty with -X
+  uint32_t key_sample_every = kKeySampleEvery;  // 0 with -X or -o no_sampling: no key is looked at
+  KeyFigures keys;
   uint32_t slow_request_us = 0;
   std::vector<SlowRequest> slow;  // the latest first; without keys with -X
   uint64_t slow_total = 0;

@@ -3,7 +3,7 @@
 // The application is called "memcached", so its configuration is memcached.conf in a folder of
 // SASL_CONF_PATH, or else of the library's own list. MEMCACHED_SASL_PWDB, if it is set, names a
 // file of user@host:password lines that is looked at before what the configuration says; it is read
-// afresh for each attempt, which blocks the worker as the library's own sources do.
+// afresh for each attempt. That blocks, as the library's own sources do: SaslClerk asks.
 #pragma once
 
 #include <sasl/sasl.h>
@@ -32,7 +32,7 @@ class Sasl {
   std::array<sasl_callback_t, 3> callbacks_;
 };
 
-// One client's attempts. One thread.
+// One client's attempts. One thread at a time.
 class SaslExchange {
  public:
   enum class Status { Done, Continue, Failed };

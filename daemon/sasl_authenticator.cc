@@ -1,6 +1,7 @@
 #include "daemon/sasl_authenticator.h"
 
 #include <algorithm>
+#include <new>
 #include <string>
 
 #include "daemon/executor.h"
@@ -43,6 +44,10 @@ bool is_nonsense(const BinaryRequestHeader& header) noexcept {
 
 SaslAuthenticator::Progress SaslAuthenticator::take(std::span<const char> input,
                                                     proto::ReplyBuffer& out) {
+  if (job_ != nullptr) {
+    if (waits()) return {Verdict::Wait, 0};
+    if (finish(out)) return {Verdict::Admitted, 0};
+  }
   const std::string_view all(input.data(), input.size());
   size_t used = 0;
   for (int requests = 0;; ++requests) {
@@ -103,49 +108,57 @@ SaslAuthenticator::Progress SaslAuthenticator::take_exchange(Command& command,
   }
   if (input.size() < bytes) return {Verdict::NeedMore, 0};
   const std::string_view body = input.substr(BinaryRequestHeader::kBytes, header.body_bytes());
-  const bool done =
-      attempt(command, body.substr(0, header.key_bytes()), body.substr(header.key_bytes()), out);
-  return {done ? Verdict::Admitted : Verdict::GoOn, bytes};
+  try {
+    ask(command.opcode == proto::kSaslStartOpcode ? SaslJob::What::Start : SaslJob::What::Step,
+        command, body.substr(0, header.key_bytes()), body.substr(header.key_bytes()));
+  } catch (const std::bad_alloc&) {
+    job_ = nullptr;
+    write_error(command, ErrorId::OutOfMemory, out);
+    return {Verdict::GoOn, bytes};
+  }
+  return {Verdict::Wait, bytes};
 }
 
+// Asks nobody but the library.
 void SaslAuthenticator::list(const Command& command, proto::ReplyBuffer& out) {
+  if (exchange_ == nullptr) exchange_ = clerk_.make_exchange();
   std::string_view names;
-  if (ready() && exchange_->list_mechanisms(names)) {
+  if (exchange_ != nullptr && exchange_->list_mechanisms(names)) {
     return proto::write_binary_status(command, BinaryStatus::Ok, names, out);
   }
   Command refused = command;
   write_error(refused, ErrorId::AuthenticationFailed, out);
 }
 
-bool SaslAuthenticator::attempt(const Command& command, std::string_view mechanism,
-                                std::string_view response, proto::ReplyBuffer& out) {
-  SaslExchange::Result result{SaslExchange::Status::Failed, {}};
-  if (ready()) {
-    result = command.opcode == proto::kSaslStartOpcode
-                 ? exchange_->start(std::string(mechanism), response)
-                 : exchange_->step(response);
-  }
-  switch (result.status) {
+void SaslAuthenticator::ask(SaslJob::What what, const Command& command, std::string_view mechanism,
+                            std::string_view response) {
+  asked_ = Command();
+  asked_.dialect = proto::Dialect::Binary;
+  asked_.opcode = command.opcode;
+  std::copy_n(command.opaque.begin(), opaque_.size(), opaque_.begin());
+  asked_.opaque = {opaque_.data(), opaque_.size()};
+  job_ = std::make_shared<SaslJob>(what, std::move(exchange_), mechanism, response, answered_);
+  clerk_.ask(job_);
+}
+
+bool SaslAuthenticator::finish(proto::ReplyBuffer& out) {
+  const std::shared_ptr<SaslJob> job = std::exchange(job_, nullptr);
+  exchange_ = job->take_exchange();
+  switch (job->status()) {
     case SaslExchange::Status::Continue:
-      proto::write_binary_status(command, BinaryStatus::AuthContinue, result.challenge, out);
+      proto::write_binary_status(asked_, BinaryStatus::AuthContinue, job->challenge(), out);
       return false;
     case SaslExchange::Status::Done:
       stats_.auth_cmds.add();
-      proto::write_binary_status(command, BinaryStatus::Ok, kAuthenticated, out);
+      proto::write_binary_status(asked_, BinaryStatus::Ok, kAuthenticated, out);
       return true;
     case SaslExchange::Status::Failed:
       break;
   }
   stats_.auth_cmds.add();
   stats_.auth_errors.add();
-  Command refused = command;
-  write_error(refused, ErrorId::AuthenticationFailed, out);
+  write_error(asked_, ErrorId::AuthenticationFailed, out);
   return false;
-}
-
-bool SaslAuthenticator::ready() {
-  if (exchange_ == nullptr) exchange_ = SaslExchange::make(sasl_);
-  return exchange_ != nullptr;
 }
 
 }  // namespace larder::daemon

@@ -6,12 +6,15 @@
 // from the beginning of the attempt to its success.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string_view>
+#include <utility>
 
 #include "daemon/authenticator.h"
-#include "daemon/sasl.h"
+#include "daemon/sasl_clerk.h"
 #include "daemon/stats.h"
 #include "proto/command.h"
 
@@ -23,10 +26,16 @@ constexpr size_t kMaxMechanismBytes = 32;
 
 class SaslAuthenticator final : public Authenticator {
  public:
-  SaslAuthenticator(const Sasl& sasl, WorkerStats& stats, bool admitted)
-      : sasl_(sasl), stats_(stats), admitted_(admitted) {}
+  // answered  called on another thread when take() has said Wait and may be called again
+  SaslAuthenticator(SaslClerk& clerk, WorkerStats& stats, bool admitted,
+                    std::function<void()> answered)
+      : clerk_(clerk), stats_(stats), answered_(std::move(answered)), admitted_(admitted) {}
+  ~SaslAuthenticator() override {
+    if (job_ != nullptr) job_->forget();
+  }
 
   Progress take(std::span<const char> input, proto::ReplyBuffer& out) override;
+  bool waits() const noexcept override { return job_ != nullptr && !job_->done(); }
 
  private:
   // The first request of the input, which is not empty. GoOn: it is answered.
@@ -34,14 +43,19 @@ class SaslAuthenticator final : public Authenticator {
   // Likewise, of an opcode that begins an exchange or goes on with it, in good shape.
   Progress take_exchange(proto::Command& command, std::string_view input, proto::ReplyBuffer& out);
   void list(const proto::Command& command, proto::ReplyBuffer& out);
-  // True if the client is in.
-  bool attempt(const proto::Command& command, std::string_view mechanism, std::string_view response,
-               proto::ReplyBuffer& out);
-  bool ready();
+  // Hands the question over to the clerk.
+  void ask(SaslJob::What what, const proto::Command& command, std::string_view mechanism,
+           std::string_view response);
+  // The question has been answered, and so is the client. True if he is in.
+  bool finish(proto::ReplyBuffer& out);
 
-  const Sasl& sasl_;
+  SaslClerk& clerk_;
   WorkerStats& stats_;
+  const std::function<void()> answered_;
   std::unique_ptr<SaslExchange> exchange_;
+  std::shared_ptr<SaslJob> job_;  // what is asked now; null: nothing
+  proto::Command asked_;          // by the client; of its views only `opaque` is kept
+  std::array<char, 4> opaque_{};
   uint64_t skip_bytes_ = 0;  // of a body that nobody wants
   bool admitted_;            // so far
 };

@@ -7,13 +7,21 @@
 
 namespace larder::daemon {
 
-SecretBytes::SecretBytes(size_t bytes) {
-  if (bytes == 0) return;
+std::span<char> allocate_secret(size_t bytes) {
   void* const memory =
       mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) throw std::bad_alloc();
   madvise(memory, bytes, MADV_DONTDUMP);  // a kernel without it dumps; nothing else depends on it
-  memory_ = {static_cast<char*>(memory), bytes};
+  return {static_cast<char*>(memory), bytes};
+}
+
+void free_secret(std::span<char> memory) noexcept {
+  wipe(memory);
+  munmap(memory.data(), memory.size());
+}
+
+SecretBytes::SecretBytes(size_t bytes) {
+  if (bytes > 0) memory_ = allocate_secret(bytes);
 }
 
 SecretBytes& SecretBytes::operator=(SecretBytes&& other) noexcept {
@@ -22,12 +30,12 @@ SecretBytes& SecretBytes::operator=(SecretBytes&& other) noexcept {
 }
 
 void SecretBytes::clear() noexcept {
-  if (memory_.empty()) return;
-  wipe(memory_);
-  munmap(memory_.data(), memory_.size());
+  if (!memory_.empty()) free_secret(memory_);
   memory_ = {};
 }
 
-void wipe(std::span<char> bytes) noexcept { explicit_bzero(bytes.data(), bytes.size()); }
+void wipe(std::span<char> bytes) noexcept {
+  if (!bytes.empty()) explicit_bzero(bytes.data(), bytes.size());
+}
 
 }  // namespace larder::daemon

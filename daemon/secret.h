@@ -30,6 +30,10 @@ class SecretBytes {
   std::span<char> memory_;
 };
 
+// For owners of other kinds: likewise, and what gives it back. `bytes` is not 0.
+std::span<char> allocate_secret(size_t bytes);
+void free_secret(std::span<char> memory) noexcept;
+
 // Overwrites with zeros, also where the compiler can see that nobody reads them.
 void wipe(std::span<char> bytes) noexcept;
 

@@ -56,6 +56,13 @@ std::unique_ptr<core::MemoryFile> open_memory_file(const Settings& settings) {
   return file;
 }
 
+sigset_t handled_signals() {
+  sigset_t handled;
+  sigemptyset(&handled);
+  for (const int signal : {SIGINT, SIGTERM, SIGUSR1, SIGHUP}) sigaddset(&handled, signal);
+  return handled;
+}
+
 core::CacheConfig config_over(const Settings& settings, core::MemoryFile* file,
                               core::Observer& observer) {
   core::CacheConfig config = cache_config(settings);
@@ -77,6 +84,8 @@ Server::Server(Settings settings, std::unique_ptr<TlsContext> tls)
       key_samples_(settings_.stats_prefix.front()),
       memory_ahead_(cache_),
       authority_(settings_),
+      discovers_(settings_.allow_cluster_set || !settings_.cluster_file.empty() ||
+                 !settings_.cluster_etcd.empty()),
       tls_(tls == nullptr && settings_.tls.enabled ? std::make_unique<TlsContext>(settings_.tls)
                                                    : std::move(tls)),
       watchers_(event_log_, static_cast<uint32_t>(settings_.threads),
@@ -90,10 +99,25 @@ Server::Server(Settings settings, std::unique_ptr<TlsContext> tls)
                     slow_log_,     [this] { connection_closed(); }},
       verbosity_(settings_.verbosity) {
   if (memory_file_ != nullptr) resume();
+  if (!settings_.cluster_file.empty()) {
+    cluster_file_ = std::make_unique<ClusterFile>(settings_.cluster_file, discovery_);
+    cluster_file_->read();
+  }
+  if (!settings_.cluster_etcd.empty()) {
+    cluster_etcd_ =
+        std::make_unique<ClusterEtcd>(settings_, discovery_, [this] { return serves_clients(); });
+  }
   if (tls_ != nullptr) tls_->set_loaded_at(clock_.sample());
 }
 
 Server::~Server() { stop(); }
+
+void Server::keep_signals() {
+  const sigset_t handled = handled_signals();
+  pthread_sigmask(SIG_BLOCK, &handled, nullptr);
+  ::signal(SIGPIPE, SIG_IGN);
+  ::signal(SIGHUP, SIG_DFL);  // who starts it may have ignored this, and then none would come
+}
 
 void Server::listen(std::vector<HandedOver> handed_over) {
   if (!handed_over.empty()) {
@@ -121,18 +145,15 @@ void Server::start(Signals signals) {
   retry_event_ = make_event(base_.get(), -1, 0, on_retry_event, this);
   event_add(mailbox_event_.get(), nullptr);
   if (signals == Signals::Handle) {
-    sigset_t handled;
-    sigemptyset(&handled);
-    for (const int signal : {SIGINT, SIGTERM, SIGUSR1, SIGHUP}) sigaddset(&handled, signal);
-    pthread_sigmask(SIG_BLOCK, &handled, nullptr);  // workers inherit this
-    ::signal(SIGPIPE, SIG_IGN);
-    ::signal(SIGHUP, SIG_DFL);  // who starts it may have ignored this, and then none would come
+    keep_signals();
+    const sigset_t handled = handled_signals();
     signals_ = Socket(signalfd(-1, &handled, SFD_NONBLOCK | SFD_CLOEXEC));
     if (!signals_) throw std::runtime_error("cannot create a signalfd");
     signal_event_ =
         make_event(base_.get(), signals_.fd(), EV_READ | EV_PERSIST, on_signal_event, this);
     event_add(signal_event_.get(), nullptr);
   }
+  if (cluster_file_ != nullptr) cluster_file_->follow(base_.get());
   for (Listener& listener : listeners_) {
     auto door = std::make_unique<Door>();
     door->server = this;
@@ -150,10 +171,23 @@ void Server::start(Signals signals) {
   serve_udp();
   memory_ahead_.start();
   for (auto& worker : workers_) worker->start();
+  if (cluster_etcd_ != nullptr) {
+    lease_watchdog_ =
+        std::make_unique<Watchdog>(std::chrono::seconds(settings_.cluster_lease_seconds),
+                                   workers_.size(), Watchdog::Clock::now());
+    cluster_etcd_->follow(base_.get());
+  }
   if (http_ == nullptr) return;
   readiness_ =
       std::make_unique<Watchdog>(kReadinessTimeout, workers_.size(), Watchdog::Clock::now());
   http_->start();
+}
+
+// Whether to stay in etcd's list of nodes.
+bool Server::serves_clients() {
+  std::vector<uint64_t> beats;
+  for (const auto& worker : workers_) beats.push_back(worker->beats());
+  return lease_watchdog_->all_alive(beats, Watchdog::Clock::now());
 }
 
 // Round robin: of the sockets that share an address each worker gets one.
@@ -211,6 +245,8 @@ Server::Ended Server::run() {
 }
 
 void Server::stop() {
+  // First, while clients that come because of the list are still served.
+  if (cluster_etcd_ != nullptr) cluster_etcd_->leave();
   http_.reset();  // its pages look at what goes now
   doors_.clear();
   for (auto& worker : workers_) worker->ask_to_stop();
@@ -224,6 +260,8 @@ void Server::stop() {
   signal_event_.reset();
   retry_event_.reset();
   watch_event_.reset();
+  cluster_file_.reset();
+  cluster_etcd_.reset();
   base_.reset();
 }
 
@@ -374,6 +412,7 @@ void Server::on_signal_event(int, short, void* self) {
 void Server::reload() {
   if (manager_ != nullptr) manager_->reloading();
   authority_.reload();
+  if (cluster_file_ != nullptr) cluster_file_->read();
   if (tls_ != nullptr) {
     const std::string error = refresh_certificates();
     log(LogLevel::Warning, error.empty() ? "SIGHUP: certificates are read again"
@@ -473,6 +512,12 @@ StatsSources Server::sources() const {
 
   from.events = watchers_.counters();
 
+  if (const auto published = discovers_ ? discovery_.published() : nullptr) {
+    from.discovery.version = published->list.version;
+    from.discovery.nodes = published->list.nodes.size();
+  }
+  if (cluster_etcd_ != nullptr) from.discovery.etcd_connected = cluster_etcd_->connected();
+
   const core::Seconds now = clock_.sample();
   from.now = now;
   from.pid = getpid();
@@ -513,6 +558,7 @@ SampledFigures Server::sampled() {
   constexpr uint32_t kAll = std::numeric_limits<uint32_t>::max();
   SampledFigures figures;
   figures.sampling = settings_.sampling;
+  if (!settings_.sampling || !settings_.allow_dumps) figures.key_sample_every = 0;
   figures.slow_request_us = settings_.slow_request_us;
   for (const auto& worker : workers_) {
     for (size_t i = 0; i < kCommandKinds; ++i) {

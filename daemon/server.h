@@ -25,6 +25,9 @@
 #include "daemon/authority.h"
 #include "daemon/backlog.h"
 #include "daemon/clock.h"
+#include "daemon/cluster_etcd.h"
+#include "daemon/cluster_file.h"
+#include "daemon/discovery.h"
 #include "daemon/event_ptr.h"
 #include "daemon/handed_over.h"
 #include "daemon/http_server.h"
@@ -55,6 +58,9 @@ class Server final : public ServerControl {
   explicit Server(Settings settings, std::unique_ptr<TlsContext> tls = nullptr);
   ~Server() override;  // stops, if that has not been done
 
+  // From here on, in this thread and those that it makes, the signals that end or tell a server
+  // something wait until start() handles them: before listen(), from where on others know of it.
+  static void keep_signals();
   // On what was handed over, if anything was, and else on what the settings say.
   void listen(std::vector<HandedOver> handed_over = {});
   void start(Signals signals = Signals::Handle);
@@ -104,6 +110,7 @@ class Server final : public ServerControl {
   void stats_reset() override;
   PrefixStats& prefix_stats() override { return prefixes_; }
   std::string refresh_certificates() override;
+  Discovery* discovery() override { return discovers_ ? &discovery_ : nullptr; }
   EventLog& event_log() override { return event_log_; }
   Watchers& watchers() override { return watchers_; }
 
@@ -121,6 +128,7 @@ class Server final : public ServerControl {
     EventPtr event;
   };
 
+  bool serves_clients();
   void resume();
   void save_cache();
   void serve_udp();
@@ -155,7 +163,11 @@ class Server final : public ServerControl {
   SlowLog slow_log_;
   MemoryAhead memory_ahead_;
   Authority authority_;
-  const std::unique_ptr<TlsContext> tls_;  // null without -Z
+  Discovery discovery_;
+  const bool discovers_;
+  std::unique_ptr<ClusterFile> cluster_file_;  // null without --cluster-file
+  std::unique_ptr<ClusterEtcd> cluster_etcd_;  // null without --cluster-etcd
+  const std::unique_ptr<TlsContext> tls_;      // null without -Z
   Watchers watchers_;
   WorkerSurroundings surroundings_;
   bool listening_ = false;
@@ -178,6 +190,7 @@ class Server final : public ServerControl {
 
   ServiceManager* manager_ = nullptr;
   std::unique_ptr<Watchdog> watchdog_;
+  std::unique_ptr<Watchdog> lease_watchdog_;  // asked by cluster_etcd_
   std::vector<std::unique_ptr<Door>> doors_;
   std::vector<Message> mail_;
   bool ended_ = false;

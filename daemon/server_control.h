@@ -12,6 +12,7 @@
 
 namespace larder::daemon {
 
+class Discovery;
 class EventLog;
 class PrefixStats;
 struct Tuning;
@@ -56,6 +57,8 @@ class ServerControl {
 
   // refresh_certs: empty if that went well, else the line to answer.
   virtual std::string refresh_certificates() = 0;
+  // config get, set, delete; null where the commands are unknown.
+  virtual Discovery* discovery() = 0;
   // Where commands tell what they did, and who wants to know.
   virtual EventLog& event_log() = 0;
   virtual Watchers& watchers() = 0;

@@ -102,6 +102,12 @@ struct Settings {
   bool stats_detail = false;                   // -D given: `stats detail` counts from the start
   bool allow_dumps = true;                     // -X clears it: cachedump and detail
   bool allow_watch = true;                     // -W clears it
+  std::string cluster_file;                    // --cluster-file; empty: none
+  bool allow_cluster_set = false;              // --enable-cluster-set: config set and delete
+  std::string cluster_etcd;                    // --cluster-etcd, host:port,...; empty: none
+  std::string cluster_name = "default";        // --cluster-name: of the fleet, in etcd
+  std::string cluster_announce;                // --cluster-announce, host[|ip]:port
+  int cluster_lease_seconds = 10;              // --cluster-lease
   unsigned watcher_logbuf_bytes = 256u << 10;  // -o watcher_logbuf_size: what waits for a watcher
   unsigned worker_logbuf_bytes = 64u << 10;    // -o worker_logbuf_size: events of one thread
   std::string http;                            // --http, address:port of metrics; empty: none

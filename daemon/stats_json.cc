@@ -13,26 +13,6 @@ namespace {
 
 constexpr size_t kShownKeys = 32;
 
-uint64_t sum(const StatsSources& sources, Counter WorkerStats::*counter) {
-  uint64_t total = 0;
-  for (const WorkerStats* worker : sources.workers) total += (worker->*counter).get();
-  return total;
-}
-
-uint64_t sum(const StatsSources& sources, uint32_t size_class, Counter ClassStats::*counter) {
-  uint64_t total = 0;
-  for (const WorkerStats* worker : sources.workers) {
-    total += (worker->classes[size_class].*counter).get();
-  }
-  return total;
-}
-
-uint64_t sum(const StatsSources& sources, Counter ClassStats::*counter) {
-  uint64_t total = 0;
-  for (uint32_t c = 0; c < core::kMaxClasses; ++c) total += sum(sources, c, counter);
-  return total;
-}
-
 double seconds(const timeval& time) {
   return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
 }
@@ -191,8 +171,9 @@ void write_latencies(std::string_view name, const LatencySnapshots& latencies, J
   json.end();
 }
 
-void write_keys(const KeyFigures& keys, Json& json) {
-  json.member("key_samples", keys.samples).member("key_sample_every", kKeySampleEvery);
+void write_keys(const SampledFigures& sampled, Json& json) {
+  const KeyFigures& keys = sampled.keys;
+  json.member("key_samples", keys.samples).member("key_sample_every", sampled.key_sample_every);
   json.member("hot_keys").array();
   for (size_t i = 0; i < std::min(keys.keys.size(), kShownKeys); ++i) {
     const Share share = share_of(keys.keys[i], keys);
@@ -248,7 +229,7 @@ std::string stats_json(const StatsSources& sources, const SampledFigures& sample
   json.member("sampling", sampled.sampling);
   write_latencies("latency", sampled.latencies, json);
   write_latencies("latency_recent", recent, json);
-  write_keys(sampled.keys, json);
+  write_keys(sampled, json);
   write_slow(sampled, json);
   write_settings(sources, json);
   json.end();

@@ -58,26 +58,6 @@ class Rows {
   std::string prefix_;
 };
 
-uint64_t sum(const StatsSources& sources, Counter WorkerStats::*counter) {
-  uint64_t total = 0;
-  for (const WorkerStats* worker : sources.workers) total += (worker->*counter).get();
-  return total;
-}
-
-uint64_t sum(const StatsSources& sources, uint32_t size_class, Counter ClassStats::*counter) {
-  uint64_t total = 0;
-  for (const WorkerStats* worker : sources.workers) {
-    total += (worker->classes[size_class].*counter).get();
-  }
-  return total;
-}
-
-uint64_t sum(const StatsSources& sources, Counter ClassStats::*counter) {
-  uint64_t total = 0;
-  for (uint32_t c = 0; c < core::kMaxClasses; ++c) total += sum(sources, c, counter);
-  return total;
-}
-
 // The power of two that the table has places for at least.
 unsigned power_of(uint64_t n) { return n == 0 ? 0 : static_cast<unsigned>(std::bit_width(n) - 1); }
 
@@ -210,6 +190,26 @@ Settings in_force(const StatsSources& sources) {
 }
 
 }  // namespace
+
+uint64_t sum(const StatsSources& sources, Counter WorkerStats::*counter) {
+  uint64_t total = 0;
+  for (const WorkerStats* worker : sources.workers) total += (worker->*counter).get();
+  return total;
+}
+
+uint64_t sum(const StatsSources& sources, uint32_t size_class, Counter ClassStats::*counter) {
+  uint64_t total = 0;
+  for (const WorkerStats* worker : sources.workers) {
+    total += (worker->classes[size_class].*counter).get();
+  }
+  return total;
+}
+
+uint64_t sum(const StatsSources& sources, Counter ClassStats::*counter) {
+  uint64_t total = 0;
+  for (uint32_t c = 0; c < core::kMaxClasses; ++c) total += sum(sources, c, counter);
+  return total;
+}
 
 void append_general_stats(const StatsSources& sources, StatList& list) {
   const Settings& settings = *sources.settings;

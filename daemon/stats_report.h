@@ -59,6 +59,13 @@ struct TlsFigures {
   uint64_t seconds_since_refresh = 0;  // of the certificates
 };
 
+// Of `config get cluster`.
+struct DiscoveryFigures {
+  uint64_t version = 0;  // 0: there is no list
+  size_t nodes = 0;
+  bool etcd_connected = false;
+};
+
 // The cache, settings and workers must be set; the rest has a value that tells nothing.
 struct StatsSources {
   const core::Cache* cache = nullptr;
@@ -68,6 +75,7 @@ struct StatsSources {
   ConnectionCounters connections;
   TlsFigures tls;
   EventCounters events;
+  DiscoveryFigures discovery;
 
   core::Seconds now = core::kFirstSecond;  // on the cache's clock
   int pid = 0;
@@ -92,6 +100,11 @@ struct StatsSources {
   uint64_t read_buffer_bytes_free = 0;
   uint64_t read_buffer_oom = 0;
 };
+
+// Of all workers; of those of a class, or of all classes.
+uint64_t sum(const StatsSources&, core::Counter WorkerStats::*);
+uint64_t sum(const StatsSources&, uint32_t size_class, core::Counter ClassStats::*);
+uint64_t sum(const StatsSources&, core::Counter ClassStats::*);
 
 void append_general_stats(const StatsSources&, proto::StatList& rows);   // stats
 void append_settings_stats(const StatsSources&, proto::StatList& rows);  // stats settings

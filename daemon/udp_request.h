@@ -11,6 +11,7 @@
 #include <string_view>
 #include <thread>
 
+#include "daemon/get_line.h"
 #include "daemon/pump.h"
 #include "daemon/worker.h"
 #include "proto/command.h"
@@ -29,6 +30,7 @@ class UdpRequest {
 
   // Leaves the reply in the lent buffer, for this turn.
   void run(std::span<char> input) {
+    began_ = worker_.meter().begin();
     while (!input.empty() && !ended_) {
       proto::Command& command = lent_.batch.next();
       const proto::Parsed parsed = parser_.parse(input.data(), input.size(), command);
@@ -64,6 +66,7 @@ class UdpRequest {
       for (size_t i = 0; i < batch.size() && !ended_; ++i) {
         write(batch.commands()[i], batch.replies()[i]);
       }
+      look_at(batch.commands(), batch.replies());
       worker_.executor().release_scratch();
     }
     batch.clear();
@@ -114,9 +117,16 @@ class UdpRequest {
 
   void finish(const proto::Command& command, const proto::Reply& reply) {
     write(command, reply);
+    look_at({&command, 1}, {&reply, 1});
     worker_.executor().release_scratch();
     refresh_turn();
     if (command.op == proto::Op::Quit || command.wants(proto::Want::kClose)) ended_ = true;
+  }
+
+  void look_at(std::span<const proto::Command> commands, std::span<const proto::Reply> replies) {
+    if (began_ != 0) [[unlikely]]
+      began_ = worker_.meter().end(began_, commands, worker_.now());
+    worker_.meter().look_at(commands, replies, worker_.now());
   }
 
   // False: what has been found in this turn is still to be sent.
@@ -187,7 +197,7 @@ class UdpRequest {
 
   void write(const proto::Command& command, const proto::Reply& reply) {
     proto::ReplyBuffer& out = lent_.replies;
-    mark_get_line(command);
+    get_line_.mark(command, out);
     P::write(command, reply, out);
     if (out.total_bytes() <= most_reply_bytes_) return;
     out.clear();
@@ -200,26 +210,14 @@ class UdpRequest {
     ended_ = true;
   }
 
-  // An error in a get line is its only reply.
-  void mark_get_line(const proto::Command& command) {
-    if (command.dialect != proto::Dialect::Classic) return;
-    if (command.op == proto::Op::Get) {
-      if (!in_get_line_) line_start_ = lent_.replies.mark();
-      in_get_line_ = !command.wants(proto::Want::kLastKey);
-      return;
-    }
-    if (command.wants(proto::Want::kRewind) && in_get_line_) lent_.replies.rewind(line_start_);
-    in_get_line_ = false;
-  }
-
   Worker& worker_;
   Worker::Lent& lent_;
   const size_t most_reply_bytes_;
   P parser_;
+  uint64_t began_ = 0;  // 0: nobody times this
   bool ended_ = false;  // what is left of the datagram is dropped
   bool rested_ = false;
-  bool in_get_line_ = false;
-  proto::ReplyBuffer::Mark line_start_;
+  GetLine get_line_;
 };
 
 }  // namespace larder::daemon

@@ -184,6 +184,7 @@ void Worker::read_mail() {
     if (message.kind == Message::Kind::NewConnection) {
       adopt(std::move(message.socket), message.traits);
     }
+    if (message.kind == Message::Kind::Wake && !waiting_.empty()) go_on_with_answers();
     if (message.kind == Message::Kind::Stop) stopping_ = true;
   }
   mail_.clear();
@@ -259,6 +260,7 @@ Socket Worker::forget(Connection& connection) {
   }
   std::replace(resume_.begin(), resume_.end(), &connection, static_cast<Connection*>(nullptr));
   std::replace(resuming_.begin(), resuming_.end(), &connection, static_cast<Connection*>(nullptr));
+  std::erase(waiting_, &connection);
   closed_.emplace_back(&connection);
   objects_.fetch_sub(1, std::memory_order_relaxed);
   return socket;
@@ -269,6 +271,17 @@ void Worker::resume_connections() {
     if (resuming_[i] != nullptr) resuming_[i]->resume();
   }
   resuming_.clear();
+}
+
+void Worker::go_on_with_answers() {
+  // They leave the list first: what they do next may bring them back to it.
+  const auto first = std::stable_partition(waiting_.begin(), waiting_.end(),
+                                           [](Connection* c) { return !c->has_answer(); });
+  const std::vector<Connection*> answered(first, waiting_.end());
+  waiting_.erase(first, waiting_.end());
+  for (Connection* connection : answered) {
+    if (!connection->closed()) connection->go_on_with_answer();
+  }
 }
 
 void Worker::close_idle_connections() {

@@ -138,6 +138,8 @@ class Worker {
   void send_waiting();
   // Calls Connection::resume in the next pass, which does not wait for events.
   void resume_later(Connection& connection) { resume_.push_back(&connection); }
+  // Calls Connection::go_on_with_answer when that has its answer, after a wake().
+  void wait_for_answer(Connection& connection) { waiting_.push_back(&connection); }
   // Takes a closed connection out of the books; it is deleted when the pass ends.
   void retire(Connection& connection);
   // Likewise, but its socket lives on with the watchers.
@@ -155,6 +157,7 @@ class Worker {
   void read_mail();
   void adopt(Socket socket, ListenerTraits traits);
   void resume_connections();
+  void go_on_with_answers();
   void close_idle_connections();
   void close_all_connections();
   // Out of all lists; it is deleted when the pass ends. Gives back its socket.
@@ -187,6 +190,7 @@ class Worker {
   core::Seconds last_idle_check_ = 0;
   std::vector<Connection*> resume_;    // put off to the next pass, in order
   std::vector<Connection*> resuming_;  // put off to this one; null where one was closed meanwhile
+  std::vector<Connection*> waiting_;   // for answers
   std::vector<std::unique_ptr<Connection>> closed_;  // until the pass ends
   std::vector<Message> mail_;
   // Of those who came while somebody watched: one whose connection was reset has no address any

@@ -34,8 +34,15 @@ bool lengths_fit(BinaryShape shape, uint32_t extras, uint32_t key, uint32_t body
       return extras == 0;
     case BinaryShape::Auth:
       return extras == 0 && key > 0;
+    case BinaryShape::Config:
+      return extras == kConfigExtrasBytes && key > 0;
   }
   return false;
+}
+
+// Its opcodes are unknown to memcached: what is misshapen is answered as there.
+bool is_config(const BinaryVerb& verb) noexcept {
+  return verb.op == Op::ConfigGet || verb.op == Op::ConfigSet || verb.op == Op::ConfigDelete;
 }
 
 int32_t load_exptime(const char* p) noexcept {
@@ -61,6 +68,9 @@ void read_extras(const char* extras, uint32_t bytes, BinaryShape shape, Command&
       if (bytes == 0) break;
       command.exptime = load_exptime(extras);
       command.want |= Want::kDelay;
+      break;
+    case BinaryShape::Config:
+      command.client_flags = load_big_endian<uint32_t>(extras);
       break;
     default:
       break;
@@ -99,12 +109,18 @@ Parsed parse_binary(const char* data, size_t bytes, Command& command) noexcept {
     return parsed;
   };
   if (head_bytes > body_bytes) return refuse_and_close(ErrorId::UnknownCommand);
-  if (body_bytes > kMaxBinaryBodyBytes || key_bytes > kMaxKeyBytes ||
-      !lengths_fit(verb.shape, extras_bytes, key_bytes, body_bytes)) {
+  const bool fits = lengths_fit(verb.shape, extras_bytes, key_bytes, body_bytes);
+  if (body_bytes > kMaxBinaryBodyBytes || key_bytes > kMaxKeyBytes || (!fits && !is_config(verb))) {
     return refuse_and_close(ErrorId::BinaryInvalidArguments);
   }
+  if (!fits) return refuse(ErrorId::UnknownCommand, body_bytes);
   if (verb.op == Op::Error) return refuse(ErrorId::UnknownCommand, body_bytes);
-  if (bytes < BinaryRequestHeader::kBytes + head_bytes) return {Status::NeedMore, 0};
+  const bool has_block = verb.op == Op::ConfigSet;
+  if (has_block && body_bytes - head_bytes > kMaxConfigBytes) {
+    return refuse(ErrorId::TooLarge, body_bytes);
+  }
+  const uint32_t needed_bytes = has_block ? body_bytes : head_bytes;
+  if (bytes < BinaryRequestHeader::kBytes + needed_bytes) return {Status::NeedMore, 0};
 
   fill();
   const char* const extras = data + BinaryRequestHeader::kBytes;
@@ -119,11 +135,12 @@ Parsed parse_binary(const char* data, size_t bytes, Command& command) noexcept {
   } else {
     command.key = key;
   }
-  if (verb.op == Op::Store) command.value_bytes = body_bytes - head_bytes;
+  if (verb.op == Op::Store || has_block) command.value_bytes = body_bytes - head_bytes;
+  if (has_block) command.args = {key.data() + key.size(), command.value_bytes};
   if (command.cas != 0 && (verb.op == Op::Store || verb.op == Op::Remove || verb.op == Op::Arith)) {
     command.want |= Want::kCompareCas;
   }
-  return {Status::Complete, BinaryRequestHeader::kBytes + head_bytes};
+  return {Status::Complete, BinaryRequestHeader::kBytes + needed_bytes};
 }
 
 }  // namespace larder::proto

@@ -57,6 +57,16 @@ void write_hit(const Command& command, const Reply& reply, ReplyBuffer& out) {
   finish_with_value(p, reply, {}, out);
 }
 
+// Flags and block; copied, as in text.
+void write_config(const Command& command, const Reply& reply, ReplyBuffer& out) {
+  BinaryReplyHeader header = header_of(command);
+  header.extras_bytes = kFlagsBytes;
+  header.body_bytes = static_cast<uint32_t>(kFlagsBytes + reply.value.size());
+  char* p = out.reserve(BinaryReplyHeader::kBytes + kFlagsBytes);
+  out.commit_to(put_big_endian(header.put(p), reply.client_flags));
+  out.copy(reply.value);
+}
+
 void write_miss(const Command& command, ReplyBuffer& out) {
   if (!command.wants(Want::kKey)) return write_status(command, BinaryStatus::NotFound, out);
   // The key instead of the text, so that a multiget can tell what was missing.
@@ -124,6 +134,9 @@ void write_binary(const Command& command, const Reply& reply, ReplyBuffer& out) 
     case Status::None:
       return;
     case Status::Error:
+      if (reply.error == ErrorId::ConfigBadBlock && !reply.text.empty()) {
+        return write_status(command, error_line(reply.error).status, reply.text, out);
+      }
       return write_error(command, reply.error, out);
     case Status::Exists:
       return write_status(command, BinaryStatus::Exists, out);
@@ -144,6 +157,8 @@ void write_binary(const Command& command, const Reply& reply, ReplyBuffer& out) 
     case Op::Get:
     case Op::Touch:  // no value, but the flags
       return write_hit(command, reply, out);
+    case Op::ConfigGet:
+      return write_config(command, reply, out);
     case Op::Store:
       return write_done(command, reply.cas, {}, out);
     case Op::Arith: {

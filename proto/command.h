@@ -40,6 +40,9 @@ enum class Op : uint8_t {
   DebugTime,     // debugtime p | r | <seconds>: debug build only
   RefreshCerts,  // refresh_certs
   Watch,         // watch [streams]: the connection shows what happens from now on
+  ConfigGet,     // config get <name>, binary likewise: `key` is the name, here and below
+  ConfigSet,     // config set <name> <flags> <bytes>: `args` is the block, which has come whole
+  ConfigDelete,  // config delete <name>
   Quit,          // close; the binary form is answered first unless quiet
   Error,         // the request was malformed: answer `error`; see also `swallow_bytes`
 };
@@ -86,7 +89,8 @@ struct Command {
   std::string_view return_flags;  // meta: the flags section of the line, as it came: the writer
                                   // walks it and answers what is asked, in the order asked
   std::string_view args;          // Stats, Watch: what follows the word, trimmed (binary: the key);
-                                  // DebugTime: its argument; Shutdown, Crawler, Slabs, Lru: all
+                                  // DebugTime: its argument; Shutdown, Crawler, Slabs, Lru: all;
+                                  // ConfigSet: the block
 
   uint64_t cas = 0;      // compared if kCompareCas (or kConditional)
   uint64_t new_cas = 0;  // stored if kExplicitCas

@@ -154,6 +154,9 @@ inline constexpr auto kErrorLines = [] {
       text(WatchBehindOthers, "ERROR cannot pipeline other commands before watch"),
       text(TooManyWatchers, "WATCHER_TOO_MANY log watcher limit reached"),
       text(WatchFailed, "WATCHER_FAILED failed to add log watcher"),
+      both(ConfigNotAllowed, "CLIENT_ERROR config set and delete not allowed", S::AuthFailure),
+      text(ConfigUnknownName, "CLIENT_ERROR there is no configuration of this name"),
+      text(ConfigBadBlock, "CLIENT_ERROR bad configuration"),
   });
 }();
 

@@ -75,6 +75,9 @@ enum class ErrorId : uint8_t {
   WatchBehindOthers,       // ERROR cannot pipeline other commands before watch
   TooManyWatchers,         // WATCHER_TOO_MANY log watcher limit reached
   WatchFailed,             // WATCHER_FAILED failed to add log watcher
+  ConfigNotAllowed,        // CLIENT_ERROR config set and delete not allowed; binary 0x20
+  ConfigUnknownName,       // CLIENT_ERROR there is no configuration of this name
+  ConfigBadBlock,          // CLIENT_ERROR bad configuration: and a sentence that the reply brings
   kCount,
 };
 

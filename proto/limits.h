@@ -30,6 +30,9 @@ constexpr size_t kMaxNumber64Bytes = 22;
 
 // Declared length of a text value: its \r\n must still fit an int.
 constexpr int32_t kMaxTextValueBytes = INT_MAX - 2;
+// Block of `config set`. It is a command only when it has come whole, so it has to fit where input
+// is received together with its line.
+constexpr size_t kMaxConfigBytes = 32 * 1024;
 // Declared body of a binary request; more is answered and closed.
 constexpr uint32_t kMaxBinaryBodyBytes = 1u << 30;
 

@@ -55,7 +55,8 @@ struct Reply {
   uint32_t item_bytes = 0;  // me: what the item takes, header included
 
   std::string_view text;            // Stats: a line to answer instead of rows, without \r\n;
-                                    // Version: the bare number; RefreshCerts: what went wrong
+                                    // Version: the bare number; RefreshCerts, ConfigSet refused
+                                    // for what its block says: what is wrong
   const StatList* stats = nullptr;  // Stats: the rows
 
   // As freshly made; in place, like Command::reset().

@@ -52,6 +52,58 @@ void parse_storage(Line line, const Tokens& tokens, bool has_cas, Command& comma
   }
 }
 
+// config set <name> <flags> <bytes>. How long its block is, \r\n included; 0 if none is waited for:
+// it is another line, or one that is refused.
+size_t config_block_bytes(const Tokens& tokens) noexcept {
+  uint32_t length = 0;
+  if (tokens.count() < 5 || tokens[0] != "config" || tokens[1] != "set" ||
+      !read_u32(tokens[4], length) || length > kMaxConfigBytes) {
+    return 0;
+  }
+  return size_t{length} + kCrlfBytes;
+}
+
+void parse_config_set(const Tokens& tokens, Command& command) noexcept {
+  command.op = Op::ConfigSet;
+  int32_t length = 0;
+  if (tokens.count() < 5 || !read_i32(tokens[4], length) || length < 0 ||
+      length > kMaxTextValueBytes) {
+    return command.refuse(ErrorId::BadCommandLine);
+  }
+  command.key = tokens[2];
+  command.value_bytes = static_cast<uint32_t>(length);
+  if (tokens.count() > 5 || command.key.size() > kMaxKeyBytes ||
+      !read_u32(tokens[3], command.client_flags)) {
+    return command.refuse(ErrorId::BadCommandLine, command.value_bytes + kCrlfBytes);
+  }
+  if (command.value_bytes > kMaxConfigBytes) {
+    command.refuse(ErrorId::TooLarge, command.value_bytes + kCrlfBytes);
+  }
+}
+
+void parse_config(const Tokens& tokens, Command& command) noexcept {
+  const std::string_view what = tokens.count() < 2 ? std::string_view{} : tokens[1];
+  if (what == "set") return parse_config_set(tokens, command);
+  if (what != "get" && what != "delete") return command.refuse(ErrorId::UnknownCommand);
+  command.op = what == "get" ? Op::ConfigGet : Op::ConfigDelete;
+  if (tokens.count() != 3 || tokens[2].size() > kMaxKeyBytes) {
+    return command.refuse(ErrorId::BadCommandLine);
+  }
+  command.key = tokens[2];
+}
+
+// The block has come whole, with what should be its \r\n.
+void take_config_block(const char* block, Command& command) noexcept {
+  if (command.op != Op::ConfigSet) {  // refused: it is skipped here and now
+    command.swallow_bytes = 0;
+    return;
+  }
+  if (std::memcmp(block + command.value_bytes, "\r\n", kCrlfBytes) != 0) {
+    return command.refuse(ErrorId::BadDataChunk);
+  }
+  command.args = {block, command.value_bytes};
+}
+
 // The commands with one key and at most one argument; `tokens` counts what they must have.
 bool read_key(const Tokens& tokens, size_t at_least, Command& command) noexcept {
   if (tokens.count() < at_least) {
@@ -137,6 +189,8 @@ void parse_verb(Line line, const TextVerb& verb, const Tokens& tokens, Command& 
       if (tokens.count() < 2) return command.refuse(ErrorId::UnknownCommand);
       command.args = tokens[1];
       return;
+    case LineShape::Config:
+      return parse_config(tokens, command);
   }
 }
 
@@ -170,6 +224,18 @@ bool parse_line(Line line, size_t line_bytes, Command& command) noexcept {
   command.refuse(ErrorId::UnknownCommand);
   read_noreply(tokens, command);
   return true;
+}
+
+// A line that begins like `config`: `consumed` bytes end with it, `rest` has come behind it.
+Parsed parse_config_line(Line line, size_t consumed, std::string_view rest,
+                         Command& command) noexcept {
+  const size_t block_bytes = config_block_bytes(Tokens(line));
+  const auto line_bytes = static_cast<size_t>(rest.data() - line.begin);
+  if (rest.size() < block_bytes) return {Status::NeedMore, consumed - line_bytes};
+  command.reset();
+  if (!parse_line(line, line_bytes, command)) return {Status::Close, consumed};
+  if (block_bytes > 0) take_config_block(rest.data(), command);
+  return {Status::Complete, consumed + block_bytes};
 }
 
 // A few digits, as many as 32 bits hold for certain, and what follows them; null if it is anything
@@ -246,8 +312,12 @@ Parsed TextParser::parse(char* data, size_t bytes, Command& command) noexcept {
   }
   const size_t line_bytes = static_cast<size_t>(newline - begin) + 1;
   const bool crlf = newline != begin && newline[-1] == '\r';
+  const Line line = {begin, newline - (crlf ? 1 : 0)};
+  if (line_bytes >= kMinLineBytes && load_head(begin) == word_head("config")) [[unlikely]] {
+    return parse_config_line(line, skipped + line_bytes, {newline + 1, end}, command);
+  }
   command.reset();
-  const bool go_on = parse_line({begin, newline - (crlf ? 1 : 0)}, line_bytes, command);
+  const bool go_on = parse_line(line, line_bytes, command);
   return {go_on ? Status::Complete : Status::Close, skipped + line_bytes};
 }
 

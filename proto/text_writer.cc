@@ -14,6 +14,9 @@ constexpr std::string_view kCrlf = "\r\n";
 constexpr size_t kValueLineBytes =
     6 + kMaxKeyBytes + 1 + kDigits32 + 1 + kDigits32 + 1 + kDigits64 + 2;
 
+// CONFIG <name> <flags> <bytes>\r\n at its longest.
+constexpr size_t kConfigLineBytes = 7 + kMaxKeyBytes + 1 + kDigits32 + 1 + kDigits64 + 2;
+
 void write_end(ReplyBuffer& out) { out.commit_to(put(out.reserve(5), "END\r\n")); }
 
 void write_value(const Command& command, const Reply& reply, ReplyBuffer& out) {
@@ -61,6 +64,31 @@ void write_stats(const Reply& reply, ReplyBuffer& out) {
   write_end(out);
 }
 
+// CONFIG <name> <flags> <bytes>\r\n<block>\r\nEND\r\n. Copied: the block belongs to nobody whom the
+// rest of a reply could hold.
+void write_config(const Command& command, const Reply& reply, ReplyBuffer& out) {
+  char* p = out.reserve(kConfigLineBytes);
+  p = put(p, "CONFIG ");
+  p = put_short(p, command.key);
+  p = put(p, ' ');
+  p = put_number(p, reply.client_flags);
+  p = put(p, ' ');
+  p = put_number(p, reply.value.size());
+  out.commit_to(put(p, "\r\n"));
+  out.copy(reply.value);
+  out.copy(kCrlf);
+  write_end(out);
+}
+
+void write_error_reply(const Reply& reply, ReplyBuffer& out) {
+  if (reply.error != ErrorId::ConfigBadBlock || reply.text.empty()) {
+    return write_error_line(reply.error, out);
+  }
+  out.copy(error_line(reply.error).text);
+  out.copy(": ");
+  write_line(reply.text, out);
+}
+
 void write_number_line(uint64_t number, ReplyBuffer& out) {
   char* p = out.reserve(kDigits64 + 2);
   p = put_number(p, number);
@@ -99,12 +127,16 @@ void write_text(const Command& command, const Reply& reply, ReplyBuffer& out) {
     return write_error_line(reply.error != ErrorId::None ? reply.error : command.error, out);
   }
   if (reply.status == Status::None) return;
-  if (reply.status == Status::Error) return write_error_line(reply.error, out);
+  if (reply.status == Status::Error) return write_error_reply(reply, out);
 
   const bool missed = reply.status == Status::Miss || reply.status == Status::NotFound;
   switch (command.op) {
+    case Op::ConfigGet:
+      return missed ? write_end(out) : write_config(command, reply, out);
+    case Op::ConfigSet:
     case Op::Store:
       return write_line(stored_word(reply.status), out);
+    case Op::ConfigDelete:
     case Op::Remove:
       return write_line(missed ? "NOT_FOUND" : "DELETED", out);
     case Op::Touch:

@@ -32,6 +32,7 @@ enum class LineShape : uint8_t {
   Shutdown,     // [graceful]
   Words,        // the rest is the argument, noreply and all
   DebugTime,    // p | r | <seconds>
+  Config,       // get <name> | delete <name> | set <name> <flags> <bytes>
 };
 
 struct TextVerb {
@@ -72,6 +73,7 @@ inline constexpr auto kTextVerbs = std::to_array<TextVerb>({
     {"slabs", Op::Slabs, LineShape::Words, StoreMode::Set, 0, true},
     {"lru", Op::Lru, LineShape::Words, StoreMode::Set, 0, true},
     {"debugtime", Op::DebugTime, LineShape::DebugTime, StoreMode::Set, 0, true},
+    {"config", Op::ConfigGet, LineShape::Config},
 });
 
 // The first four bytes of a word, blanks behind a shorter one, as they would be loaded from memory:
@@ -224,6 +226,7 @@ enum class BinaryShape : uint8_t {
   Flush,    // nothing, or a delay
   Stats,    // perhaps a key; what follows is taken for the next request
   Auth,     // key (the mechanism), what the client says
+  Config,   // flags, key (the name), the block; what is too long or misshapen is skipped
 };
 
 // SASL. To the request loop they are unknown commands; who wants them looks at the opcode.
@@ -237,6 +240,7 @@ constexpr bool is_sasl(uint8_t opcode) noexcept {
 constexpr uint8_t kValueExtrasBytes = 8;
 constexpr uint8_t kTimeExtrasBytes = 4;
 constexpr uint8_t kArithExtrasBytes = 20;
+constexpr uint8_t kConfigExtrasBytes = 4;
 
 struct BinaryVerb {
   uint8_t opcode;
@@ -284,6 +288,9 @@ inline constexpr auto kBinaryVerbs = std::to_array<BinaryVerb>({
     {0x23, Op::Get, BinaryShape::KeyTime, StoreMode::Set, Want::kValue | Want::kTouch | Want::kKey},
     {0x24, Op::Get, BinaryShape::KeyTime, StoreMode::Set,
      Want::kValue | Want::kTouch | Want::kKey | Want::kQuiet},
+    {0x60, Op::ConfigGet, BinaryShape::Key},
+    {0x64, Op::ConfigSet, BinaryShape::Config},
+    {0x66, Op::ConfigDelete, BinaryShape::Key},
 });
 
 namespace verbs_detail {

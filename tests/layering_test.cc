@@ -1,5 +1,6 @@
 // The dependency rule: core and proto know nothing of each other and touch no I/O; daemon joins
-// them. Reads the #include lines, so a type in the wrong folder shows here first.
+// them; the client library knows nothing of the server. Reads the #include lines, so a type in the
+// wrong folder shows here first.
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <filesystem>
@@ -36,6 +37,10 @@ const Layer kLayers[] = {
       "netinet/", "arpa/",  "netdb.h",  "poll.h",       "unistd.h", "fcntl.h",     "time.h",
       "ctime",    "chrono", "thread",   "mutex",        "atomic",   "iostream",    "fstream"}},
     {"daemon", {"core/", "proto/", "daemon/"}, {"xxhash.h"}},
+    {"tools/client",
+     {"proto/", "tools/client/"},
+     {"event", "CLI/", "sasl/", "nlohmann/", "jemalloc/"}},
+    {"tools/larder", {"proto/", "tools/client/", "tools/larder/"}, {"event", "sasl/", "jemalloc/"}},
 };
 
 // Every #include line of a layer's files.
@@ -87,6 +92,9 @@ TEST_CASE("the dependency rule sees a foreign include") {
   CHECK_FALSE(allowed(kLayers[1], {"proto/reply.h", "core/item.h", true}));
   CHECK_FALSE(allowed(kLayers[1], {"proto/reply.h", "xxhash.h", false}));
   CHECK(allowed(kLayers[2], {"daemon/executor.h", "core/item.h", true}));
+  CHECK_FALSE(allowed(kLayers[3], {"tools/client/ring.h", "core/hash.h", true}));
+  CHECK_FALSE(allowed(kLayers[3], {"tools/client/ring.h", "event2/event.h", false}));
+  CHECK(allowed(kLayers[3], {"tools/client/ring.h", "tools/client/ketama.h", true}));
 }
 
 TEST_CASE("only one place of the daemon parses the command line") {

@@ -72,18 +72,25 @@ def server_command():
     return [max(found, key=os.path.getmtime)]
 
 
-def bench_program():
-    """larder-bench: what LARDER_BENCH names, or else the newest one under build/."""
-    given = os.environ.get("LARDER_BENCH")
+def tool(name, variable):
+    """The program that the environment `variable` names, or else the newest `name` under build/."""
+    given = os.environ.get(variable)
     if given:
         return given
-    found = []
-    for folder, _, files in os.walk(os.path.join(REPOSITORY, "build")):
-        found += [os.path.join(folder, name) for name in files if name == "larder-bench"]
+    paths = (os.path.join(folder, name)
+             for folder, _, files in os.walk(os.path.join(REPOSITORY, "build")) if name in files)
+    found = [path for path in paths if os.access(path, os.X_OK)]  # completions have the same name
     if not found:
-        fail("there is no larder-bench under build/: its build needs the packages "
-             "libssl-dev and nlohmann-json3-dev")
+        fail(f"there is no {name} under build/; build it, or name one in {variable}")
     return max(found, key=os.path.getmtime)
+
+
+def bench_program():
+    return tool("larder-bench", "LARDER_BENCH")
+
+
+def larder_program():
+    return tool("larder", "LARDER")
 
 
 def free_port():
@@ -101,15 +108,16 @@ class Server:
     address  "127.0.0.1:port" or the path: what most clients want to be told
     """
 
-    def __init__(self, *options, unix=False, command=None):
+    def __init__(self, *options, unix=False, command=None, port=None, host="127.0.0.1"):
         self.folder = tempfile.mkdtemp(prefix="larder-client-")
-        self.port = None if unix else free_port()
+        self.port = None if unix else port or free_port()
         self.path = os.path.join(self.folder, "socket") if unix else None
-        self.address = self.path if unix else f"127.0.0.1:{self.port}"
+        self.host = host
+        self.address = self.path if unix else f"{host}:{self.port}"
         arguments = list(command or server_command())
         if os.geteuid() == 0:
             arguments += ["-u", pwd.getpwuid(0).pw_name]
-        arguments += ["-s", self.path] if unix else ["-l", "127.0.0.1", "-p", str(self.port)]
+        arguments += ["-s", self.path] if unix else ["-l", host, "-p", str(self.port)]
         self.arguments = arguments + [str(option) for option in options]
         self.log = open(os.path.join(self.folder, "log"), "w+b")
         self.process = subprocess.Popen(
@@ -125,7 +133,7 @@ class Server:
         plain = socket.socket(socket.AF_UNIX if self.path else socket.AF_INET)
         try:
             plain.settimeout(10)
-            plain.connect(self.path or ("127.0.0.1", self.port))
+            plain.connect(self.path or (self.host, self.port))
         except OSError:
             plain.close()
             raise
@@ -239,6 +247,7 @@ def run(command, **options):
 def wait_until(happened, sentence, seconds=START_TIMEOUT_SECONDS):
     """Waits until `happened()` is true; raises with `sentence` when it is not within `seconds`.
 
+    sentence  may be called for it then
     What it raises meanwhile because nobody listens yet means "not yet"."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -246,7 +255,8 @@ def wait_until(happened, sentence, seconds=START_TIMEOUT_SECONDS):
             if happened():
                 return
         time.sleep(0.02)
-    raise AssertionError(f"{sentence} did not happen within {seconds} s")
+    what = sentence() if callable(sentence) else sentence
+    raise AssertionError(f"{what} did not happen within {seconds} s")
 
 
 def seconds_left(answer):

@@ -66,16 +66,22 @@ class Site:
             add_cleanup, [NGINX, "-e", f"{folder}/error.log", "-c", f"{folder}/nginx.conf"],
             f"{folder}/nginx.out")
 
-    def ask(self, path, method="GET", body=None, **headers):
-        """The answer, with its content as `body`."""
+    def fetch(self, path, method="GET", body=None, **headers):
+        """The answer, with the bytes of its content as `body`."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
             connection.request(method, path, body, {"Host": "shop.example", **headers})
             answer = connection.getresponse()
-            answer.body = answer.read().decode()
+            answer.body = answer.read()
             return answer
         finally:
             connection.close()
+
+    def ask(self, path, method="GET", body=None, **headers):
+        """Likewise, with its content as text."""
+        answer = self.fetch(path, method, body, **headers)
+        answer.body = answer.body.decode()
+        return answer
 
     @staticmethod
     def _write(folder, name, content):

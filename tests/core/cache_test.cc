@@ -59,7 +59,7 @@ class Client {
   bool has(const std::string& key) { return look(key, false).item != nullptr; }
   KeyRef ref(const std::string& key) const { return {key, cache.hash(key)}; }
   void tend() {
-    for (int i = 0; i < 50 && cache.tend(0, now, 1000); ++i) {
+    for (int i = 0; i < 5000 && cache.tend(0, now, 1000); ++i) {
     }
   }
 
@@ -159,6 +159,15 @@ TEST_CASE("the win token goes to one caller") {
   CHECK(c.look("k").item->win_sent());
 }
 
+TEST_CASE("the win token of an item that has gone meanwhile goes to one caller, too") {
+  Client c(config(64_MiB));
+  REQUIRE(c.set("k", "1") == StoreStatus::Stored);
+  const Item* item = c.look("k").item;
+  REQUIRE(c.cache.remove(0, c.ref("k"), {}, c.now).status == RemoveStatus::Removed);
+  CHECK(c.cache.claim_win(0, c.ref("k"), item));
+  CHECK_FALSE(c.cache.claim_win(0, c.ref("k"), item));
+}
+
 TEST_CASE("what is hit stays when memory runs out, what is not goes") {
   Client c(config(64_MiB));
   const std::string value(1000, 'x');
@@ -208,6 +217,27 @@ TEST_CASE("memory flows to the size that is asked for, and no set fails on the w
   uint64_t small = 0;
   for (uint64_t n = 0; n < 800'000; ++n) small += c.has("small-" + std::to_string(n));
   CHECK(small > 350'000);
+  c.cache.check_invariants();
+}
+
+TEST_CASE("who stores one item in a full cache sees another leave") {
+  Client c(config(32_MiB));
+  const size_t bytes = GENERATE(as<size_t>{}, 100, 1000, 3000, 11'000, 50'000);
+  const std::string value(bytes, 'x');
+  uint64_t n = 0;
+  for (; n < 40_MiB / bytes; ++n) c.must_set(key_number(n), value);
+  constexpr uint64_t kTimes = 1000;
+  uint64_t left = 0;
+  for (uint64_t burst = 0; burst < kTimes; ++burst) {
+    for (uint64_t i = 0; i < burst % 40; ++i) c.must_set(key_number(++n), value);
+    c.tend();
+    const uint64_t before = c.cache.totals().evictions;
+    c.must_set(key_number(++n), value);
+    for (int pass = 0; pass < 20; ++pass) c.cache.tend(0, c.now, 0);  // or soon after
+    left += c.cache.totals().evictions > before;
+  }
+  INFO("values of " << bytes << " bytes: " << left << " of " << kTimes);
+  CHECK(left >= kTimes * 99 / 100);  // a page that has just become empty may come first
   c.cache.check_invariants();
 }
 

@@ -543,6 +543,7 @@ TEST_CASE("the engine is set up as the settings say") {
 TEST_CASE("a long option may be cut short, and a value have blanks before it") {
   CHECK(parse({"--thr=3"}).threads == 3);
   CHECK(parse({"--thr", "3"}).threads == 3);
+  CHECK(parse({"--con", "77"}).max_connections == 77);  // --config is not memcached's
   CHECK(parse({"--verb", "-v"}).verbosity == 2);
   CHECK(parse({"-m", " 80"}).memory_bytes == uint64_t{80} << 20);
   CHECK(refusal({"--disable=3"}).exit_code == 1);  // one of several
@@ -578,6 +579,58 @@ TEST_CASE("metrics are served where --http says, and sampled unless told otherwi
     CHECK(refused.sentence.starts_with("cannot listen on --http " + std::string(bad) + ": "));
   }
   CHECK(refusal({"-o", "slow_request_us=x"}).exit_code == 1);
+}
+
+TEST_CASE("the list of a fleet comes from a file, or from those who may set it") {
+  CHECK(parse({}).cluster_file.empty());
+  CHECK_FALSE(parse({}).allow_cluster_set);
+  const Settings s = parse({"--cluster-file", "/etc/nodes", "--enable-cluster-set"});
+  CHECK(s.cluster_file == "/etc/nodes");
+  CHECK(s.allow_cluster_set);
+  CHECK(refusal({"--cluster-file", ""}).sentence == "option --cluster-file: '' is not a file");
+}
+
+TEST_CASE("the list of a fleet comes from etcd alone, where this server is announced") {
+  CHECK(parse({}).cluster_etcd.empty());
+  CHECK(parse({}).cluster_name == "default");
+  CHECK(parse({}).cluster_lease_seconds == 10);
+  const Settings s =
+      parse({"--cluster-etcd", "a:1,[::1]", "--cluster-announce", "me|10.0.0.1:11211",
+             "--cluster-name", "shop.1_a-B", "--cluster-lease", "30"});
+  CHECK(s.cluster_etcd == "a:1,[::1]");
+  CHECK(s.cluster_announce == "me|10.0.0.1:11211");
+  CHECK(s.cluster_name == "shop.1_a-B");
+  CHECK(s.cluster_lease_seconds == 30);
+
+  const auto refused = [](std::vector<std::string> words) {
+    words.insert(words.end(), {"--cluster-etcd", "a", "--cluster-announce", "me:1"});
+    const Refusal refusal_of_all = refusal(words);
+    return refusal_of_all.sentence;
+  };
+  CHECK(refused({"--cluster-file", "f"}) ==
+        "option --cluster-etcd: the list of nodes comes from etcd or from --cluster-file, not from "
+        "both");
+  CHECK(
+      refused({"--enable-cluster-set"}) ==
+      "option --cluster-etcd: a list that clients set (--enable-cluster-set) would not agree with "
+      "the one in etcd");
+  for (const char* name : {"", "a/b", "a b", "\xc3\xa4"}) {
+    CHECK(refused({"--cluster-name", name}) ==
+          "option --cluster-name: '" + std::string(name) +
+              "' is not a name of up to 64 letters, digits, dots, dashes and underscores");
+  }
+  CHECK(refused({"--cluster-name", std::string(65, 'x')}) != "");
+  for (const char* lease : {"2", "601", "x", "-5"}) {
+    CHECK(refused({"--cluster-lease", lease}) ==
+          "option --cluster-lease: '" + std::string(lease) + "' is not a number from 3 to 600");
+  }
+  CHECK(refusal({"--cluster-etcd", "a"}).sentence ==
+        "option --cluster-etcd: --cluster-announce must say what this server is announced as");
+  CHECK(refusal({"--cluster-announce", "me:1"}).sentence ==
+        "option --cluster-announce: 'me:1' is announced in etcd, and --cluster-etcd names none");
+  CHECK(refusal({"--cluster-announce", "me"}).sentence ==
+        "option --cluster-announce: 'me' is not HOST:PORT or HOST|IP:PORT");
+  CHECK(refusal({"--cluster-etcd", "https://a"}).exit_code == 64);
 }
 
 TEST_CASE("every setting has its row in stats settings") {

@@ -19,6 +19,7 @@
 #include "daemon/watchers.h"
 #include "proto/binary_protocol.h"
 #include "proto/text_protocol.h"
+#include "tests/support/figures.h"
 
 namespace larder::daemon {
 namespace {
@@ -58,6 +59,7 @@ class FakeControl final : public ServerControl {
   void stats_reset() override { ++resets_; }
   PrefixStats& prefix_stats() override { return prefixes_; }
   std::string refresh_certificates() override { return certificate_error_; }
+  Discovery* discovery() override { return discovery_; }
   EventLog& event_log() override { return events_; }
   Watchers& watchers() override { return watchers_; }
 
@@ -71,24 +73,16 @@ class FakeControl final : public ServerControl {
   std::optional<Seconds> flush_at_;
   int resets_ = 0;
   std::string certificate_error_;
+  Discovery* discovery_ = nullptr;
   PrefixStats prefixes_{':', false};
   EventLog events_{2, 64 << 10};  // of the test, and of the watchers' thread
   Watchers watchers_{events_, 1, 64 << 10, [] {}};
 };
 
-core::CacheConfig small_cache() {
-  core::CacheConfig config;
-  config.memory_bytes = 16 << 20;
-  config.workers = 1;
-  config.huge_pages = false;
-  config.hash_seed = 1;
-  return config;
-}
-
 // One client and what stands behind it.
 class Client {
  public:
-  explicit Client(const core::CacheConfig& config = small_cache())
+  explicit Client(const core::CacheConfig& config = test::small_cache())
       : cache_(config), executor_(0, cache_, control_, stats_) {}
 
   // Sends it all at once, gathering as many reads as there are (or `gather` of them), and returns
@@ -357,7 +351,7 @@ TEST_CASE("cas stores only over the value it has seen") {
 }
 
 TEST_CASE("with -C every CAS is 0 and cas never stores") {
-  core::CacheConfig config = small_cache();
+  core::CacheConfig config = test::small_cache();
   config.cas = false;
   Client client(config);
   client.expect({{"set c 0 0 1\n1", "STORED"},
@@ -430,6 +424,15 @@ TEST_CASE("a longer number is a new item, any other counts as the same") {
       {"ms w 3\nabc", "HD"},
       {"ma w C1", "EX"},
   });
+  // What memcached keeps in pieces (more than 512 KiB with 60 bytes of its own here) is no number
+  // to it before it looks at the CAS.
+  for (const size_t bytes : {524'228, 524'229}) {
+    const std::string size = std::to_string(bytes);
+    CHECK(client.ask("ms l " + size + "\r\n" + std::string(bytes, 'x') + "\r\nma l C1\r\n") ==
+          (bytes == 524'228
+               ? "HD\r\nEX\r\n"
+               : "HD\r\nCLIENT_ERROR cannot increment or decrement non-numeric value\r\n"));
+  }
 }
 
 TEST_CASE("touch and gat give the item another time to live") {
@@ -517,7 +520,7 @@ TEST_CASE("what an append would make too large stays as it was") {
 }
 
 TEST_CASE("without eviction a full cache says so, and the old value goes") {
-  core::CacheConfig config = small_cache();
+  core::CacheConfig config = test::small_cache();
   config.evict = false;
   Client client(config);
   const std::string body = "\r\n" + std::string(100000, 'x') + "\r\n";
@@ -728,7 +731,7 @@ TEST_CASE("stats cachedump lists the items of a class") {
 }
 
 TEST_CASE("stats cachedump of memcached's last class lists what is in ours beyond it, too") {
-  core::CacheConfig config = small_cache();
+  core::CacheConfig config = test::small_cache();
   config.growth_factor = 1.05;  // well over 64 classes
   Client client(config);
   client.expect({

@@ -7,8 +7,12 @@
 #include <string>
 #include <vector>
 
+#include "tests/support/figures.h"
+
 namespace larder::daemon {
 namespace {
+
+using test::words;
 
 // All metrics of memcached_exporter 0.16.0, less those about itself, without "memcached_". What
 // ends in _total is a counter there, and so are kOtherCounters; the others are gauges.
@@ -50,13 +54,6 @@ constexpr const char* kOtherCounters =
     "slab_items_moves_to_warm slab_items_moves_within_lru slab_mem_requested_bytes "
     "extstore_bytes_used";
 
-std::vector<std::string> words(const std::string& text) {
-  std::istringstream in(text);
-  std::vector<std::string> out;
-  for (std::string word; in >> word;) out.push_back(word);
-  return out;
-}
-
 // A page taken apart: types and helps by family, values by name and labels as they stand.
 struct Page {
   explicit Page(const std::string& text) {
@@ -85,33 +82,7 @@ struct Page {
   std::map<std::string, std::string> values;
 };
 
-core::CacheConfig small_cache() {
-  core::CacheConfig config;
-  config.memory_bytes = 16 << 20;
-  config.workers = 1;
-  config.huge_pages = false;
-  config.hash_seed = 1;
-  return config;
-}
-
-struct Fixture {
-  Fixture() {
-    sources.cache = &cache;
-    sources.settings = &settings;
-    sources.workers = {&worker};
-    cache.begin_turn(0);
-    core::ItemShape shape;
-    shape.value_bytes = 5;
-    core::ItemDraft draft;
-    REQUIRE(cache.allocate(0, {"k", cache.hash("k")}, shape, 10, draft) ==
-            core::AllocateStatus::Ok);
-    REQUIRE(draft.append("value"));
-    const core::StoreResult stored = cache.store(0, std::move(draft), {}, 10);
-    REQUIRE(stored.status == core::StoreStatus::Stored);
-    size_class = cache.class_of(*stored.item);
-    cache.end_turn(0);
-  }
-
+struct Fixture : test::Figures {
   Page page() const {
     Exposition exposition;
     write_exporter_metrics(sources, exposition);
@@ -119,11 +90,7 @@ struct Fixture {
   }
   std::string slab() const { return "slab=\"" + std::to_string(size_class + 1) + "\""; }
 
-  core::Cache cache{small_cache()};
-  Settings settings;
-  WorkerStats worker;
-  StatsSources sources;
-  uint32_t size_class = 0;
+  const uint32_t size_class = store("k", "value");
 };
 
 TEST_CASE("every metric of the exporter is there, with its type, and no other") {
@@ -153,11 +120,11 @@ TEST_CASE("every metric of the exporter is there, with its type, and no other") 
 
 TEST_CASE("commands have the exporter's labels, and a set is not counted for a cas") {
   Fixture f;
-  f.worker.set_cmds.add(10);
-  f.worker.cas_misses.add(2);
-  f.worker.get_misses.add(7);
-  f.worker.flush_cmds.add(1);
-  ClassStats& counts = f.worker.classes[f.size_class];
+  f.workers[0].set_cmds.add(10);
+  f.workers[0].cas_misses.add(2);
+  f.workers[0].get_misses.add(7);
+  f.workers[0].flush_cmds.add(1);
+  ClassStats& counts = f.workers[0].classes[f.size_class];
   counts.set_cmds.add(8);
   counts.cas_hits.add(1);
   counts.cas_badval.add(3);

@@ -3,6 +3,8 @@
 #include <catch2/catch.hpp>
 #include <string>
 
+#include "tests/support/mapping.h"
+
 using larder::daemon::InputBuffer;
 
 namespace {
@@ -45,4 +47,14 @@ TEST_CASE("the bytes may be changed in place") {
   buffer.keep("Zm9v");
   buffer.bytes()[0] = 'f';
   CHECK(text_of(buffer) == "fm9v");
+}
+
+TEST_CASE("what may be secret is kept where core files do not reach") {
+  InputBuffer buffer;
+  buffer.keep("set k 0 0 20\r\nuser pass", InputBuffer::Memory::Secret);
+  CHECK(text_of(buffer) == "set k 0 0 20\r\nuser pass");
+  CHECK(larder::test::flags_of_mapping(buffer.bytes().data()).find(" dd ") != std::string::npos);
+  buffer.drop_front(buffer.size());
+  buffer.keep("get a");
+  CHECK(larder::test::flags_of_mapping(buffer.bytes().data()).find(" dd ") == std::string::npos);
 }

@@ -3,24 +3,12 @@
 #include <catch2/catch.hpp>
 #include <string>
 
+#include "tests/support/figures.h"
+
 namespace larder::daemon {
 namespace {
 
-core::CacheConfig small_cache() {
-  core::CacheConfig config;
-  config.memory_bytes = 16 << 20;
-  config.workers = 1;
-  config.huge_pages = false;
-  config.hash_seed = 1;
-  return config;
-}
-
-struct Fixture {
-  Fixture() {
-    sources.cache = &cache;
-    sources.settings = &settings;
-    sources.workers = {&worker};
-  }
+struct Fixture : test::Figures {
   std::string page() const {
     Exposition exposition;
     write_larder_metrics(sources, sampled, exposition);
@@ -30,10 +18,6 @@ struct Fixture {
     return page().find("\n" + line + "\n") != std::string::npos;
   }
 
-  core::Cache cache{small_cache()};
-  Settings settings;
-  WorkerStats worker;
-  StatsSources sources;
   SampledFigures sampled;
 };
 
@@ -75,7 +59,7 @@ TEST_CASE("prefixes are shown as estimates: samples times the interval between t
 
 TEST_CASE("what workers count is added up, and TLS is shown where it is spoken") {
   Fixture f;
-  f.worker.meta_cmds.add(3);
+  f.workers[0].meta_cmds.add(3);
   WorkerStats other;
   other.meta_cmds.add(4);
   f.sources.workers.push_back(&other);
@@ -84,6 +68,20 @@ TEST_CASE("what workers count is added up, and TLS is shown where it is spoken")
   f.settings.tls.enabled = true;
   f.sources.tls.handshake_errors = 2;
   CHECK(f.shows("larder_tls_handshake_errors_total 2"));
+}
+
+TEST_CASE("the list of nodes is shown where there may be one, and etcd where it is asked") {
+  Fixture f;
+  CHECK(f.page().find("larder_cluster_") == std::string::npos);
+  f.settings.cluster_file = "nodes";
+  CHECK(f.shows("larder_cluster_version 0"));
+  CHECK(f.page().find("larder_etcd_connected") == std::string::npos);
+  f.settings.cluster_file.clear();
+  f.settings.cluster_etcd = "etcd:2379";
+  f.sources.discovery = {12, 3, true};
+  CHECK(f.shows("larder_cluster_version 12"));
+  CHECK(f.shows("larder_cluster_nodes 3"));
+  CHECK(f.shows("larder_etcd_connected 1"));
 }
 
 }  // namespace

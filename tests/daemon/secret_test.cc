@@ -2,39 +2,22 @@
 
 #include <algorithm>
 #include <catch2/catch.hpp>
-#include <cstdint>
-#include <fstream>
-#include <sstream>
 #include <string>
+
+#include "tests/support/mapping.h"
 
 namespace larder::daemon {
 namespace {
 
-// What the kernel says of the mapping that the address is in: the line VmFlags of its smaps.
-std::string flags_of(const void* address) {
-  std::ifstream smaps("/proc/self/smaps");
-  bool inside = false;
-  for (std::string line; std::getline(smaps, line);) {
-    uintptr_t begin = 0;
-    uintptr_t end = 0;
-    char dash = 0;
-    std::istringstream words(line);
-    if (words >> std::hex >> begin >> dash >> end && dash == '-') {
-      const auto at = reinterpret_cast<uintptr_t>(address);
-      inside = begin <= at && at < end;
-    }
-    if (inside && line.starts_with("VmFlags:")) return line + " ";
-  }
-  return "";
-}
+using test::flags_of_mapping;
 
 TEST_CASE("secret memory begins as zeros and is left out of core files") {
   SecretBytes secret(10'000);
   REQUIRE(secret.bytes().size() == 10'000);
   CHECK(std::all_of(secret.bytes().begin(), secret.bytes().end(), [](char c) { return c == 0; }));
-  CHECK(flags_of(secret.bytes().data()).find(" dd ") != std::string::npos);
+  CHECK(flags_of_mapping(secret.bytes().data()).find(" dd ") != std::string::npos);
   const std::string ordinary(10'000, 'x');
-  CHECK(flags_of(ordinary.data()).find(" dd ") == std::string::npos);
+  CHECK(flags_of_mapping(ordinary.data()).find(" dd ") == std::string::npos);
 }
 
 TEST_CASE("secret memory moves with its owner and goes with it") {
@@ -51,9 +34,9 @@ TEST_CASE("secret memory moves with its owner and goes with it") {
   CHECK(SecretBytes(0).bytes().empty());
   {
     const SecretBytes gone = std::move(third);
-    CHECK(flags_of(at).find(" dd ") != std::string::npos);
+    CHECK(flags_of_mapping(at).find(" dd ") != std::string::npos);
   }
-  CHECK(flags_of(at).find(" dd ") == std::string::npos);
+  CHECK(flags_of_mapping(at).find(" dd ") == std::string::npos);
 }
 
 TEST_CASE("what is wiped reads as zeros, and nothing beside it") {

@@ -2,14 +2,16 @@
 
 #include <catch2/catch.hpp>
 #include <map>
-#include <sstream>
 #include <string>
 #include <vector>
+
+#include "tests/support/figures.h"
 
 namespace larder::daemon {
 namespace {
 
 using proto::StatList;
+using test::words;
 
 // memcached 1.6.45 with its default options, in order.
 constexpr const char* kGeneralKeys =
@@ -46,15 +48,9 @@ constexpr const char* kSettingsKeys =
 
 // What memcached has no row for.
 constexpr const char* kOurSettingsKeys =
-    " daemon coredumps user lock_memory pidfile large_pages watch_enabled http lru sampling "
+    " daemon coredumps user lock_memory pidfile large_pages watch_enabled http cluster_file "
+    "cluster_set cluster_etcd cluster_name cluster_announce cluster_lease lru sampling "
     "slow_request_us relaxed_privileges";
-
-std::vector<std::string> words(const std::string& text) {
-  std::istringstream in(text);
-  std::vector<std::string> out;
-  for (std::string word; in >> word;) out.push_back(word);
-  return out;
-}
 
 std::vector<std::string> keys(const StatList& rows) {
   std::vector<std::string> out;
@@ -71,46 +67,12 @@ std::map<std::string, std::string> by_key(const StatList& rows) {
   return out;
 }
 
-core::CacheConfig small_cache() {
-  core::CacheConfig config;
-  config.memory_bytes = 16 << 20;
-  config.workers = 2;
-  config.huge_pages = false;
-  config.hash_seed = 1;
-  return config;
-}
-
-// A server's figures without a server.
-struct Fixture {
-  Fixture() {
-    sources.cache = &cache;
-    sources.settings = &settings;
-    sources.workers = {&workers[0], &workers[1]};
-  }
-
-  void store(const std::string& key, const std::string& value, core::Seconds expiry = 0) {
-    cache.begin_turn(0);
-    core::ItemShape shape;
-    shape.value_bytes = static_cast<uint32_t>(value.size());
-    shape.expiry = expiry;
-    core::ItemDraft draft;
-    REQUIRE(cache.allocate(0, {key, cache.hash(key)}, shape, 10, draft) ==
-            core::AllocateStatus::Ok);
-    REQUIRE(draft.append(value));
-    REQUIRE(cache.store(0, std::move(draft), {}, 10).status == core::StoreStatus::Stored);
-    cache.end_turn(0);
-  }
-
+struct Fixture : test::Figures {
   StatList general() const {
     StatList rows;
     append_general_stats(sources, rows);
     return rows;
   }
-
-  core::Cache cache{small_cache()};
-  Settings settings;
-  WorkerStats workers[2];
-  StatsSources sources;
 };
 
 TEST_CASE("stats has memcached's keys in its order, 93 of them") {

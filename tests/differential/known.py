@@ -100,11 +100,13 @@ KNOWN = (
         "meta replies show the key as it is, with whatever is in it. Larder keeps the mark. It "
         "must show it where memcached does, and may for any key that was sent in base64."),
     Known(
-        "the E of an ms that is refused",
+        "the CAS value of an ms that is refused or cut off",
         None,
-        "an error of memcached: it becomes the CAS value of the next store of that connection, "
-        "or of a later connection that has the same memory. Larder forgets it. E is not sent in "
-        "what may be refused, or end in the middle.",
+        "an error of memcached: the one that was meant for it, or that it brought (E), becomes that "
+        "of the next store of that connection, or of a later connection that has the same memory, "
+        "also if the item has a higher one by now. Larder forgets it. E is not sent in what may be "
+        "refused, or end in the middle; and an ms that is well stands behind what may be refused, "
+        "and at the beginning of each connection.",
         avoid=("ms E in malformed stores",)),
     Known(
         "a NUL behind the topic of stats",

@@ -18,11 +18,14 @@ from streams import Key64, PREFIX_BYTES
 SILENCE_SECONDS = 0.25
 # The same when the other server has answered, so that a slow moment is not taken for a difference.
 PATIENCE_SECONDS = 5.0
+# One that is busy for longer than this is in a loop.
+BUSY_SECONDS = 30.0
 NUDGE_SECONDS = 0.03
 WATCHER_PAUSE_SECONDS = 0.1
 WATCHED_LAST = b"the-last"
 START_TIMEOUT_SECONDS = 20
 CUT_END = object()
+TEXT_STORE = b"ms %s~ 0\r\n\r\n"
 BINARY_NOOP = struct.pack(">BBHBBHIIQ", 0x80, 0x0a, 0, 0, 0, 0, 0, 0, 0)
 
 
@@ -117,6 +120,18 @@ class Side:
                 pass
         plain.setblocking(False)
         return received
+
+    def is_busy(self):
+        """Whether a thread of the server has something to do: runs, or waits for a processor."""
+        tasks = f"/proc/{self.process.pid}/task"
+        try:
+            for task in os.listdir(tasks):
+                with open(f"{tasks}/{task}/stat") as file:
+                    if file.read().rpartition(")")[2].split()[0] in "RD":
+                        return True
+        except OSError:
+            pass  # the thread, or all of the server, is gone
+        return False
 
     def disconnect(self, wire=None):
         for name in list(self.sockets):
@@ -280,7 +295,7 @@ class Player:
                 self.opaques[request.opaque] = request.key
             self.in_base64 |= {part.name for part in request.parts if type(part) is Key64}
             new_batch = batch and (
-                request.settles or request.seconds or request.alone == "cut"
+                request.settles or batch[-1].unsettles or request.seconds or request.alone == "cut"
                 or request.wire != batch[-1].wire or self.cuts.random() < 0.01
                 or (request.kind == "count" and not read.isdisjoint(request.names())))
             if new_batch:
@@ -315,8 +330,9 @@ class Player:
             pieces = [data] if self.whole_writes else cut(data, random.Random(cut_seed))
             if alone == "cut":
                 pieces.append(CUT_END)
-            # The first byte chooses the protocol, so a wrong one must not come first.
-            greeting = BINARY_NOOP if alone and wire == "binary" else b""
+            # The first byte chooses the protocol, so a wrong one must not come first; and what an
+            # ms that was cut left behind must not be the CAS value of the first store (known.py).
+            greeting = TEXT_STORE % side.prefix if wire == "text" else BINARY_NOOP if alone else b""
             exchange = Exchange(side, wire, pieces, greeting)
             exchange.awaited = None if alone else awaited
             exchanges.append(exchange)
@@ -376,7 +392,7 @@ class Player:
         for number in by_number:
             if not by_number[number].closed:
                 poll.register(number, select.POLLIN)
-        last_move = time.monotonic()
+        last_move = started = time.monotonic()
         nudged = alone is not None or silence_seconds > SILENCE_SECONDS
         while not all(exchange.done for exchange in exchanges):
             moved = False
@@ -404,7 +420,12 @@ class Player:
                     sentinel, exchange.awaited = self._sentinel(wire)
                     exchange.pieces.append((b"\r\n" if wire == "text" else b"") + sentinel)
             elif quiet > (PATIENCE_SECONDS if answered else silence_seconds):
-                return
+                # A server that only came to nothing yet may still take these requests, and those
+                # of the next connection before them.
+                if now - started > BUSY_SECONDS or not any(
+                        exchange.side.is_busy() for exchange in exchanges):
+                    return
+                last_move = now
 
 
 def cut(data, rng):

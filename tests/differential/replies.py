@@ -124,8 +124,11 @@ class Text:
         self.opaques = opaques
         self.in_base64 = in_base64
 
-    def key_name(self, key):
-        if key.startswith(self.prefix):
+    def key_name(self, key, marked=False):
+        """The name of the key that a reply shows; None if it is none of this play's.
+
+        Shown in base64 (`marked`) it is not what it looks like: a key may happen to be base64."""
+        if key.startswith(self.prefix) and not marked:
             return key[len(self.prefix):]
         raw = decoded(key)
         return raw[len(self.prefix):] if raw and raw.startswith(self.prefix) else None
@@ -193,10 +196,11 @@ class Text:
         key = None
         for index, word in enumerate(words[first:], first):
             if word[:1] == b"k":
-                key = self.key_name(word[1:])
                 marked = words[index + 1:index + 2] == [b"b"]
+                key = self.key_name(word[1:], marked)
                 raw = self._unmarked(word[1:], marked, loose)
-                if word[:2] == b"kC":  # the key was left out, and a CAS value took its place
+                # The key was left out, and a CAS value took its place; in base64 it is a key.
+                if word[:2] == b"kC" and not marked:
                     words[index] = b"kC<cas>"
                 elif raw is not None:
                     words[index:index + 1 + marked] = [b"k" + raw]

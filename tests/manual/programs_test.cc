@@ -64,5 +64,19 @@ TEST_CASE("larder-bench's page and completions name its subcommands and their op
   CHECK(has(bash_completion(manual), "run|compare|fill|growth) command=$word"));
 }
 
+TEST_CASE("larder's page and completions name its subcommands and their options") {
+  const Manual manual = larder_manual();
+  const std::string page = man_page(manual, "2024-12-31");
+  CHECK(has(page, ".SH \"LARDER WHERE\"\n"));
+  CHECK(has(page, ".SH \"LARDER RING\"\n"));
+  CHECK(has(page, "\\fB\\-\\-format\\fR=\\fISOFTWARE\\fR\n"));
+  CHECK(has(bash_completion(manual), "where|ring) command=$word"));
+  for (const Command& command : manual.commands) {
+    for (const Section& section : command.sections) {
+      for (const Entry& entry : section.entries) CHECK_FALSE(entry.names.empty());
+    }
+  }
+}
+
 }  // namespace
 }  // namespace larder::manual

@@ -15,7 +15,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from support import fail, main, need_program, run  # noqa: E402
 
 MANUAL = os.environ.get("MANUAL") or fail("MANUAL must name the folder of the manuals")
-PROGRAMS = ("larderd", "larder-bench")
+PROGRAMS = ("larderd", "larder-bench", "larder")
 
 mandoc = need_program("mandoc", "mandoc")
 groff = need_program("groff", "groff-base")
@@ -78,6 +78,8 @@ class Bash(unittest.TestCase):
         self.assertEqual(self.offered("larder-bench", "gro"), ["growth"])
         self.assertEqual(self.offered("larder-bench", "--ro"), [])
         self.assertEqual(self.offered("larder-bench", "compare", "--ro"), ["--rounds"])
+        self.assertEqual(self.offered("larder", "wh"), ["where"])
+        self.assertEqual(self.offered("larder", "ring", "--fo"), ["--format"])
 
 
 class Zsh(unittest.TestCase):
@@ -93,7 +95,8 @@ class Zsh(unittest.TestCase):
                                     ("larderd -o idle_t", "larderd -o idle_timeout="),
                                     ("larder-bench gro", "larder-bench growth"),
                                     ("larder-bench compare --markd",
-                                     "larder-bench compare --markdown")):
+                                     "larder-bench compare --markdown"),
+                                    ("larder ring --fo", "larder ring --format=")):
                 self.assertEqual(self.after_tab(folder, line), completed)
 
     def after_tab(self, folder, line):

@@ -113,7 +113,7 @@ TEST_CASE("the other binary requests") {
 }
 
 TEST_CASE("an unknown opcode is answered and exactly its body skipped") {
-  for (const int opcode : {0x1b, 0x30, 0x3f, 0x60, 0x21}) {
+  for (const int opcode : {0x1b, 0x30, 0x3f, 0x61, 0x21}) {
     Binary binary(
         BinaryRequest{.opcode = static_cast<uint8_t>(opcode), .key = "kk", .value = "vv"}.bytes());
     INFO(opcode);
@@ -124,7 +124,7 @@ TEST_CASE("an unknown opcode is answered and exactly its body skipped") {
     CHECK_FALSE(binary.command.wants(Want::kClose));
   }
   CHECK(Binary(BinaryRequest{.opcode = 0x20}.bytes()).refused(ErrorId::UnknownCommand));
-  CHECK(Binary(BinaryRequest{.opcode = 0x60, .body_bytes = kMaxBinaryBodyBytes}.bytes())
+  CHECK(Binary(BinaryRequest{.opcode = 0x61, .body_bytes = kMaxBinaryBodyBytes}.bytes())
             .command.swallow_bytes == kMaxBinaryBodyBytes);
 }
 
@@ -162,7 +162,7 @@ TEST_CASE("bodies that are declared enormous are never waited for") {
   CHECK(set.command.value_bytes == kMaxBinaryBodyBytes - 9);
   CHECK(invalid({.opcode = 0x01, .key = "k", .extras = eight, .body_bytes = 0xffffffff}));
   CHECK(invalid({.opcode = 0x0a, .body_bytes = 0xffffffff}));
-  CHECK(invalid({.opcode = 0x60, .body_bytes = kMaxBinaryBodyBytes + 1}));
+  CHECK(invalid({.opcode = 0x61, .body_bytes = kMaxBinaryBodyBytes + 1}));
 }
 
 TEST_CASE("lengths that contradict each other are unknown, and the end") {
@@ -211,4 +211,61 @@ TEST_CASE("nothing is consumed until header, extras and key are there") {
     CHECK(binary.parsed.consumed == 0);
   }
   CHECK(Binary(bytes.substr(0, 24 + 8 + 3)).complete());
+}
+
+TEST_CASE("a binary config names one configuration, and set waits for its block") {
+  Binary get(BinaryRequest{.opcode = 0x60, .key = "cluster"}.bytes());
+  CHECK(get.command.op == Op::ConfigGet);
+  CHECK(get.command.key == "cluster");
+  CHECK(get.whole());
+  Binary remove(BinaryRequest{.opcode = 0x66, .key = "cluster"}.bytes());
+  CHECK(remove.command.op == Op::ConfigDelete);
+  CHECK(remove.whole());
+
+  const BinaryRequest request{
+      .opcode = 0x64, .key = "cluster", .extras = big_endian(7, 4), .value = "block"};
+  Binary set(request.bytes() + "more");
+  REQUIRE(set.complete());
+  CHECK(set.command.op == Op::ConfigSet);
+  CHECK(set.command.key == "cluster");
+  CHECK(set.command.client_flags == 7);
+  CHECK(set.command.args == "block");
+  CHECK(set.parsed.consumed == request.bytes().size());
+  Binary part(request.bytes().substr(0, request.bytes().size() - 1));
+  CHECK(part.needs_more());
+  CHECK(part.parsed.consumed == 0);
+}
+
+TEST_CASE("a binary config of the wrong shape is as unknown as to memcached, and skipped") {
+  const std::string flags(4, '\0');
+  for (const BinaryRequest& request : {
+           BinaryRequest{.opcode = 0x60},
+           BinaryRequest{.opcode = 0x60, .key = "k", .value = "x"},
+           BinaryRequest{.opcode = 0x60, .key = "k", .extras = flags},
+           BinaryRequest{.opcode = 0x64, .key = "k", .value = "x"},
+           BinaryRequest{.opcode = 0x64, .key = "k", .extras = flags + flags, .value = "x"},
+           BinaryRequest{.opcode = 0x64, .extras = flags, .value = "x"},
+           BinaryRequest{.opcode = 0x66, .key = "k", .value = "x"},
+       }) {
+    Binary binary(request.bytes());
+    CHECK(binary.refused(ErrorId::UnknownCommand));
+    CHECK_FALSE(binary.command.wants(Want::kClose));
+    CHECK(binary.parsed.consumed + binary.command.swallow_bytes == request.bytes().size());
+  }
+}
+
+TEST_CASE("a binary config set is refused by its header if it is too long") {
+  const uint32_t head = 4 + 1;
+  const auto claims = [&](uint32_t block_bytes) {
+    return BinaryRequest{.opcode = 0x64,
+                         .key = "k",
+                         .extras = "1234",
+                         .body_bytes = static_cast<uint32_t>(head + block_bytes)}
+        .bytes();
+  };
+  CHECK(Binary(claims(kMaxConfigBytes)).needs_more());
+  Binary large(claims(kMaxConfigBytes + 1));
+  CHECK(large.refused(ErrorId::TooLarge));
+  CHECK_FALSE(large.command.wants(Want::kClose));
+  CHECK(large.command.swallow_bytes == head + kMaxConfigBytes + 1);
 }

@@ -154,9 +154,9 @@ TEST_CASE("binary errors carry status and text, quiet or not") {
           .bytes();
     };
     CHECK(binary(asked(0x11), reply) == packet(0x11));
-    Command refused = asked(0x60);
+    Command refused = asked(0x61);
     refused.error = line.id;
-    CHECK(binary(refused, Reply{}) == packet(0x60));
+    CHECK(binary(refused, Reply{}) == packet(0x61));
   }
 }
 
@@ -186,4 +186,33 @@ TEST_CASE("a binary version is its bare text") {
   reply.status = Status::Ok;
   reply.text = "1.6.45";
   CHECK(binary(asked(0x0b), reply) == Packet{.opcode = 0x0b, .value = "1.6.45"}.bytes());
+}
+
+TEST_CASE("a binary config get answers flags and block, however long, and no key") {
+  for (const size_t bytes : {size_t{5}, size_t{32} * 1024}) {
+    const std::string block(bytes, 'b');
+    Reply reply;
+    reply.status = Status::Hit;
+    reply.client_flags = 3;
+    reply.value = block;
+    const Packet packet{.opcode = 0x60, .extras = big_endian(3, 4), .value = block};
+    CHECK(binary(asked(0x60), reply) == packet.bytes());
+  }
+  Reply missed;
+  missed.status = Status::Miss;
+  for (const uint8_t opcode : {uint8_t{0x60}, uint8_t{0x66}}) {
+    const Packet packet{.opcode = opcode, .status = 1, .value = "Not found"};
+    CHECK(binary(asked(opcode), missed) == packet.bytes());
+  }
+  Reply done;
+  done.status = Status::Ok;
+  for (const uint8_t opcode : {uint8_t{0x64}, uint8_t{0x66}}) {
+    CHECK(binary(asked(opcode), done) == Packet{.opcode = opcode}.bytes());
+  }
+  Reply refused;
+  refused.status = Status::Error;
+  refused.error = ErrorId::ConfigBadBlock;
+  refused.text = "there is no node in it";
+  const Packet packet{.opcode = 0x64, .status = 4, .value = "there is no node in it"};
+  CHECK(binary(asked(0x64), refused) == packet.bytes());
 }

@@ -50,6 +50,10 @@ std::vector<std::string> text_samples() {
       "ms Zm9v 3 b MA N30\r\n\r\n!\r\nms k 3 S\r\nabc\r\nms k 3 !\r\nmn\r\n",
       "md k I T30 q\r\nma k D5 N0 J9 v\r\nme k\r\nme Zm9v b x\r\nmn\r\n",
       "mg " + kLongest + " k v\r\nmg " + kTooLong + " k v\r\nmn\r\n",
+      "config get cluster\r\nconfig delete x\r\nconfig get\r\nconfig\r\nconfuse\r\nversion\r\n",
+      "config set cluster 0 10\r\nget k\r\n ok\r\n\r\nconfig set cluster 7 0\r\n\r\nversion\r\n",
+      "config set a b 2\r\nxx\r\nconfig set a 0 2 x\r\nxx\r\nconfig set a 0 1\r\nxx\r\nmn\r\n",
+      "config set a 0 -1\r\nconfig set a 0 99999\r\nversion\r\n",
       "version\r\nquit\r\nversion\r\n",
       "version\r\nGET / HTTP/1.1\r\nversion\r\n",
       "get a\r\nget b",
@@ -66,6 +70,10 @@ std::vector<std::string> binary_samples() {
       case BinaryShape::Value:
         request.extras = big_endian(5, 4) + big_endian(6, 4);
         request.value = noop;  // a value that looks like a request
+        break;
+      case BinaryShape::Config:
+        request.extras = big_endian(5, 4);
+        request.value = noop;
         break;
       case BinaryShape::Concat:
       case BinaryShape::Auth:
@@ -84,7 +92,7 @@ std::vector<std::string> binary_samples() {
     if (verb.shape != BinaryShape::Empty && verb.shape != BinaryShape::Flush) request.key = "key";
     samples.push_back(request.bytes() + noop);
   }
-  samples.push_back(BinaryRequest{.opcode = 0x60, .key = "k", .value = noop}.bytes() + noop);
+  samples.push_back(BinaryRequest{.opcode = 0x61, .key = "k", .value = noop}.bytes() + noop);
   samples.push_back(noop + BinaryRequest{.opcode = 0x00}.bytes() + noop);
   samples.push_back(BinaryRequest{.opcode = 0x00, .key = kTooLong}.bytes() + noop);
   samples.push_back(BinaryRequest{.opcode = 0x00, .key = "abc", .body_bytes = 2}.bytes() + noop);

@@ -310,6 +310,75 @@ TEST_CASE("the other words") {
   CHECK(Text("debugtime\r\n").refused(ErrorId::UnknownCommand));
 }
 
+TEST_CASE("config get and config delete name one configuration") {
+  Text get("config get cluster\r\n");
+  CHECK(get.command.op == Op::ConfigGet);
+  CHECK(get.command.key == "cluster");
+  CHECK(get.whole());
+  CHECK(Text("config  delete  x \n").command.op == Op::ConfigDelete);
+  CHECK(Text("config  delete  x \n").command.key == "x");
+  for (const char* line : {"config get\r\n", "config delete\r\n", "config get a b\r\n",
+                           "config get a noreply\r\n", "config delete a noreply\r\n",
+                           "config set\r\n", "config set a\r\n", "config set a 0\r\n"}) {
+    INFO(line);
+    Text text(line);
+    CHECK(text.refused(ErrorId::BadCommandLine));
+    CHECK_FALSE(text.command.quiet());
+    CHECK(text.whole());
+  }
+  CHECK(Text("config get " + std::string(250, 'k') + "\r\n").command.op == Op::ConfigGet);
+  CHECK(Text("config get " + std::string(251, 'k') + "\r\n").refused(ErrorId::BadCommandLine));
+  for (const char* line : {"config\r\n", "config list\r\n", " config get cluster\r\n",
+                           "Config get cluster\r\n", "configs get a\r\n", "conf\r\n"}) {
+    INFO(line);
+    CHECK(Text(line).refused(ErrorId::UnknownCommand));
+  }
+}
+
+TEST_CASE("config set is a command when its block has come") {
+  Text set("config set cluster 7 5\r\na\r\nbc\r\nversion\r\n");
+  REQUIRE(set.complete());
+  CHECK(set.command.op == Op::ConfigSet);
+  CHECK(set.command.key == "cluster");
+  CHECK(set.command.client_flags == 7);
+  CHECK(set.command.args == "a\r\nbc");
+  set.again();
+  CHECK(set.command.op == Op::Version);
+  CHECK(Text("config set cluster 0 0\r\n\r\n").command.args.empty());
+  for (const char* part : {"config set a 0 5\r\n", "config set a 0 5\r\nhello",
+                           "config set a 0 5\r\nhello\r", "config set a b 5\r\nhell"}) {
+    INFO(part);
+    Text text(part);
+    CHECK(text.needs_more());
+    CHECK(text.parsed.consumed == 0);
+  }
+}
+
+TEST_CASE("a config set that is refused takes its block with it once its length is known") {
+  const auto refused_whole = [](const std::string& request, ErrorId error) {
+    INFO(request.substr(0, 60));
+    Text text(request);
+    CHECK(text.refused(error));
+    CHECK(text.whole());
+    CHECK(text.command.swallow_bytes == 0);
+  };
+  refused_whole("config set a b 2\r\nxx\r\n", ErrorId::BadCommandLine);
+  refused_whole("config set a 4294967296 2\r\nxx\r\n", ErrorId::BadCommandLine);
+  refused_whole("config set a 0 2 noreply\r\nxx\r\n", ErrorId::BadCommandLine);
+  refused_whole("config set " + std::string(251, 'k') + " 0 2\r\nxx\r\n", ErrorId::BadCommandLine);
+  refused_whole("config set a 0 2\r\nxxyy", ErrorId::BadDataChunk);
+  refused_whole("config set a 0 -1\r\n", ErrorId::BadCommandLine);
+  refused_whole("config set a 0 x\r\n", ErrorId::BadCommandLine);
+  refused_whole("config set a 0 2147483647\r\n", ErrorId::BadCommandLine);
+
+  const std::string most = std::to_string(kMaxConfigBytes);
+  const std::string block(kMaxConfigBytes, 'x');
+  CHECK(Text("config set a 0 " + most + "\r\n" + block + "\r\n").command.args == block);
+  Text large("config set a 0 " + std::to_string(kMaxConfigBytes + 1) + "\r\n");
+  CHECK(large.refused(ErrorId::TooLarge));
+  CHECK(large.command.swallow_bytes == kMaxConfigBytes + 1 + 2);
+}
+
 TEST_CASE("words are lower case, at the start of the line, with blanks behind them") {
   for (const char* line :
        {"GET c\r\n", " get c\r\n", "get\tc\r\n", "ab\r\n", "abc\n", "    \r\n", "mn\r\r\n",

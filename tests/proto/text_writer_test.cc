@@ -94,6 +94,10 @@ TEST_CASE("each classic command has its words") {
       {Op::MemoryLimit, Status::Ok, "OK\r\n"},
       {Op::DebugTime, Status::Ok, "OK\r\n"},
       {Op::RefreshCerts, Status::Ok, "OK\r\n"},
+      {Op::ConfigSet, Status::Ok, "STORED\r\n"},
+      {Op::ConfigDelete, Status::Ok, "DELETED\r\n"},
+      {Op::ConfigDelete, Status::Miss, "NOT_FOUND\r\n"},
+      {Op::ConfigGet, Status::Miss, "END\r\n"},
       {Op::Quit, Status::Ok, ""},
       {Op::Shutdown, Status::Ok, ""},
   };
@@ -113,6 +117,26 @@ TEST_CASE("each classic command has its words") {
   Reply version = with(Status::Ok);
   version.text = "1.6.45";
   CHECK(text(asked(Op::Version), version) == "VERSION 1.6.45\r\n");
+}
+
+TEST_CASE("CONFIG lines say name, flags and length, and END follows the block") {
+  Reply reply = hit("12\nhost|127.0.0.1|11211\n");
+  reply.client_flags = 0;
+  Command command = asked(Op::ConfigGet);
+  command.key = "cluster";
+  CHECK(text(command, reply) == "CONFIG cluster 0 24\r\n12\nhost|127.0.0.1|11211\n\r\nEND\r\n");
+  const std::string longest(250, 'k');
+  const std::string block(32 * 1024, 'b');
+  command.key = longest;
+  reply.value = block;
+  reply.client_flags = 4294967295u;
+  CHECK(text(command, reply) ==
+        "CONFIG " + longest + " 4294967295 32768\r\n" + block + "\r\nEND\r\n");
+
+  Reply refused = with(Status::Error, ErrorId::ConfigBadBlock);
+  refused.text = "there is no node in it";
+  CHECK(text(asked(Op::ConfigSet), refused) ==
+        "CLIENT_ERROR bad configuration: there is no node in it\r\n");
 }
 
 TEST_CASE("every error has its line, and noreply keeps them all back") {

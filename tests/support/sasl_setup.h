@@ -26,6 +26,12 @@ class SaslSetup {
     setenv("SASL_CONF_PATH", folder_.file("").c_str(), 1);
     setenv("MEMCACHED_SASL_PWDB", folder_.file("passwords").c_str(), 1);
   }
+  // PLAIN asks saslauthd instead, at this path of a unix socket.
+  explicit SaslSetup(const std::string& saslauthd) {
+    std::ofstream(folder_.file("memcached.conf"))
+        << "mech_list: plain\npwcheck_method: saslauthd\nsaslauthd_path: " << saslauthd << "\n";
+    setenv("SASL_CONF_PATH", folder_.file("").c_str(), 1);
+  }
   ~SaslSetup() {
     unsetenv("SASL_CONF_PATH");
     unsetenv("MEMCACHED_SASL_PWDB");

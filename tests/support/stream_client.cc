@@ -1,8 +1,13 @@
 #include "tests/support/stream_client.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 
+#include <cerrno>
+#include <cstring>
 #include <stdexcept>
 
 namespace larder::test {
@@ -14,6 +19,23 @@ void wait_for(int fd, short what) {
     throw std::runtime_error(what == POLLIN ? "the server does not answer"
                                             : "the server does not read");
   }
+}
+
+daemon::Socket connect_over_tcp(int port, int receive_buffer) {
+  daemon::Socket socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (receive_buffer > 0) {
+    setsockopt(socket.fd(), SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
+  }
+  const int on = 1;
+  setsockopt(socket.fd(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(static_cast<uint16_t>(port));
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  if (connect(socket.fd(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    throw std::runtime_error(std::string("cannot connect: ") + std::strerror(errno));
+  }
+  return socket;
 }
 
 std::string StreamClient::receive(size_t bytes) {

@@ -20,6 +20,9 @@ constexpr std::chrono::seconds kPatience{60};  // generous: sanitizers on a busy
 // Waits until the descriptor is ready for `what` (POLLIN, POLLOUT).
 void wait_for(int fd, short what);
 
+// To this machine; receive_buffer is SO_RCVBUF in bytes, 0 what the kernel gives.
+daemon::Socket connect_over_tcp(int port, int receive_buffer);
+
 class StreamClient {
  public:
   virtual ~StreamClient() = default;

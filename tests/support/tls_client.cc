@@ -1,9 +1,6 @@
 #include "tests/support/tls_client.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <poll.h>
@@ -15,20 +12,8 @@
 namespace larder::test {
 namespace {
 
-daemon::Socket connect_to(int port, int receive_buffer) {
-  daemon::Socket socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (receive_buffer > 0) {
-    setsockopt(socket.fd(), SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
-  }
-  const int on = 1;
-  setsockopt(socket.fd(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(static_cast<uint16_t>(port));
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  if (connect(socket.fd(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
-    throw std::runtime_error("cannot connect");
-  }
+daemon::Socket connect_without_waiting(int port, int receive_buffer) {
+  daemon::Socket socket = connect_over_tcp(port, receive_buffer);
   fcntl(socket.fd(), F_SETFL, fcntl(socket.fd(), F_GETFL) | O_NONBLOCK);
   return socket;
 }
@@ -36,7 +21,7 @@ daemon::Socket connect_to(int port, int receive_buffer) {
 }  // namespace
 
 TlsClient::TlsClient(int port, const TlsOptions& options)
-    : StreamClient(connect_to(port, options.receive_buffer)),
+    : StreamClient(connect_without_waiting(port, options.receive_buffer)),
       context_(SSL_CTX_new(TLS_client_method()), SSL_CTX_free),
       ssl_(nullptr, SSL_free) {
   std::signal(SIGPIPE, SIG_IGN);  // OpenSSL writes to sockets that the server has closed

@@ -1,8 +1,5 @@
 #include "tests/support/wire_client.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -12,31 +9,11 @@
 #include <stdexcept>
 
 namespace larder::test {
-namespace {
 
-daemon::Socket connect_tcp(int port, int receive_buffer) {
-  daemon::Socket socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (receive_buffer > 0) {
-    setsockopt(socket.fd(), SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
-  }
-  const int on = 1;
-  setsockopt(socket.fd(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(static_cast<uint16_t>(port));
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  if (connect(socket.fd(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
-    throw std::runtime_error(std::string("cannot connect: ") + std::strerror(errno));
-  }
-  return socket;
-}
-
-}  // namespace
-
-WireClient WireClient::over_tcp(int port) { return WireClient(connect_tcp(port, 0)); }
+WireClient WireClient::over_tcp(int port) { return WireClient(connect_over_tcp(port, 0)); }
 
 WireClient WireClient::over_tcp_with_small_buffer(int port, int bytes) {
-  return WireClient(connect_tcp(port, bytes));
+  return WireClient(connect_over_tcp(port, bytes));
 }
 
 WireClient WireClient::over_unix(const std::string& path) {

@@ -40,9 +40,9 @@ Settings with_http() {
 
 // A server alone, with a page that says "page\n".
 struct Alone {
-  explicit Alone(HttpLimits limits = {}) {
+  explicit Alone(HttpLimits limits = {}, const std::string& address = "*:0") {
     server = std::make_unique<HttpServer>(
-        Listener::open_at({}, "--http", parse_http_address("0")),
+        Listener::open_at({}, "--http", parse_http_address(address)),
         std::vector<HttpRoute>{{"/page",
                                 [] {
                                   return HttpPage{200, "text/plain", "page\n"};
@@ -99,11 +99,64 @@ TEST_CASE("the dashboard is served with all that it loads, under a policy that f
                         ? "\r\nContent-Type: text/css; "
                         : "\r\nContent-Type: text/javascript; ") != std::string::npos);
     CHECK(body(file).size() > 1000);
+    // A module that is imported is named in the page, or the browser asks for it a round trip late.
+    const std::string text = body(file);
+    const std::regex imported("from \"\\./([a-z]+\\.js)\"");
+    for (std::sregex_iterator it(text.begin(), text.end(), imported); it != end; ++it) {
+      CHECK(page.find("/dashboard/" + (*it)[1].str()) != std::string::npos);
+    }
   }
-  CHECK(files == 3);
+  CHECK(files == 9);
   CHECK(get(port, "/dashboard/").starts_with("HTTP/1.1 404 "));
   CHECK(get(port, "/dashboard/index.html").starts_with("HTTP/1.1 404 "));
   CHECK(get(port, "/stats.json").find("Content-Security-Policy") == std::string::npos);
+}
+
+TEST_CASE("who takes gzip gets it where it saves something") {
+  TempServer server(with_http());
+  const int port = server.server().http_port();
+  const auto get_zipped = [&](const std::string& path) {
+    return ask(port,
+               "GET " + path + " HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: gzip, br\r\n\r\n");
+  };
+  const std::string zipped = get_zipped("/metrics");
+  CHECK(zipped.find("\r\nContent-Encoding: gzip\r\n") != std::string::npos);
+  CHECK(zipped.find("\r\nContent-Length: " + std::to_string(body(zipped).size()) + "\r\n") !=
+        std::string::npos);
+  CHECK(body(zipped).starts_with("\x1f\x8b"));
+  const std::string plain = get(port, "/metrics");
+  CHECK(plain.find("Content-Encoding") == std::string::npos);
+  CHECK(plain.find("\r\nVary: Accept-Encoding\r\n") != std::string::npos);
+  CHECK(body(zipped).size() * 5 < body(plain).size());
+  CHECK(body(get_zipped("/healthz")) == "ok\n");
+}
+
+TEST_CASE("on loopback only names of this machine are answered") {
+  const auto answered = [](int port, const std::string& host_line) {
+    return ask(port, "GET /page HTTP/1.1\r\n" + host_line + "\r\n");
+  };
+  const Alone open;
+  char own_name[256] = {};
+  REQUIRE(gethostname(own_name, sizeof own_name - 1) == 0);
+  const std::string own = std::string("Host: ") + own_name + "\r\n";
+  const Alone alone({}, "127.0.0.1:0");
+  for (const std::string& host :
+       {std::string(), own, std::string("Host: localhost\r\n"),
+        std::string("Host: LOCALHOST:1\r\n"), std::string("Host: cache.localhost:80\r\n"),
+        std::string("Host: 127.0.0.1:9150\r\n"), std::string("Host: 10.1.2.3\r\n"),
+        std::string("Host: [::1]:9150\r\n")}) {
+    INFO(host);
+    CHECK(body(answered(alone.port(), host)) == "page\n");
+  }
+  for (const char* host :
+       {"Host: evil.example\r\n", "Host: evil.example:9150\r\n", "Host: localhost.evil.example\r\n",
+        "Host: 127.0.0.1.evil.example\r\n"}) {
+    INFO(host);
+    CHECK(answered(alone.port(), host).starts_with("HTTP/1.1 421 "));
+    CHECK(body(answered(open.port(), host)) == "page\n");
+  }
+  CHECK(ask(alone.port(), "GET http://evil.example/page HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .starts_with("HTTP/1.1 421 "));
 }
 
 TEST_CASE("without --http there is no such port") {
@@ -173,7 +226,9 @@ TEST_CASE("with -X no keys are shown, by whatever way") {
   for (int i = 0; i < 2000; ++i) REQUIRE(client.ask_line("get secret:1") == "END");
   const int port = server.server().http_port();
   CHECK(body(get(port, "/stats.json")).find("secret") == std::string::npos);
-  CHECK(body(get(port, "/metrics")).find("secret") == std::string::npos);
+  const std::string metrics = body(get(port, "/metrics"));
+  CHECK(metrics.find("secret") == std::string::npos);
+  CHECK(metrics.find("\nlarder_key_sample_ratio 0\n") != std::string::npos);
   CHECK(client.ask_line("stats hotkeys") == "ERROR");
   CHECK(client.ask_line("stats prefixes") == "ERROR");
 }

@@ -1,14 +1,23 @@
 // Clients that have to say who they are: by SASL (-S).
 #include <catch2/catch.hpp>
+#include <chrono>
+#include <memory>
 #include <string>
+#include <thread>
+#include <vector>
 
+#include "daemon/sasl_clerk.h"
 #include "tests/proto/binary_request.h"
 #include "tests/support/sasl_setup.h"
+#include "tests/support/saslauthd.h"
 #include "tests/support/temp_server.h"
 #include "tests/support/wire_client.h"
 
+using larder::daemon::SaslClerk;
 using larder::daemon::Settings;
 using larder::test::BinaryRequest;
+using larder::test::eventually;
+using larder::test::Saslauthd;
 using larder::test::SaslSetup;
 using larder::test::TempServer;
 using larder::test::WireClient;
@@ -129,6 +138,62 @@ TEST_CASE("clients' exchanges do not mix") {
   CHECK(ask(other, step).status == 0x20);
   CHECK(ask(one, step).status == 0);
   CHECK(ask(other, request(kNoop)).status == 0x20);
+}
+
+TEST_CASE("who is looked up slowly keeps nobody waiting but himself") {
+  Saslauthd saslauthd;
+  const SaslSetup setup(saslauthd.path());
+  Settings settings = sasl_settings();
+  settings.threads = 1;
+  auto server = std::make_unique<TempServer>(settings);
+  WireClient inside = server->connect();
+  REQUIRE(ask(inside, plain("foo", "bar")).status == 0);
+
+  saslauthd.hold(true);
+  std::vector<WireClient> guests;  // more than are looked up at a time
+  constexpr size_t kGuests = 20;
+  for (size_t i = 0; i < kGuests; ++i) {
+    guests.push_back(server->connect());
+    const bool good = i % 2 == 0;
+    guests.back().send(plain("foo", good ? "bar" : "baz") + request(kNoop));
+  }
+  constexpr size_t kAsked = 1 + SaslClerk::kThreads;
+  REQUIRE(eventually([&] { return saslauthd.asked() == kAsked; }));
+  for (int i = 0; i < 100; ++i) REQUIRE(ask(inside, request(kNoop)).status == 0);
+  WireClient other = server->connect();
+  CHECK(ask(other, request(kList)).body == "PLAIN");
+
+  SECTION("all are answered in the end, and what they sent behind it") {
+    saslauthd.hold(false);
+    for (size_t i = 0; i < kGuests; ++i) {
+      const bool good = i % 2 == 0;
+      CHECK(receive(guests[i]).status == (good ? 0 : 0x20));
+      CHECK(receive(guests[i]).status == (good ? 0 : 0x20));
+      CHECK((good || guests[i].closed_by_peer()));
+    }
+  }
+  SECTION("those who have gone meanwhile are forgotten") {
+    guests.clear();
+    saslauthd.hold(false);
+    CHECK(ask(inside, plain("foo", "bar")).status == 0);
+    CHECK(eventually([&] {
+      inside.send(request(kStat));
+      std::string open;
+      for (Packet row = receive(inside); !row.body.empty(); row = receive(inside)) {
+        if (row.body.starts_with("curr_connections")) open = row.body.substr(16);
+      }
+      return open == "2";
+    }));
+  }
+  SECTION("a server stops when the answers are there, and starts no other look-up") {
+    std::thread release([&] {
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+      saslauthd.hold(false);
+    });
+    server.reset();
+    release.join();
+    CHECK(saslauthd.asked() == kAsked);
+  }
 }
 
 TEST_CASE("attempts by SASL are counted, and settings say that there is SASL") {

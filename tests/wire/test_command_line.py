@@ -34,8 +34,14 @@ def is_gone(pid):
     try:
         with open(f"/proc/{pid}/stat") as file:
             return file.read().rsplit(")", 1)[1].split()[0] == "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return True
+
+
+def accepts(path):
+    """A Unix socket is there, with its rights, a moment before it takes connections."""
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect_ex(path) == 0
 
 
 class CommandLineTest(unittest.TestCase):
@@ -222,7 +228,7 @@ class CommandLineTest(unittest.TestCase):
         process = subprocess.Popen(self.command("-s", path, "-a", "0750"), stderr=subprocess.PIPE)
         self.running.append(process.pid)
         self.addCleanup(process.stderr.close)
-        wait_until(lambda: os.path.exists(path), "the socket")
+        wait_until(lambda: accepts(path), "the socket")
         self.assertEqual(self.ask(b"version\r\n", address=path), b"VERSION 1.6.45\r\n")
         self.assertEqual(stat.S_IMODE(os.stat(path).st_mode), 0o750)
         process.terminate()

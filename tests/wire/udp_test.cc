@@ -229,6 +229,25 @@ TEST_CASE("UDP ports are counted and shown as memcached does") {
   CHECK(count(server.stat("bytes_written")) > asked.size());
 }
 
+TEST_CASE("requests in datagrams are sampled like others") {
+  Settings settings = with_udp();
+  settings.threads = 1;
+  UdpServer server(settings);
+  UdpClient client = server.udp();
+  for (int i = 0; i < 1000; ++i) REQUIRE(client.ask("get user:1\r\n") == "END\r\n");
+  for (int i = 0; i < 1000; ++i) REQUIRE(client.ask("delete shop:1\r\n") == "NOT_FOUND\r\n");
+  WireClient watcher = server.connect();
+  watcher.send("stats latency\r\n");
+  const std::string latency = watcher.receive_until("END\r\n");
+  CHECK(latency.find("STAT get:p99_us ") != std::string::npos);
+  CHECK(latency.find("STAT delete:p99_us ") != std::string::npos);
+  CHECK(eventually([&] {
+    watcher.send("stats hotkeys\r\n");
+    return watcher.receive_until("END\r\n").find("STAT hotkey:user:1 share 0.") !=
+           std::string::npos;
+  }));
+}
+
 TEST_CASE("UDP alone is enough to serve") {
   Settings settings = with_udp();
   settings.port = 0;

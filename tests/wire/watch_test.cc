@@ -55,6 +55,7 @@ uint64_t stat(const TempServer& server, const std::string& name) {
 
 TEST_CASE("fetchers see every look at a key, mutations every store") {
   TempServer server;
+  server.server().clock().freeze();  // what is left of a TTL is shown
   WireClient watcher = watch(server, "fetchers mutations");
   WireClient client = server.connect();
   const auto ask = [&](const std::string& request) { return client.ask_line(request); };

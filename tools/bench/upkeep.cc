@@ -21,8 +21,9 @@
 //
 // Fills the server and has it dump all keys (lru_crawler metadump) to a client that reads as fast
 // as it can without keeping the other from running; prints the p99 of single gets before and
-// meanwhile,
-// --rounds times, and the median of the ratios.
+// meanwhile, --rounds times, and the median of the ratios. Without --connections they are those of
+// one client that asks again when it is answered, to an idle server; with it, of a load of so many,
+// which likewise ask again, or --rate times a second in all.
 #include <sched.h>
 #include <sys/socket.h>
 
@@ -32,12 +33,14 @@
 #include <chrono>
 #include <cstdio>
 #include <ctime>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 #include <thread>
 #include <vector>
 
+#include "tools/bench/load.h"
 #include "tools/bench/server.h"
 
 namespace {
@@ -51,6 +54,8 @@ struct Options {
   int expire_over = 0;
   uint64_t shrink_to_mib = 0;
   bool dump = false;
+  int connections = 0;
+  double rate = 0;
   uint64_t items = 5'000'000;
   size_t value_bytes = 100;
   int rounds = 5;
@@ -253,7 +258,8 @@ uint64_t read_dump(int port) {
   if (::send(connection.fd(), request.data(), request.size(), 0) < 0) {
     throw std::runtime_error("cannot ask for a dump");
   }
-  std::vector<char> buffer(1 << 20);
+  // Little at a time: a kernel may not preempt who copies.
+  std::vector<char> buffer(1 << 14);
   std::string tail;
   uint64_t lines = 0;
   while (!tail.ends_with("END\r\n")) {
@@ -267,17 +273,70 @@ uint64_t read_dump(int port) {
   return lines;
 }
 
+// The p99 of gets, in microseconds: of the prober, or of a load.
+class Gets {
+ public:
+  Gets(const Server& server, const Options& options) {
+    if (options.connections == 0) {
+      prober_ = std::make_unique<Prober>(server.port(), options.value_bytes, true);
+      return;
+    }
+    load_.endpoint.port = server.port();
+    load_.connections = options.connections;
+    load_.cpus = {options.client_cpu};
+    load_.workload.keys = kGetKeys;
+    load_.workload.key_word = "prb-";
+    load_.workload.value_bytes = Distribution(options.value_bytes);
+    LoadPlan fill = load_;
+    fill.workload = fill_of(fill.workload);
+    fill.requests = kGetKeys;
+    p99_of(fill);
+    load_.workload.mix = Mix::parse("get");
+    load_.rate = options.rate;
+  }
+
+  double p99_for(int seconds) {
+    if (prober_ != nullptr) {
+      const auto start = Clock::now();
+      return prober_->latency_until(
+          990, [&](Clock::time_point now) { return seconds_between(start, now) > seconds; });
+    }
+    LoadPlan plan = load_;
+    plan.seconds = seconds;
+    return p99_of(plan);
+  }
+  double p99_until(const std::atomic<bool>& ended) {
+    if (prober_ != nullptr) {
+      return prober_->latency_until(990, [&](Clock::time_point) { return ended.load(); });
+    }
+    LoadPlan plan = load_;
+    plan.seconds = 86400;
+    plan.stop = &ended;
+    return p99_of(plan);
+  }
+
+ private:
+  static double p99_of(const LoadPlan& plan) {
+    const LoadResult result = run_load(plan);
+    if (result.errors > 0 || !result.failure.empty()) {
+      throw std::runtime_error(result.examples.empty() ? result.failure : result.examples.front());
+    }
+    return static_cast<double>(result.latency().quantile_ns(0.99)) / 1e3;
+  }
+
+  std::unique_ptr<Prober> prober_;  // without a load
+  LoadPlan load_;
+};
+
 void measure_dump(const Options& options) {
   const Server server(options.server, options.server_cpu);
   fill(server.port(), kFirstGetKey, kGetKeys, options.value_bytes, never);
   fill(server.port(), 0, options.items, options.value_bytes, never);
   if (stat(server.port(), "evictions") > 0) throw std::runtime_error("-m is too small for --items");
-  Prober prober(server.port(), options.value_bytes, true);
+  Gets gets(server, options);
   std::vector<double> ratios;
   for (int r = 0; r < options.rounds; ++r) {
-    const auto start = Clock::now();
-    const double before = prober.latency_until(
-        990, [&](Clock::time_point now) { return seconds_between(start, now) > options.seconds; });
+    const double before = gets.p99_for(options.seconds);
     std::atomic<bool> ended{false};
     std::string failure;
     uint64_t lines = 0;
@@ -290,8 +349,7 @@ void measure_dump(const Options& options) {
       }
       ended = true;
     });
-    const double meanwhile =
-        prober.latency_until(990, [&](Clock::time_point) { return ended.load(); });
+    const double meanwhile = gets.p99_until(ended);
     const double took_s = seconds_between(dump_start, Clock::now());
     reader.join();
     if (!failure.empty()) throw std::runtime_error(failure);
@@ -320,7 +378,11 @@ int main(int argc, char** argv) {
         ->excludes(expiry)
         ->excludes(over);
     app.add_flag("--dump", options.dump, "all keys are dumped")->excludes(expiry)->excludes(over);
-    app.add_option("--items", options.items, "that expire");
+    app.add_option("--connections", options.connections,
+                   "--dump: of a load of gets; without, one client asks")
+        ->check(CLI::Range(1, 10000));
+    app.add_option("--rate", options.rate, "gets a second of all of these; without, what they can");
+    app.add_option("--items", options.items, "that expire, or are dumped");
     app.add_option("--value-bytes", options.value_bytes, "of each value");
     app.add_option("--rounds", options.rounds, "pairs of runs")->check(CLI::Range(1, 1000));
     app.add_option("--seconds", options.seconds, "of gets in each run")->check(CLI::Range(2, 600));

@@ -31,7 +31,7 @@ int main(int argc, char** argv) {
   }
   try {
     const std::string folder = std::string(argv[1]) + "/";
-    for (const Manual& manual : {larderd_manual(), bench_manual()}) {
+    for (const Manual& manual : {larderd_manual(), bench_manual(), larder_manual()}) {
       write(folder + manual.program + ".1", man_page(manual, argv[2]));
       write(folder + manual.program + ".bash", bash_completion(manual));
       write(folder + "_" + manual.program, zsh_completion(manual));

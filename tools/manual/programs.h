@@ -8,5 +8,6 @@ namespace larder::manual {
 
 Manual larderd_manual();
 Manual bench_manual();
+Manual larder_manual();
 
 }  // namespace larder::manual

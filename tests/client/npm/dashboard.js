@@ -6,32 +6,13 @@
 const net = require("net");
 const path = require("path");
 
+const {eventually, ok, run, wait} = require("./checks.js");
+
 const given = JSON.parse(process.argv[2]);
 const {chromium} = require(path.join(given.folder, "node_modules", "playwright-core"));
 
 const STRANGE_KEY = `<img/src=x/onerror=document.title='run'>:"&amp;`;
 const SECONDS = 1000;
-
-let checks = 0;
-let failed = 0;
-
-function ok(passed, sentence) {
-  checks += 1;
-  failed += passed ? 0 : 1;
-  console.log(`${passed ? "" : "not "}ok ${checks} - ${sentence}`);
-}
-
-const wait = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
-
-async function eventually(happens, sentence, milliseconds = 20 * SECONDS) {
-  const deadline = Date.now() + milliseconds;
-  let happened = await happens();
-  while (!happened && Date.now() < deadline) {
-    await wait(100);
-    happened = await happens();
-  }
-  ok(happened, sentence);
-}
 
 // What the server answers to a request that ends in END.
 function exchange(request) {
@@ -412,16 +393,11 @@ const parts = {
   },
 };
 
-(async () => {
+run(async () => {
   const browser = await chromium.launch({executablePath: given.chromium, args: ["--no-sandbox"]});
   try {
     await parts[given.part](browser);
   } finally {
     await browser.close();
   }
-  console.log(`1..${checks}`);
-  process.exit(failed === 0 ? 0 : 1);
-})().catch((error) => {
-  console.log(`not ok - ${error && error.stack ? error.stack : error}`);
-  process.exit(1);
 });

@@ -4,27 +4,11 @@
 
 const crypto = require("crypto");
 const path = require("path");
-const util = require("util");
+
+const {is, ok, refused, run, wait} = require("./checks.js");
 
 const [address, folder] = process.argv.slice(2);
 const Memcached = require(path.join(folder, "node_modules", "memcached"));
-
-let checks = 0;
-let failed = 0;
-
-function ok(passed, sentence) {
-  checks += 1;
-  failed += passed ? 0 : 1;
-  console.log(`${passed ? "" : "not "}ok ${checks} - ${sentence}`);
-}
-
-function is(got, wanted, sentence) {
-  const same = util.isDeepStrictEqual(got, wanted);
-  ok(same, sentence);
-  if (!same) {
-    console.log(`# got ${util.inspect(got).slice(0, 200)}, wanted ${util.inspect(wanted).slice(0, 200)}`);
-  }
-}
 
 const options = {maxValue: 4 * 1024 * 1024, timeout: 20000, retries: 0};
 const client = new Memcached(address, options);
@@ -38,9 +22,6 @@ function callOn(memcached, name, ...args) {
     memcached[name](...args, (error, answer) => (error ? reject(error) : resolve(answer)));
   });
 }
-
-const refused = (promise) => promise.then(() => null, (error) => String(error.message || error));
-const wait = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
 async function values() {
   for (const value of ["text", "two\r\nlines\0", 17, true, {a: [1, 2]}, ""]) {
@@ -129,14 +110,9 @@ async function server() {
   is(await call("get", "key-2"), undefined, "and gone");
 }
 
-(async () => {
+run(async () => {
   for (const part of [values, conditions, counters, many, expiry, server]) {
     await part();
   }
   client.end();
-  console.log(`1..${checks}`);
-  process.exit(failed === 0 ? 0 : 1);  // the client that was refused keeps trying to reconnect
-})().catch((error) => {
-  console.log(`not ok - ${error && error.stack ? error.stack : util.inspect(error)}`);
-  process.exit(1);
 });

@@ -3,7 +3,8 @@
 "use strict";
 
 const path = require("path");
-const util = require("util");
+
+const {is, ok, refused, run, wait} = require("./checks.js");
 
 const [addresses, folder, username, password] = process.argv.slice(2);
 const {Client} = require(path.join(folder, "node_modules", "memjs"));
@@ -12,26 +13,6 @@ const servers = addresses.split(",");
 const quiet = {log: () => {}};
 const options = {timeout: 20, conntimeout: 20, retries: 1, username, password, logger: quiet};
 const client = Client.create(addresses, options);
-
-let checks = 0;
-let failed = 0;
-
-function ok(passed, sentence) {
-  checks += 1;
-  failed += passed ? 0 : 1;
-  console.log(`${passed ? "" : "not "}ok ${checks} - ${sentence}`);
-}
-
-function is(got, wanted, sentence) {
-  const same = util.isDeepStrictEqual(got, wanted);
-  ok(same, sentence);
-  if (!same) {
-    console.log(`# got ${util.inspect(got).slice(0, 200)}, wanted ${util.inspect(wanted).slice(0, 200)}`);
-  }
-}
-
-const refused = (promise) => promise.then(() => null, (error) => String(error.message || error));
-const wait = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
 // What the key holds, as text; null on a miss.
 async function text(key, reader = client) {
@@ -133,14 +114,9 @@ async function server() {
   is(await text("key-2"), null, "and gone");
 }
 
-(async () => {
+run(async () => {
   for (const part of [values, conditions, counters, many, expiry, server]) {
     await part();
   }
   client.quit();
-  console.log(`1..${checks}`);
-  process.exit(failed === 0 ? 0 : 1);
-})().catch((error) => {
-  console.log(`not ok - ${error && error.stack ? error.stack : util.inspect(error)}`);
-  process.exit(1);
 });

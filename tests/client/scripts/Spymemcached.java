@@ -72,7 +72,13 @@ class Spymemcached {
       builder.setAuthDescriptor(new AuthDescriptor(
           new String[] {"PLAIN"}, new PlainCallbackHandler(user, System.getProperty("password"))));
     }
-    return new MemcachedClient(builder.build(), to);
+    MemcachedClient client = new MemcachedClient(builder.build(), to);
+    // Until a server of the ring is connected its keys go to the next one, without a word.
+    long end = System.nanoTime() + TimeUnit.SECONDS.toNanos(PATIENCE_SECONDS);
+    while (client.getAvailableServers().size() < to.size() && System.nanoTime() < end) {
+      Thread.sleep(5);
+    }
+    return client;
   }
 
   static <T> T wait(Future<T> answer) throws Exception {

@@ -1,0 +1,430 @@
+#include "daemon/etcd_member.h"
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "daemon/log.h"
+
+namespace larder::daemon {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr int kOk = 200;
+constexpr int kUnauthorized = 401;
+constexpr int kNotFound = 404;  // of etcd: there is no such lease
+
+// Room for keys that are none of ours, so that they do not hide nodes.
+constexpr size_t kMostKeys = 2 * kMaxClusterNodes;
+
+// Between one node's turn to write the list and the next one's; all are in turn after so many.
+constexpr milliseconds kTurn{25};
+constexpr size_t kTurns = 20;
+
+// Where the list does not become what this server writes, somebody else has other ideas. After so
+// many times it is not written at once.
+constexpr unsigned kPatientWrites = 5;
+
+// How often it is looked whether the server serves again.
+constexpr milliseconds kIdleLook{500};
+
+// What a list may name as its version. etcd's revisions do not come near it, and above there is
+// room for versions that grow.
+constexpr uint64_t kMostNamedVersion = kMaxClusterVersion / 2;
+
+LogSite trouble_site;
+LogSite usable_site;
+LogSite list_site;
+LogSite complaint_site;
+
+std::string node_key(const ClusterNode& node) {
+  return node.host + ':' + std::to_string(node.port);
+}
+
+std::string counted_nodes(size_t count) {
+  return std::to_string(count) + (count == 1 ? " node" : " nodes");
+}
+
+std::string printable(std::string_view text) {
+  std::string shown;
+  for (const char c : text.substr(0, 80)) shown += c > ' ' && c <= '~' ? c : '?';
+  return shown;
+}
+
+milliseconds pause_after(unsigned failures) {
+  const unsigned doublings = std::min(failures, 6u);
+  return std::min(EtcdMember::kShortestPause * (1u << doublings) / 2, EtcdMember::kLongestPause);
+}
+
+// From half of it to all of it.
+milliseconds with_jitter(milliseconds pause, std::minstd_rand& random) {
+  const auto half = static_cast<uint64_t>(pause.count() / 2);
+  return milliseconds(half + random() % (half + 1));
+}
+
+}  // namespace
+
+EtcdMember::EtcdMember(Identity identity, Discovery& discovery)
+    : identity_(std::move(identity)),
+      prefix_("/larder/" + identity_.name + '/'),
+      nodes_prefix_(prefix_ + "nodes/"),
+      list_key_(prefix_ + "list"),
+      own_key_(nodes_prefix_ + node_key(identity_.node)),
+      own_value_(format_cluster_node(identity_.node)),
+      third_(milliseconds(identity_.lease) / 3),
+      discovery_(discovery),
+      random_(static_cast<std::minstd_rand::result_type>(identity_.seed)) {}
+
+// -- What to ask.
+
+std::optional<EtcdMember::Call> EtcdMember::next(Clock::time_point now, bool serving) {
+  if (asked_) {
+    wake_at_ = Clock::time_point::max();
+    return std::nullopt;
+  }
+  asked_ = choose(now, serving);
+  if (!asked_) return std::nullopt;
+  wake_at_ = Clock::time_point::max();
+  // From when it is sent: etcd counts from when it has it.
+  if (*asked_ == Ask::KeepAlive || *asked_ == Ask::Grant) keep_alive_at_ = now + third_;
+  return call_for(*asked_);
+}
+
+std::optional<EtcdMember::Ask> EtcdMember::choose(Clock::time_point now, bool serving) {
+  wake_at_ = Clock::time_point::max();
+  if (leaving_) {
+    if (!left_ && lease_ != 0 && reachable_) return Ask::Revoke;
+    left_ = true;
+    return std::nullopt;
+  }
+  if (serving == idle_) {
+    idle_ = !serving;
+    log(LogLevel::Warning, serving ? "etcd: all workers answer again: this server is announced"
+                                   : "etcd: a worker hangs: the lease is left to run out");
+  }
+  if (now < not_before_) {
+    wake_by(not_before_);
+    return std::nullopt;
+  }
+  if (token_.empty() && !identity_.user.empty()) return Ask::Authenticate;
+  if (serving) {
+    if (lease_ == 0) return Ask::Grant;
+    if (now >= keep_alive_at_) return Ask::KeepAlive;
+    if (!announced_) return Ask::Put;
+    wake_by(keep_alive_at_);
+  } else {
+    wake_by(now + kIdleLook);
+  }
+  if (now >= read_at_) return Ask::Read;
+  wake_by(read_at_);
+  if (now < watch_not_before_) wake_by(watch_not_before_);
+  if (publish_at_ && now >= *publish_at_) return Ask::Publish;
+  if (publish_at_) wake_by(*publish_at_);
+  return std::nullopt;
+}
+
+EtcdMember::Call EtcdMember::call_for(Ask ask) const {
+  switch (ask) {
+    case Ask::Authenticate:
+      return {kEtcdAuthenticatePath, etcd_authenticate(identity_.user, identity_.password), ""};
+    case Ask::Grant:
+      return {kEtcdGrantPath, etcd_grant(identity_.lease.count()), token_};
+    case Ask::KeepAlive:
+      return {kEtcdKeepAlivePath, etcd_lease(lease_), token_};
+    case Ask::Put:
+      return {kEtcdPutPath, etcd_put(own_key_, own_value_, lease_), token_};
+    case Ask::Read:
+      return {kEtcdRangePath, etcd_range(prefix_, kMostKeys), token_};
+    case Ask::Publish:
+      return {kEtcdTxnPath, etcd_put_if(list_key_, seen_->list_mod_revision, new_list()), token_};
+    case Ask::Revoke:
+      break;
+  }
+  return {kEtcdRevokePath, etcd_lease(lease_), token_};
+}
+
+void EtcdMember::wake_by(Clock::time_point when) noexcept { wake_at_ = std::min(wake_at_, when); }
+
+void EtcdMember::read_soon(Clock::time_point now) noexcept {
+  read_at_ = std::min(read_at_, std::max(now, last_read_ + kBetweenReads));
+  change_was_told_ = true;
+}
+
+// -- What came of it.
+
+void EtcdMember::answered(int status, std::string_view body, Clock::time_point now) {
+  const std::optional<Ask> asked = asked_;
+  if (!asked) return;
+  if (*asked == Ask::Revoke) {
+    asked_.reset();
+    left_ = true;
+    return;
+  }
+  if (status == kNotFound && (*asked == Ask::KeepAlive || *asked == Ask::Put)) {
+    asked_.reset();
+    return lose_lease(now);
+  }
+  if (status == kUnauthorized) token_.clear();  // they grow old
+  if (status != kOk) {
+    return failed("it answers with " + std::to_string(status) + "; " + read_etcd_error(body), now);
+  }
+  const char* const kNonsense = "its answer is not understood";
+  switch (*asked) {
+    case Ask::Authenticate: {
+      std::optional<std::string> token = read_token(body);
+      if (!token) return failed(kNonsense, now);
+      token_ = std::move(*token);
+      break;
+    }
+    case Ask::Grant: {
+      const std::optional<int64_t> lease = read_granted_lease(body);
+      if (!lease) return failed(kNonsense, now);
+      lease_ = *lease;
+      announced_ = false;
+      break;
+    }
+    case Ask::KeepAlive: {
+      const std::optional<int64_t> seconds = read_lease_seconds(body);
+      if (!seconds) return failed(kNonsense, now);
+      if (*seconds == 0) lose_lease(now);
+      break;
+    }
+    case Ask::Put:
+      announced_ = true;
+      read_soon(now);
+      break;
+    case Ask::Read: {
+      std::optional<EtcdRange> range = read_range(body);
+      if (!range) return failed(kNonsense, now);
+      asked_.reset();
+      reachable_ = true;
+      return use(std::move(*range), now);
+    }
+    case Ask::Publish:  // by this server or by another one, it has been written
+      publish_failed_ = false;
+      publish_at_.reset();
+      ++writes_in_vain_;  // unless the next read says otherwise
+      read_soon(now);
+      break;
+    case Ask::Revoke:
+      break;
+  }
+  asked_.reset();
+  reachable_ = true;
+}
+
+void EtcdMember::failed(const std::string& why, Clock::time_point now) {
+  if (asked_ == Ask::Publish) publish_failed_ = true;
+  asked_.reset();
+  reachable_ = false;
+  ++failures_;
+  ++failures_in_all_;
+  not_before_ = now + with_jitter(std::min(pause_after(failures_), third_), random_);
+  // First of all the lease, which had to wait.
+  keep_alive_at_ = now;
+  read_soon(now);
+  if (leaving_) left_ = true;
+  if (connected_ || !told_of_trouble_) {
+    const auto published = discovery_.published();
+    log(LogLevel::Warning, trouble_site,
+        "cannot use etcd: " + why + "; " +
+            (published == nullptr
+                 ? std::string("there is no list of nodes yet")
+                 : "version " + std::to_string(published->list.version) + " stays in force"));
+  }
+  connected_ = false;
+  told_of_trouble_ = true;
+}
+
+void EtcdMember::lose_lease(Clock::time_point now) {
+  lease_ = 0;
+  announced_ = false;
+  reachable_ = true;
+  not_before_ = now + with_jitter(pause_after(++failures_), random_);
+  if (discovery_.published() != nullptr) settled_at_ = now + identity_.lease;
+  log(LogLevel::Info, "etcd: the lease of this server has run out: it is announced anew");
+}
+
+// -- What was read.
+
+void EtcdMember::use(EtcdRange range, Clock::time_point now) {
+  last_read_ = now;
+  read_at_ = now + third_;
+  if (range.more) {
+    return failed("there are more than " + std::to_string(kMostKeys) + " keys under " + prefix_,
+                  now);
+  }
+  std::sort(range.pairs.begin(), range.pairs.end(),
+            [](const EtcdPair& a, const EtcdPair& b) { return a.key < b.key; });
+  Snapshot snapshot = understand(range);
+  if (snapshot.nodes.size() > kMaxClusterNodes) {
+    return failed("there are more than " + std::to_string(kMaxClusterNodes) + " nodes", now);
+  }
+  complain(snapshot.complaint);
+  // A watch that has not told of this is open at this end only.
+  const bool changed = seen_ && seen_->keys != snapshot.keys;
+  if (changed && !change_was_told_) watch_not_before_ = now + kShortestPause;
+  change_was_told_ = false;
+  seen_ = std::move(snapshot);
+  look_for_own_key(range);
+  judge(now);
+  if (publish_failed_) return;
+  failures_ = 0;
+  set_connected(seen_->nodes.size());
+}
+
+EtcdMember::Snapshot EtcdMember::understand(const EtcdRange& range) const {
+  Snapshot snapshot;
+  snapshot.revision = range.revision;
+  const auto refuse = [&](const EtcdPair& pair, const std::string& why) {
+    if (snapshot.complaint.empty()) snapshot.complaint = '\'' + printable(pair.key) + "': " + why;
+  };
+  for (const EtcdPair& pair : range.pairs) {
+    snapshot.keys.emplace_back(pair.key, pair.mod_revision);
+    const bool is_list = pair.key == list_key_;
+    if (!is_list && !pair.key.starts_with(nodes_prefix_)) continue;
+    ParsedClusterList parsed = parse_cluster_list(pair.value);
+    if (is_list) {
+      snapshot.list_mod_revision = pair.mod_revision;
+      if (parsed.error.empty() && parsed.list.version > kMostNamedVersion) {
+        parsed.error = "its version is larger than " + std::to_string(kMostNamedVersion);
+      }
+      if (!parsed.error.empty()) {
+        refuse(pair, parsed.error);
+        continue;
+      }
+      snapshot.list = std::move(parsed.list);
+      snapshot.list.version = std::max(snapshot.list.version, pair.mod_revision);
+    } else if (!parsed.error.empty()) {
+      refuse(pair, parsed.error);
+    } else if (parsed.list.nodes.size() != 1 || parsed.list.version != 0 ||
+               pair.key != nodes_prefix_ + node_key(parsed.list.nodes.front())) {
+      refuse(pair, "its value is not the node that its key names");
+    } else {
+      snapshot.nodes.push_back(std::move(parsed.list.nodes.front()));
+    }
+  }
+  return snapshot;
+}
+
+// Its key may be gone, by somebody's hand, or be another server's by now: one that is announced as
+// the same. The two do not fight for it, but when the other goes its place is taken.
+void EtcdMember::look_for_own_key(const EtcdRange& range) {
+  if (lease_ == 0) return;
+  const auto own = std::find_if(range.pairs.begin(), range.pairs.end(),
+                                [&](const EtcdPair& pair) { return pair.key == own_key_; });
+  const bool there = own != range.pairs.end();
+  const bool outdone = there && own->lease != lease_;
+  if (outdone && !outdone_) {
+    log(LogLevel::Warning, "etcd: another server is announced as " + node_key(identity_.node) +
+                               ", too: see option --cluster-announce");
+  }
+  outdone_ = outdone;
+  announced_ = outdone || (there && own->value == own_value_);
+}
+
+// Publishes the list that was read, or has this server write it, or neither.
+void EtcdMember::judge(Clock::time_point now) {
+  const auto published = discovery_.published();
+  const uint64_t version = published == nullptr ? 0 : published->list.version;
+  const bool agreed = !seen_->nodes.empty() && seen_->list.nodes == seen_->nodes;
+  if (agreed && seen_->list.version >= version) writes_in_vain_ = 0;
+  if (agreed && seen_->list.version > version) {
+    ClusterList list = seen_->list;
+    discovery_.offer(list);
+    log(LogLevel::Info, list_site,
+        "etcd: version " + std::to_string(list.version) + " has " +
+            counted_nodes(list.nodes.size()));
+  }
+  const auto self = std::find(seen_->nodes.begin(), seen_->nodes.end(), identity_.node);
+  if (!list_is_due() || self == seen_->nodes.end()) {
+    publish_at_.reset();
+    publish_failed_ = false;
+    return;
+  }
+  const bool lacks_some =
+      published != nullptr &&
+      std::any_of(
+          published->list.nodes.begin(), published->list.nodes.end(), [&](const ClusterNode& node) {
+            return std::find(seen_->nodes.begin(), seen_->nodes.end(), node) == seen_->nodes.end();
+          });
+  if (lacks_some && now < settled_at_) {
+    publish_at_ = settled_at_;
+    return;
+  }
+  const size_t turn = std::min(static_cast<size_t>(self - seen_->nodes.begin()), kTurns);
+  Clock::time_point at = now + kTurn * turn;
+  if (writes_in_vain_ > kPatientWrites) at += kLongestPause;
+  publish_at_ = publish_at_ ? std::min(*publish_at_, at) : at;
+}
+
+bool EtcdMember::list_is_due() const {
+  if (seen_->list.nodes != seen_->nodes) return true;
+  const auto published = discovery_.published();
+  if (published == nullptr || seen_->list.version > published->list.version) return false;
+  return seen_->list.version < published->list.version ||
+         seen_->list.nodes != published->list.nodes;
+}
+
+// The key will have a later revision than this one, which is enough unless versions are ahead.
+std::string EtcdMember::new_list() const {
+  const auto published = discovery_.published();
+  uint64_t version = seen_->list.version;
+  if (published != nullptr) version = std::max(version, published->list.version);
+  std::string text;
+  if (version > seen_->revision) text = std::to_string(version + 1) + '\n';
+  for (const ClusterNode& node : seen_->nodes) {
+    if (&node != &seen_->nodes.front()) text += ' ';
+    text += format_cluster_node(node);
+  }
+  return text += '\n';
+}
+
+void EtcdMember::complain(const std::string& complaint) {
+  if (complaint == complained_) return;
+  complained_ = complaint;
+  if (!complaint.empty()) {
+    log(LogLevel::Warning, complaint_site, "etcd: cannot use the key " + complaint);
+  }
+}
+
+void EtcdMember::set_connected(size_t nodes) {
+  if (connected_) return;
+  connected_ = true;
+  log(told_of_trouble_ ? LogLevel::Warning : LogLevel::Info, usable_site,
+      "etcd is used: " + prefix_ + " has " + counted_nodes(nodes));
+  told_of_trouble_ = false;
+}
+
+// -- The watch.
+
+bool EtcdMember::wants_watch(Clock::time_point now) const noexcept {
+  return seen_ && reachable_ && !leaving_ && now >= watch_not_before_;
+}
+
+EtcdMember::Call EtcdMember::watch() const {
+  return {kEtcdWatchPath, etcd_watch(prefix_, seen_->revision + 1), token_};
+}
+
+bool EtcdMember::watch_line(std::string_view line, Clock::time_point now) {
+  switch (read_watch_line(line)) {
+    case WatchNews::Over:
+      return false;
+    case WatchNews::Change:
+      read_soon(now);
+      break;
+    case WatchNews::Nothing:
+      break;
+  }
+  watch_failures_ = 0;
+  return true;
+}
+
+void EtcdMember::watch_ended(Clock::time_point now) {
+  ++watch_failures_;
+  watch_not_before_ = now + with_jitter(pause_after(watch_failures_), random_);
+  read_soon(now);
+}
+
+}  // namespace larder::daemon

@@ -1,0 +1,28 @@
+#include "tools/larder/report.h"
+
+#include <catch2/catch.hpp>
+
+using namespace larder;
+using namespace larder::operate;
+
+TEST_CASE("base64 has the padding of each length") {
+  CHECK(base64("") == "");
+  CHECK(base64("f") == "Zg==");
+  CHECK(base64("fo") == "Zm8=");
+  CHECK(base64("foo") == "Zm9v");
+  CHECK(base64("\xff\xfe\xfd") == "//79");
+}
+
+TEST_CASE("bytes that are no UTF-8 have another name in JSON, where they are base64") {
+  Json object = {};
+  put_bytes(object, "value", "\xc3\xa9");
+  put_bytes(object, "key", "\xff");
+  CHECK(object["value"] == "\xc3\xa9");
+  CHECK(object["key_base64"] == "/w==");
+  CHECK_FALSE(object.contains("key"));
+}
+
+TEST_CASE("an error as JSON has its kind and its sentence") {
+  CHECK(json_of({client::ErrorKind::Timeout, "a:1 is slow"}) ==
+        Json{{"kind", "timeout"}, {"text", "a:1 is slow"}});
+}

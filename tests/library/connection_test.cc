@@ -1,0 +1,903 @@
+#include "tools/client/connection.h"
+
+#include <poll.h>
+#include <catch2/catch.hpp>
+#include <chrono>
+#include <optional>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "tests/library/scripted_server.h"
+#include "tests/support/temp_folder.h"
+#include "tests/support/temp_server.h"
+
+using namespace larder::client;
+using larder::test::Peer;
+using larder::test::ScriptedServer;
+using larder::test::TempFolder;
+using larder::test::TempServer;
+
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+constexpr Dialect kDialects[] = {Dialect::Classic, Dialect::Meta, Dialect::Binary};
+
+Deadline patience() { return steady_clock::now() + larder::test::kPatience; }
+Deadline soon() { return steady_clock::now() + milliseconds(30); }
+
+Endpoint at(int port) { return {"127.0.0.1", static_cast<uint16_t>(port), {}}; }
+
+std::unique_ptr<Connection> connected(int port, const ConnectionOptions& options = {}) {
+  auto opened = Connection::open(at(port), options, patience());
+  INFO((opened.ok() ? "" : opened.error().text));
+  REQUIRE(opened.ok());
+  return std::move(*opened);
+}
+
+std::unique_ptr<Connection> connected(int port, Dialect dialect) {
+  ConnectionOptions options;
+  options.dialect = dialect;
+  return connected(port, options);
+}
+
+Answer run_one(Connection& connection, const Operation& operation, Deadline deadline = patience()) {
+  Answer answer;
+  connection.run({&operation, 1}, {&answer, 1}, deadline);
+  return answer;
+}
+
+Operation get(std::string_view key) { return {.verb = Verb::Get, .key = key}; }
+Operation store(Verb verb, std::string_view key, std::string_view value) {
+  return {.verb = verb, .key = key, .value = value};
+}
+
+bool failed_with(const Answer& answer, ErrorKind kind) {
+  return answer.outcome == Outcome::Failed && answer.error && answer.error->kind == kind;
+}
+
+std::string noise(size_t bytes, unsigned seed) {
+  std::mt19937 random(seed);
+  std::string text(bytes, '\0');
+  for (char& c : text) c = static_cast<char>(random());
+  return text;
+}
+
+// Runs one operation against a server that answers it with these bytes and waits.
+Answer answered_with(const std::string& bytes, const Operation& operation,
+                     ConnectionOptions options = {}) {
+  ScriptedServer server([&](Peer& peer) {
+    peer.read_some();
+    peer.write(bytes);
+    peer.read_until_closed();
+  });
+  auto connection = connected(server.port(), options);
+  const Answer answer = run_one(*connection, operation, steady_clock::now() + milliseconds(200));
+  connection.reset();
+  return answer;
+}
+
+}  // namespace
+
+TEST_CASE("every operation does in each dialect what it says") {
+  TempServer server;
+  for (const Dialect dialect : kDialects) {
+    CAPTURE(static_cast<int>(dialect));
+    const bool tells_cas = dialect != Dialect::Classic;
+    auto connection = connected(server.port(), dialect);
+    const auto run = [&](const Operation& operation) { return run_one(*connection, operation); };
+    run({.verb = Verb::FlushAll});
+
+    CHECK(run(get("a")).outcome == Outcome::Missing);
+    CHECK(run(store(Verb::Replace, "a", "x")).outcome == Outcome::NotStored);
+    CHECK(run(store(Verb::Append, "a", "x")).outcome == Outcome::NotStored);
+    CHECK(run(store(Verb::Prepend, "a", "x")).outcome == Outcome::NotStored);
+    Operation set = store(Verb::Set, "a", "one");
+    set.client_flags = 4294967295u;
+    const Answer stored = run(set);
+    CHECK(stored.outcome == Outcome::Done);
+    CHECK((stored.cas != 0) == tells_cas);
+    CHECK(run(store(Verb::Add, "a", "x")).outcome == Outcome::NotStored);
+
+    const Answer first = run(get("a"));
+    CHECK(first.outcome == Outcome::Done);
+    CHECK(first.value == "one");
+    CHECK(first.client_flags == 4294967295u);
+    CHECK(first.cas != 0);
+    if (tells_cas) CHECK(first.cas == stored.cas);
+    CHECK_FALSE((first.won || first.stale || first.others));
+
+    set.cas = first.cas + 1000;
+    CHECK(run(set).outcome == Outcome::Exists);
+    set.cas = first.cas;
+    CHECK(run(set).outcome == Outcome::Done);
+    set.key = "nobody";
+    CHECK(run(set).outcome == Outcome::Missing);
+
+    CHECK(run(store(Verb::Append, "a", "!")).outcome == Outcome::Done);
+    CHECK(run(store(Verb::Prepend, "a", "?")).outcome == Outcome::Done);
+    CHECK(run(get("a")).value == "?one!");
+    CHECK(run(store(Verb::Replace, "a", "")).outcome == Outcome::Done);
+    const Answer empty = run(get("a"));
+    CHECK(empty.outcome == Outcome::Done);
+    CHECK(empty.value.empty());
+
+    CHECK(run({.verb = Verb::Touch, .key = "a", .exptime = 100}).outcome == Outcome::Done);
+    CHECK(run({.verb = Verb::Touch, .key = "b", .exptime = 100}).outcome == Outcome::Missing);
+    CHECK(run({.verb = Verb::Get, .key = "b", .exptime = 100, .touch = true}).outcome ==
+          Outcome::Missing);
+    // Touched into the past.
+    CHECK(run({.verb = Verb::Get, .key = "a", .exptime = -1, .touch = true}).outcome ==
+          Outcome::Done);
+    CHECK(run(get("a")).outcome == Outcome::Missing);
+
+    CHECK(run({.verb = Verb::Increment, .key = "n"}).outcome == Outcome::Missing);
+    run(store(Verb::Set, "n", "18446744073709551614"));
+    CHECK(run({.verb = Verb::Increment, .key = "n"}).number == 18446744073709551615u);
+    CHECK(run({.verb = Verb::Decrement, .key = "n", .delta = 15}).number == 18446744073709551600u);
+    const Answer counted = run({.verb = Verb::Decrement, .key = "n", .delta = ~uint64_t{0}});
+    CHECK(counted.outcome == Outcome::Done);
+    CHECK(counted.number == 0);
+    CHECK(counted.value.empty());
+    run(store(Verb::Set, "w", "word"));
+    CHECK(failed_with(run({.verb = Verb::Increment, .key = "w"}), ErrorKind::Refused));
+
+    const uint64_t cas = run(get("w")).cas;
+    if (tells_cas) {
+      CHECK(run({.verb = Verb::Delete, .key = "w", .cas = cas + 1000}).outcome == Outcome::Exists);
+      CHECK(run({.verb = Verb::Delete, .key = "w", .cas = cas}).outcome == Outcome::Done);
+    } else {
+      CHECK(
+          failed_with(run({.verb = Verb::Delete, .key = "w", .cas = cas}), ErrorKind::BadRequest));
+      CHECK(run({.verb = Verb::Delete, .key = "w"}).outcome == Outcome::Done);
+    }
+    CHECK(run({.verb = Verb::Delete, .key = "w"}).outcome == Outcome::Missing);
+
+    CHECK_FALSE(run({.verb = Verb::Version}).value.empty());
+    CHECK(run({.verb = Verb::Noop}).outcome == Outcome::Done);
+    run(store(Verb::Set, "f", "x"));
+    CHECK(run({.verb = Verb::FlushAll, .exptime = 100}).outcome == Outcome::Done);
+    CHECK(run(get("f")).outcome == Outcome::Done);
+    CHECK(run({.verb = Verb::FlushAll}).outcome == Outcome::Done);
+    CHECK(run(get("f")).outcome == Outcome::Missing);
+    CHECK(connection->idle());
+    CHECK_FALSE(connection->failed());
+    CHECK_FALSE(connection->is_stale());
+  }
+}
+
+TEST_CASE("a counter is created with its first number, but not in classic") {
+  TempServer server;
+  const Operation count{
+      .verb = Verb::Increment, .key = "n", .exptime = 100, .delta = 5, .initial = 40};
+  auto classic = connected(server.port(), Dialect::Classic);
+  CHECK(failed_with(run_one(*classic, count), ErrorKind::BadRequest));
+  for (const Dialect dialect : {Dialect::Meta, Dialect::Binary}) {
+    auto connection = connected(server.port(), dialect);
+    run_one(*connection, {.verb = Verb::Delete, .key = "n"});
+    CHECK(run_one(*connection, count).number == 40);
+    CHECK(run_one(*connection, count).number == 45);
+    // At once expired, and created all the same.
+    Operation gone = count;
+    gone.key = "gone";
+    gone.exptime = -1;
+    CHECK(run_one(*connection, gone).number == 40);
+    CHECK(run_one(*connection, get("gone")).outcome == Outcome::Missing);
+  }
+}
+
+TEST_CASE("one of many wins what is missing, stale, or about to expire") {
+  TempServer server;
+  auto connection = connected(server.port(), Dialect::Meta);
+  const auto run = [&](const Operation& operation) { return run_one(*connection, operation); };
+  const Operation vivify{.verb = Verb::Get, .key = "k", .vivify_seconds = 30};
+  const Answer first = run(vivify);
+  CHECK(first.outcome == Outcome::Done);
+  CHECK(first.won);
+  CHECK(first.value.empty());
+  const Answer second = run(vivify);
+  CHECK_FALSE(second.won);
+  CHECK(second.others);
+
+  run({.verb = Verb::Set, .key = "k", .value = "v", .exptime = 20});
+  CHECK_FALSE(run({.verb = Verb::Get, .key = "k", .recache_seconds = 10}).won);
+  CHECK(run({.verb = Verb::Get, .key = "k", .recache_seconds = 30}).won);
+
+  run({.verb = Verb::Set, .key = "s", .value = "old"});
+  CHECK(run({.verb = Verb::Delete, .key = "s", .exptime = 30, .invalidate = true}).outcome ==
+        Outcome::Done);
+  const Answer stale = run(get("s"));
+  CHECK(stale.value == "old");
+  CHECK(stale.stale);
+  CHECK(stale.won);
+  CHECK(run(get("s")).others);
+
+  for (const Dialect dialect : {Dialect::Classic, Dialect::Binary}) {
+    auto other = connected(server.port(), dialect);
+    CHECK(failed_with(run_one(*other, vivify), ErrorKind::BadRequest));
+    CHECK(failed_with(run_one(*other, {.verb = Verb::Delete, .key = "s", .invalidate = true}),
+                      ErrorKind::BadRequest));
+  }
+}
+
+TEST_CASE("keys of any bytes go where the dialect can carry them") {
+  TempServer server;
+  const std::string odd("a b\0\r\n\x7f\xff", 8);
+  const std::string high = "schl\xc3\xbcssel";
+  const std::string long_high(250, '\xe9');
+  for (const Dialect dialect : {Dialect::Meta, Dialect::Binary}) {
+    auto connection = connected(server.port(), dialect);
+    for (const std::string& key : {odd, high, long_high, odd + std::string(178, ' ')}) {
+      run_one(*connection, store(Verb::Set, key, "v" + key));
+      CHECK(run_one(*connection, get(key)).value == "v" + key);
+      CHECK(run_one(*connection, {.verb = Verb::Touch, .key = key}).outcome == Outcome::Done);
+      run_one(*connection, store(Verb::Set, key, "1"));
+      CHECK(run_one(*connection, {.verb = Verb::Increment, .key = key}).number == 2);
+    }
+  }
+  // All see the same item.
+  auto classic = connected(server.port(), Dialect::Classic);
+  CHECK(run_one(*classic, get(high)).value == "2");
+  auto meta = connected(server.port(), Dialect::Meta);
+  CHECK(run_one(*meta, {.verb = Verb::Delete, .key = high}).outcome == Outcome::Done);
+  CHECK(run_one(*classic, get(high)).outcome == Outcome::Missing);
+
+  CHECK(failed_with(run_one(*classic, get(odd)), ErrorKind::BadRequest));
+  CHECK(failed_with(run_one(*meta, get(odd + std::string(179, ' '))), ErrorKind::BadRequest));
+  for (const Dialect dialect : kDialects) {
+    auto connection = connected(server.port(), dialect);
+    CHECK(failed_with(run_one(*connection, get("")), ErrorKind::BadRequest));
+    CHECK(failed_with(run_one(*connection, get(std::string(251, 'k'))), ErrorKind::BadRequest));
+    CHECK(run_one(*connection, get(std::string(250, 'k'))).outcome == Outcome::Missing);
+  }
+}
+
+TEST_CASE("what cannot be asked is answered at its place, and the others go on") {
+  TempServer server;
+  for (const Dialect dialect : kDialects) {
+    auto connection = connected(server.port(), dialect);
+    const Operation operations[] = {get(""), store(Verb::Set, "k", "v"), get(""), get("k"),
+                                    get("")};
+    std::vector<Answer> answers(std::size(operations));
+    connection->run(operations, answers, patience());
+    CHECK(failed_with(answers[0], ErrorKind::BadRequest));
+    CHECK(answers[1].outcome == Outcome::Done);
+    CHECK(failed_with(answers[2], ErrorKind::BadRequest));
+    CHECK(answers[3].value == "v");
+    CHECK(failed_with(answers[4], ErrorKind::BadRequest));
+    // Nothing but those.
+    connection->run({operations, 1}, {answers.data(), 1}, patience());
+    CHECK(failed_with(answers[0], ErrorKind::BadRequest));
+    connection->run({}, {}, patience());
+    CHECK(connection->idle());
+    CHECK(run_one(*connection, get("k")).value == "v");
+  }
+}
+
+TEST_CASE("a server's refusal fails its own operation only") {
+  larder::daemon::Settings settings = larder::test::loopback_settings();
+  TempServer server(settings);
+  const std::string large(4u << 20, 'x');
+  for (const Dialect dialect : kDialects) {
+    auto connection = connected(server.port(), dialect);
+    const Operation operations[] = {store(Verb::Set, "large", large), store(Verb::Set, "k", "v"),
+                                    get("k")};
+    std::vector<Answer> answers(3);
+    connection->run(operations, answers, patience());
+    CHECK(failed_with(answers[0], ErrorKind::Refused));
+    CHECK(answers[0].error->text.find("oo large") != std::string::npos);
+    CHECK(answers[1].outcome == Outcome::Done);
+    CHECK(answers[2].value == "v");
+  }
+}
+
+TEST_CASE(
+    "gets that follow each other share a line in classic, and what it leaves out is missing") {
+  std::string asked;
+  std::optional<ScriptedServer> server;
+  server.emplace([&](Peer& peer) {
+    // At once, and then byte by byte.
+    for (int round = 0; round < 2; ++round) {
+      while (!asked.ends_with("gets a\r\n")) {
+        const std::string some = peer.read_some();
+        if (some.empty()) return;
+        asked += some;
+      }
+      const std::string reply =
+          "VALUE b 7 1 10\r\nB\r\nVALUE d 0 0 11\r\n\r\nEND\r\nEND\r\nSTORED\r\n"
+          "VALUE a 0 1 12\r\nA\r\nEND\r\n";
+      for (size_t i = 0; i < reply.size(); i += round == 0 ? reply.size() : 1) {
+        peer.write(std::string_view(reply).substr(i, round == 0 ? reply.size() : 1));
+      }
+      asked += "|";
+    }
+    peer.read_until_closed();
+  });
+  auto connection = connected(server->port(), Dialect::Classic);
+  for (int round = 0; round < 2; ++round) {
+    const Operation operations[] = {get("a"),
+                                    get("b"),
+                                    get(""),
+                                    get("c"),
+                                    get("d"),
+                                    get("e"),
+                                    {.verb = Verb::Get, .key = "f", .exptime = 5, .touch = true},
+                                    store(Verb::Set, "a", "A"),
+                                    get("a")};
+    std::vector<Answer> answers(std::size(operations));
+    connection->run(operations, answers, patience());
+    const Outcome expected[] = {Outcome::Missing, Outcome::Done, Outcome::Failed,
+                                Outcome::Missing, Outcome::Done, Outcome::Missing,
+                                Outcome::Missing, Outcome::Done, Outcome::Done};
+    for (size_t i = 0; i < answers.size(); ++i) {
+      CAPTURE(round, i);
+      CHECK(answers[i].outcome == expected[i]);
+    }
+    CHECK(answers[1].value == "B");
+    CHECK(answers[1].client_flags == 7);
+    CHECK(answers[1].cas == 10);
+    CHECK(answers[4].cas == 11);
+    CHECK(answers[8].value == "A");
+    CHECK(connection->idle());
+    CHECK_FALSE(connection->failed());
+  }
+  connection.reset();
+  server.reset();  // and with it the thread that writes `asked`
+  const std::string once = "gets a b c d e\r\ngats 5 f\r\nset a 0 0 1\r\nA\r\ngets a\r\n";
+  CHECK(asked == once + "|" + once + "|");
+}
+
+TEST_CASE("a line's keys that come in another order, twice or unasked are a protocol error") {
+  ConnectionOptions options;
+  options.dialect = Dialect::Classic;
+  const std::string a = "VALUE a 0 1 1\r\nA\r\n";
+  const std::string b = "VALUE b 0 1 2\r\nB\r\n";
+  struct Case {
+    std::string bytes;
+    size_t good;  // answers that came before
+    ErrorKind kind;
+  };
+  for (const Case& c :
+       {Case{b + a + "END\r\n", 2, ErrorKind::Protocol},
+        Case{a + a + "END\r\n", 1, ErrorKind::Protocol},
+        Case{"VALUE x 0 1 1\r\nX\r\nEND\r\n", 0, ErrorKind::Protocol},
+        Case{a + "STORED\r\n", 1, ErrorKind::Protocol},
+        Case{a + "SERVER_ERROR out of memory writing get response\r\n", 1, ErrorKind::Refused},
+        Case{"CLIENT_ERROR unauthenticated\r\n", 0, ErrorKind::Denied},
+        Case{a + b + "VALUE c 0 1 3\r\nC\r\nSERVER_ERROR out of memory\r\n", 3, ErrorKind::Refused},
+        Case{a + b + "VALUE c 0 1 3\r\nC\r\nVALUE d 0 1 3\r\nD\r\nEND\r\n", 3, ErrorKind::Protocol},
+        Case{a, 1, ErrorKind::Timeout}}) {
+    CAPTURE(c.bytes);
+    ScriptedServer server([&](Peer& peer) {
+      peer.read_some();
+      peer.write(c.bytes);
+      peer.read_until_closed();
+    });
+    auto connection = connected(server.port(), options);
+    const Operation operations[] = {get("a"), get("b"), get("c")};
+    std::vector<Answer> answers(3);
+    connection->run(operations, answers, c.kind == ErrorKind::Timeout ? soon() : patience());
+    CHECK(connection->failed());
+    for (size_t i = 0; i < answers.size(); ++i) {
+      CAPTURE(i);
+      CHECK((answers[i].outcome != Outcome::Failed) == (i < c.good));
+      if (i == c.good) CHECK(failed_with(answers[i], c.kind));
+      if (i > c.good) CHECK(answers[i].error);
+    }
+    if (c.good == 3) {
+      REQUIRE(connection->failure());
+      CHECK(connection->failure()->kind == c.kind);
+    }
+    connection.reset();
+  }
+}
+
+TEST_CASE("gets that were submitted apart, the same key again, and very many are told apart") {
+  TempServer server;
+  for (const Dialect dialect : kDialects) {
+    auto connection = connected(server.port(), dialect);
+    std::vector<std::string> keys;
+    for (int i = 0; i < 5000; ++i) keys.push_back("key" + std::to_string(i % 3000));
+    for (int i = 0; i < 3000; i += 3) {
+      const std::string& key = keys[static_cast<size_t>(i)];
+      run_one(*connection, store(Verb::Set, key, "value of " + key));
+    }
+    std::vector<Operation> operations;
+    for (const std::string& key : keys) operations.push_back(get(key));
+    std::vector<Answer> answers(operations.size());
+    const std::span<const Operation> all = operations;
+    connection->submit(all.subspan(0, 10), std::span(answers).subspan(0, 10));
+    connection->submit(all.subspan(10, 1), std::span(answers).subspan(10, 1));
+    connection->submit(all.subspan(11), std::span(answers).subspan(11));
+    const Deadline deadline = patience();
+    while (!connection->idle() && steady_clock::now() < deadline) connection->advance_by(deadline);
+    for (size_t i = 0; i < keys.size(); ++i) {
+      CAPTURE(i);
+      const bool is_there = i % 3000 % 3 == 0;
+      REQUIRE(answers[i].outcome == (is_there ? Outcome::Done : Outcome::Missing));
+      REQUIRE(answers[i].value == (is_there ? "value of " + keys[i] : ""));
+    }
+  }
+}
+
+TEST_CASE("values of all sizes come back as they went, many at once") {
+  larder::daemon::Settings settings = larder::test::loopback_settings();
+  settings.item_size_max = 16u << 20;
+  settings.memory_bytes = size_t{512} << 20;
+  TempServer server(settings);
+  for (const Dialect dialect : kDialects) {
+    auto connection = connected(server.port(), dialect);
+    std::vector<std::string> keys;
+    std::vector<std::string> values;
+    unsigned seed = 0;
+    for (const size_t bytes : {0, 1, 2, 1023, 1024, 1025, 2047, 2048, 32767, 32768, 32769, 65536,
+                               262143, 262144, 262145, 1 << 20, 9 << 20}) {
+      keys.push_back("size" + std::to_string(bytes));
+      values.push_back(noise(bytes, ++seed));
+    }
+    std::vector<Operation> operations;
+    for (size_t i = 0; i < keys.size(); ++i) {
+      operations.push_back(store(Verb::Set, keys[i], values[i]));
+    }
+    for (size_t i = 0; i < keys.size(); ++i) {
+      operations.push_back(get(keys[i]));
+      operations.push_back(get("missing"));
+    }
+    std::vector<Answer> answers(operations.size());
+    connection->run(operations, answers, patience());
+    for (size_t i = 0; i < keys.size(); ++i) {
+      INFO(keys[i]);
+      CHECK(answers[i].outcome == Outcome::Done);
+      const Answer& got = answers[keys.size() + 2 * i];
+      CHECK(got.outcome == Outcome::Done);
+      CHECK((got.value == values[i]));
+      CHECK(answers[keys.size() + 2 * i + 1].outcome == Outcome::Missing);
+    }
+  }
+}
+
+TEST_CASE("a pipeline larger than all socket buffers neither stops nor mixes up its answers") {
+  TempServer server;
+  for (const Dialect dialect : kDialects) {
+    auto connection = connected(server.port(), dialect);
+    const std::string value(20000, 'v');
+    run_one(*connection, store(Verb::Set, "k", value));
+    run_one(*connection, store(Verb::Set, "n", "0"));
+    std::vector<Operation> operations;
+    for (int i = 0; i < 3000; ++i) {
+      operations.push_back(get("k"));
+      operations.push_back({.verb = Verb::Increment, .key = "n"});
+      operations.push_back(store(Verb::Set, "other", value));
+    }
+    std::vector<Answer> answers(operations.size());
+    connection->run(operations, answers, patience());
+    size_t wrong = 0;
+    for (size_t i = 0; i < answers.size(); i += 3) {
+      wrong += answers[i].value != value;
+      wrong += answers[i + 1].number != i / 3 + 1;
+      wrong += answers[i + 2].outcome != Outcome::Done;
+    }
+    CHECK(wrong == 0);
+  }
+}
+
+TEST_CASE("one thread waits for several servers and several submits at once") {
+  TempServer servers[2];
+  for (const Dialect dialect : kDialects) {
+    std::unique_ptr<Connection> connections[2];
+    const std::string value(300000, 'v');
+    const Operation first[] = {store(Verb::Set, "k", value), get("k")};
+    const Operation second[] = {get("k"), get(""), get("k")};
+    Answer first_answers[2][2];
+    Answer second_answers[2][3];
+    for (int i = 0; i < 2; ++i) {
+      connections[i] = connected(servers[i].port(), dialect);
+      CHECK(connections[i]->idle());
+      connections[i]->submit(first, first_answers[i]);
+      connections[i]->submit(second, second_answers[i]);
+      CHECK_FALSE(connections[i]->idle());
+      CHECK((connections[i]->events() & POLLOUT) != 0);
+    }
+    const Deadline end = patience();
+    while (!connections[0]->idle() || !connections[1]->idle()) {
+      REQUIRE(steady_clock::now() < end);
+      pollfd entries[2];
+      for (int i = 0; i < 2; ++i) {
+        const bool idle = connections[i]->idle();
+        entries[i] = {idle ? -1 : connections[i]->fd(), connections[i]->events(), 0};
+      }
+      REQUIRE(poll(entries, 2, 10000) > 0);
+      for (int i = 0; i < 2; ++i) {
+        if (entries[i].revents != 0) connections[i]->advance();
+      }
+    }
+    for (int i = 0; i < 2; ++i) {
+      CHECK(first_answers[i][1].value == value);
+      CHECK(second_answers[i][0].value == value);
+      CHECK(failed_with(second_answers[i][1], ErrorKind::BadRequest));
+      CHECK(second_answers[i][2].value == value);
+    }
+  }
+}
+
+TEST_CASE("a Unix socket is as good as a port") {
+  const TempFolder folder;
+  larder::daemon::Settings settings = larder::test::loopback_settings();
+  settings.unix_socket = folder.file("socket");
+  TempServer server(settings);
+  const Endpoint endpoint{"", 0, settings.unix_socket};
+  CHECK(endpoint.text() == settings.unix_socket);
+  auto opened = Connection::open(endpoint, {}, patience());
+  REQUIRE(opened.ok());
+  CHECK(run_one(**opened, store(Verb::Set, "k", "v")).outcome == Outcome::Done);
+  CHECK(run_one(**opened, get("k")).value == "v");
+
+  const auto missing = Connection::open({"", 0, folder.file("nothing")}, {}, patience());
+  REQUIRE_FALSE(missing.ok());
+  CHECK(missing.error().kind == ErrorKind::Unreachable);
+  const auto too_long = Connection::open({"", 0, std::string(300, 'x')}, {}, patience());
+  REQUIRE_FALSE(too_long.ok());
+  CHECK(too_long.error().kind == ErrorKind::BadRequest);
+}
+
+TEST_CASE("where nobody listens the error names the place") {
+  int port = 0;
+  {
+    ScriptedServer gone([](Peer&) {});
+    port = gone.port();
+  }
+  const auto refused = Connection::open(at(port), {}, patience());
+  REQUIRE_FALSE(refused.ok());
+  CHECK(refused.error().kind == ErrorKind::Unreachable);
+  CHECK(refused.error().text.find(at(port).text()) != std::string::npos);
+  CHECK(refused.error().is_of_the_network());
+
+  const auto unknown = Connection::open({"no-such-host.invalid", 11211, {}}, {}, patience());
+  REQUIRE_FALSE(unknown.ok());
+  CHECK(unknown.error().kind == ErrorKind::Unreachable);
+  CHECK(Endpoint{"::1", 11211, {}}.text() == "[::1]:11211");
+}
+
+// -- Servers that are none.
+
+TEST_CASE("a server that says nothing, or half of it, is a timeout, and the connection is over") {
+  for (const Dialect dialect : kDialects) {
+    for (const std::string half : {"", "VALUE k 0 5\r\nab", "VA 5 f0 c1\r\nabcde", "EN", "\x81",
+                                   "VALUE k 0 5\r\nabcde\r\nEN"}) {
+      CAPTURE(half);
+      ConnectionOptions options;
+      options.dialect = dialect;
+      const bool fits = half.empty() || (half[0] == '\x81') == (dialect == Dialect::Binary);
+      if (!fits || (half[0] == 'V' && (half[2] == 'L') != (dialect == Dialect::Classic))) continue;
+      ScriptedServer server([&](Peer& peer) {
+        peer.read_some();
+        peer.write(half);
+        peer.read_until_closed();
+      });
+      auto connection = connected(server.port(), options);
+      const Operation operations[] = {get("k"), get("k")};
+      Answer answers[2];
+      const auto begin = steady_clock::now();
+      connection->run(operations, answers, soon());
+      CHECK(steady_clock::now() - begin >= milliseconds(29));
+      // A value that has come is good, whatever comes behind it.
+      const bool one_is_there = half.ends_with("\r\nEN");
+      CHECK(failed_with(answers[0], ErrorKind::Timeout) != one_is_there);
+      CHECK(failed_with(answers[1], ErrorKind::Timeout));
+      CHECK(answers[0].value == (one_is_there ? "abcde" : ""));
+      CHECK(connection->failed());
+      CHECK(connection->is_stale());
+      CHECK(failed_with(run_one(*connection, get("k")), ErrorKind::Timeout));
+    }
+  }
+}
+
+TEST_CASE("garbage is a protocol error, whatever it is") {
+  ConnectionOptions classic;
+  classic.dialect = Dialect::Classic;
+  for (const std::string& bytes :
+       {std::string("HTTP/1.1 400 Bad Request\r\n"), std::string("STORED\r\n"),
+        std::string("VA 1\r\nx\r\n"), std::string("VALUE other 0 1\r\nx\r\nEND\r\n"),
+        std::string("VALUE k 0 1\r\nxx\r\nEND\r\n"), std::string("VALUE k 0 -1\r\n"),
+        std::string("VALUE k 0 99999999999\r\n"), std::string("VALUE k\r\n"),
+        std::string("VALUE k 0 1\r\nx\r\nVALUE k 0 1\r\nx\r\nEND\r\n"), std::string("5\r\n"),
+        std::string("\r\n"), std::string(1, '\0') + "\n", std::string(5000, 'x'),
+        std::string("END\r\nEND\r\n"), std::string("VALUE k 0 4294967295\r\n")}) {
+    CAPTURE(bytes);
+    const Answer answer = answered_with(bytes, get("k"), classic);
+    // What comes behind a good reply fails the connection, not the answer.
+    if (bytes == "END\r\nEND\r\n") {
+      CHECK(answer.outcome == Outcome::Missing);
+    } else if (bytes.starts_with("VALUE k 0 1\r\nx\r\nVALUE")) {
+      CHECK(answer.value == "x");
+    } else {
+      CHECK(failed_with(answer, ErrorKind::Protocol));
+    }
+  }
+  for (const std::string& bytes :
+       {std::string("HD\r\n"), std::string("END\r\n"), std::string("VA\r\n"),
+        std::string("VA x\r\n"), std::string("VA 1 fx\r\nx\r\n"), std::string("VA 1 c\r\nx\r\n"),
+        std::string("VA 4294967295\r\n"), std::string("NS\r\n"), std::string("MN\r\n")}) {
+    CAPTURE(bytes);
+    CHECK(failed_with(answered_with(bytes, get("k")), ErrorKind::Protocol));
+  }
+  for (const std::string number : {"VA 0\r\n\r\n", "VA 1\r\nx\r\n", "VA 2\r\n-1\r\n",
+                                   "VA 21\r\n000000000000000000001\r\n", "HD\r\n"}) {
+    CAPTURE(number);
+    CHECK(failed_with(answered_with(number, {.verb = Verb::Increment, .key = "k"}),
+                      ErrorKind::Protocol));
+  }
+}
+
+TEST_CASE("a server cannot make the client hold more than was agreed on") {
+  ConnectionOptions options;
+  options.most_value_bytes = 1000;
+  CHECK(answered_with("VA 1000\r\n" + std::string(1000, 'v') + "\r\n", get("k"), options)
+            .value.size() == 1000);
+  CHECK(failed_with(answered_with("VA 1001\r\n", get("k"), options), ErrorKind::Protocol));
+
+  ScriptedServer server([](Peer& peer) {
+    peer.read_some();
+    const std::string line = "STAT a " + std::string(90, 'x') + "\r\n";
+    while (peer.write(line)) {
+    }
+  });
+  auto connection = connected(server.port(), options);
+  const std::string_view ends[] = {"END"};
+  const auto reply = connection->ask("stats", ends, patience());
+  REQUIRE_FALSE(reply.ok());
+  CHECK(reply.error().kind == ErrorKind::Protocol);
+  CHECK(connection->failed());
+}
+
+TEST_CASE("a server that closes leaves an error with every answer that has not come") {
+  for (const bool in_the_middle : {false, true}) {
+    ScriptedServer server([&](Peer& peer) {
+      peer.read_some();
+      peer.write(in_the_middle ? "EN\r\nVA 10\r\nabc" : "EN\r\n");
+    });
+    auto connection = connected(server.port());
+    const Operation operations[] = {get("a"), get("b"), get("c")};
+    Answer answers[3];
+    connection->run(operations, answers, patience());
+    CHECK(answers[0].outcome == Outcome::Missing);
+    CHECK(failed_with(answers[1], ErrorKind::Closed));
+    CHECK(failed_with(answers[2], ErrorKind::Closed));
+    CHECK(connection->failure()->kind == ErrorKind::Closed);
+    CHECK(connection->failure()->text.find(connection->endpoint().text()) == 0);
+  }
+}
+
+TEST_CASE("a connection that the server closed while it was idle is stale, and no signal comes") {
+  ScriptedServer server([](Peer& peer) {
+    peer.read_some();
+    peer.write("EN\r\n");
+  });
+  auto connection = connected(server.port());
+  CHECK_FALSE(connection->is_stale());
+  CHECK(run_one(*connection, get("k")).outcome == Outcome::Missing);
+  CHECK(larder::test::eventually([&] { return connection->is_stale(); }));
+  const std::string large(1 << 20, 'x');
+  // The first may still go to a socket that then says that it is closed; SIGPIPE would end us.
+  const Operation twice[] = {store(Verb::Set, "k", large), store(Verb::Set, "k", large)};
+  Answer answers[2];
+  connection->run(twice, answers, patience());
+  CHECK(failed_with(answers[0], ErrorKind::Closed));
+  CHECK(failed_with(answers[1], ErrorKind::Closed));
+}
+
+TEST_CASE("what comes before it is asked for makes a connection stale") {
+  ScriptedServer server([](Peer& peer) {
+    peer.write("EN\r\n");
+    peer.read_until_closed();
+  });
+  auto connection = connected(server.port());
+  CHECK(larder::test::eventually([&] { return connection->is_stale(); }));
+}
+
+TEST_CASE("a server that is full is heard") {
+  ScriptedServer server([](Peer& peer) {
+    peer.write("ERROR Too many open connections\r\n");
+    peer.read_until_closed();
+  });
+  auto connection = connected(server.port());
+  const Answer answer = run_one(*connection, get("k"));
+  CHECK(failed_with(answer, ErrorKind::Refused));
+  CHECK(answer.error->text.find("Too many open connections") != std::string::npos);
+}
+
+TEST_CASE("after a refusal that leaves a value behind nothing is believed any more") {
+  // As a server without meta commands does.
+  ScriptedServer server([](Peer& peer) {
+    peer.read_some();
+    peer.write("ERROR\r\nERROR\r\nEN\r\n");
+    peer.read_until_closed();
+  });
+  auto connection = connected(server.port());
+  const Operation operations[] = {store(Verb::Set, "k", "get x"), get("k")};
+  Answer answers[2];
+  connection->run(operations, answers, patience());
+  CHECK(failed_with(answers[0], ErrorKind::Refused));
+  CHECK(failed_with(answers[1], ErrorKind::Closed));
+  CHECK(connection->failed());
+}
+
+TEST_CASE("a server that reads nothing while it answers stops nobody") {
+  // Both directions fill up: who only writes, or only reads, would wait for ever.
+  constexpr int kRounds = 20000;
+  ScriptedServer server(
+      [](Peer& peer) {
+        std::string reply;
+        for (int i = 0; i < kRounds; ++i) reply += "VA 100\r\n" + std::string(100, 'v') + "\r\n";
+        // Only the first request is read before all replies are written.
+        peer.read_some();
+        peer.write(reply);
+        peer.read_until_closed();
+      },
+      4096);
+  auto connection = connected(server.port());
+  const std::string key(200, 'k');
+  std::vector<Operation> operations(kRounds, get(key));
+  std::vector<Answer> answers(operations.size());
+  // The server answers what it has not read, so some of it before it is asked. Either all is
+  // answered or that is seen; what may not be is that nothing goes on.
+  connection->run(operations, answers, patience());
+  CHECK((!connection->failed() || connection->failure()->kind == ErrorKind::Protocol));
+}
+
+TEST_CASE("an operation is not over before all of it has been sent, though it is answered") {
+  const std::string refusal = "SERVER_ERROR object too large for cache\r\n";
+  constexpr size_t kBytes = 8u << 20;
+  const std::string head = "ms k " + std::to_string(kBytes) + " c\r\n";
+  const std::string next = "mn\r\n";
+  std::string came;
+  {
+    ScriptedServer server(
+        [&](Peer& peer) {
+          came = peer.read(head.size());
+          peer.write(refusal);
+          // The value and, when all of that has been sent, the next request.
+          came += peer.read(head.size() + kBytes + 2 + next.size() - came.size());
+          peer.write("MN\r\n");
+          peer.read_until_closed();
+        },
+        4096);
+    auto connection = connected(server.port());
+    {
+      const std::string value = noise(kBytes, 7);
+      CHECK(failed_with(run_one(*connection, store(Verb::Set, "k", value)), ErrorKind::Refused));
+    }
+    CHECK(run_one(*connection, {.verb = Verb::Noop}).outcome == Outcome::Done);
+  }
+  CHECK((came == head + noise(kBytes, 7) + "\r\n" + next));
+}
+
+TEST_CASE("a deadline holds though a server sends without end") {
+  ScriptedServer server([](Peer& peer) {
+    peer.read_some();
+    const std::string value(1 << 16, 'v');
+    peer.write("VA 1000000000\r\n");
+    while (peer.write(value)) {
+    }
+  });
+  ConnectionOptions options;
+  options.most_value_bytes = 2000000000;
+  auto connection = connected(server.port(), options);
+  const auto begin = steady_clock::now();
+  const Answer answer = run_one(*connection, get("k"), soon());
+  CHECK(failed_with(answer, ErrorKind::Timeout));
+  CHECK(steady_clock::now() - begin < std::chrono::seconds(10));
+}
+
+TEST_CASE("who gives up in the middle leaves its error with every answer") {
+  ScriptedServer server([](Peer& peer) { peer.read_until_closed(); });
+  const Operation operations[] = {get("a"), get("")};
+  Answer answers[2];
+  {
+    auto connection = connected(server.port());
+    connection->submit(operations, answers);
+    connection->advance();
+    connection->fail({ErrorKind::Ejected, "not used for now"});
+    CHECK(connection->idle());
+    CHECK(connection->failed());
+  }
+  CHECK(failed_with(answers[0], ErrorKind::Ejected));
+  CHECK(failed_with(answers[1], ErrorKind::BadRequest));
+}
+
+// -- An operator's commands.
+
+TEST_CASE("an operator's command gives its reply as it came") {
+  TempServer server;
+  for (const Dialect dialect : {Dialect::Classic, Dialect::Meta}) {
+    auto connection = connected(server.port(), dialect);
+    const std::string_view end[] = {"END"};
+    const std::string_view ok[] = {"OK", "RESET"};
+    const std::string_view version[] = {"VERSION"};
+    const auto stats = connection->ask("stats", end, patience());
+    REQUIRE(stats.ok());
+    CHECK(stats->starts_with("STAT "));
+    CHECK(stats->ends_with("\r\nEND\r\n"));
+    const auto said = connection->ask("version", version, patience());
+    REQUIRE(said.ok());
+    CHECK(said->starts_with("VERSION "));
+    const auto verbosity = connection->ask("verbosity 0", ok, patience());
+    REQUIRE(verbosity.ok());
+    CHECK(*verbosity == "OK\r\n");
+    const auto wrong = connection->ask("no such thing", ok, patience());
+    REQUIRE_FALSE(wrong.ok());
+    CHECK(wrong.error().kind == ErrorKind::Refused);
+    CHECK(connection->ask("", ok, patience()).error().kind == ErrorKind::BadRequest);
+    CHECK(run_one(*connection, get("k")).outcome == Outcome::Missing);
+    CHECK_FALSE(connection->failed());
+  }
+  auto binary = connected(server.port(), Dialect::Binary);
+  CHECK(binary->ask("version", {}, patience()).error().kind == ErrorKind::BadRequest);
+  CHECK_FALSE(binary->failed());
+}
+
+TEST_CASE("lines are given out one by one, however they come, until somebody has enough") {
+  const std::string text = "a\r\n\r\nlonger line\nEND of it\r\n";
+  for (size_t cut = 0; cut <= text.size(); ++cut) {
+    ScriptedServer server([&](Peer& peer) {
+      peer.read_some();
+      peer.write(text.substr(0, cut));
+      // Whether the client sees two parts or one is up to chance: it must not matter.
+      std::this_thread::yield();
+      peer.write(text.substr(cut));
+      peer.read_until_closed();
+    });
+    auto connection = connected(server.port());
+    std::vector<std::string> lines;
+    const std::string_view ends[] = {"END"};
+    const auto asked = connection->ask_lines("x", ends, patience(), [&](std::string_view line) {
+      lines.emplace_back(line);
+      return true;
+    });
+    CHECK(asked.ok());
+    CHECK(lines == std::vector<std::string>{"a", "", "longer line", "END of it"});
+    connection.reset();
+  }
+  ScriptedServer endless([](Peer& peer) {
+    peer.read_some();
+    while (peer.write("line\r\n")) {
+    }
+  });
+  auto connection = connected(endless.port());
+  int left = 1000;
+  const auto asked = connection->ask_lines("watch", {}, Deadline::max(),
+                                           [&](std::string_view) { return --left > 0; });
+  CHECK_FALSE(asked.ok());
+  CHECK(left == 0);
+  CHECK(connection->failed());
+}
+
+TEST_CASE("an operator waits no longer than the deadline, nor for a line without an end") {
+  const std::string_view ends[] = {"END"};
+  {
+    ScriptedServer silent([](Peer& peer) { peer.read_until_closed(); });
+    auto connection = connected(silent.port());
+    CHECK(connection->ask("stats", ends, soon()).error().kind == ErrorKind::Timeout);
+    CHECK(connection->ask("stats", ends, soon()).error().kind == ErrorKind::Timeout);
+  }
+  {
+    ScriptedServer endless([](Peer& peer) {
+      peer.read_some();
+      const std::string part(4096, 'x');
+      while (peer.write(part)) {
+      }
+    });
+    auto connection = connected(endless.port());
+    CHECK(connection->ask("stats", ends, patience()).error().kind == ErrorKind::Protocol);
+  }
+  {
+    ScriptedServer closing([](Peer& peer) {
+      peer.read_some();
+      peer.write("STAT a 1\r\n");
+    });
+    auto connection = connected(closing.port());
+    CHECK(connection->ask("stats", ends, patience()).error().kind == ErrorKind::Closed);
+  }
+}

@@ -1,0 +1,230 @@
+// Discovery: a client finds and follows the nodes that servers tell, while it is in use.
+#include "tools/client/discovery.h"
+
+#include <atomic>
+#include <catch2/catch.hpp>
+#include <filesystem>
+#include <fstream>
+#include <set>
+#include <thread>
+
+#include "tests/library/fleet_support.h"
+#include "tests/library/gate.h"
+#include "tests/support/temp_folder.h"
+#include "tests/support/temp_server.h"
+#include "tools/client/client.h"
+
+using namespace larder::client;
+using namespace larder::test;
+using std::chrono::milliseconds;
+
+namespace {
+
+larder::daemon::Settings settable() {
+  larder::daemon::Settings settings = loopback_settings();
+  settings.allow_cluster_set = true;
+  return settings;
+}
+
+std::string line_of(const std::vector<int>& ports) {
+  std::string line;
+  for (const int port : ports) line += "localhost|127.0.0.1|" + std::to_string(port) + " ";
+  line.back() = '\n';
+  return line;
+}
+
+std::vector<std::string> names_of(const std::vector<int>& ports) {
+  std::vector<std::string> names;
+  for (const int port : ports) names.push_back("127.0.0.1:" + std::to_string(port));
+  return names;
+}
+
+// Four servers, of which the first tells the list.
+class Told {
+ public:
+  Told() : first_(settable()) {}
+
+  int port(int i) const { return i == 0 ? first_.port() : others_[i - 1].port(); }
+  TempServer& server(int i) { return i == 0 ? first_ : others_[i - 1]; }
+  void tell(int version, const std::vector<int>& servers) {
+    std::vector<int> ports;
+    for (const int i : servers) ports.push_back(port(i));
+    const std::string block = std::to_string(version) + "\n" + line_of(ports);
+    WireClient client = first_.connect();
+    REQUIRE(client.ask_line("config set cluster 0 " + std::to_string(block.size()) + "\r\n" +
+                            block) == "STORED");
+  }
+  ClientOptions options(milliseconds interval = milliseconds(0)) const {
+    ClientOptions options = options_for({port(0)});
+    options.discovery = {.enabled = true, .interval = interval};
+    return options;
+  }
+
+ private:
+  TempServer first_;
+  TempServer others_[3];
+};
+
+}  // namespace
+
+TEST_CASE("a client finds its nodes at one of them, and follows what is newer") {
+  Told fleet;
+  fleet.tell(5, {0, 1});
+  const auto cache = make_client(fleet.options());
+  CHECK(cache->nodes() == names_of({fleet.port(0), fleet.port(1)}));
+  CHECK_FALSE(*cache->refresh());
+  fleet.tell(6, {0, 1, 2});
+  CHECK(*cache->refresh());
+  CHECK(cache->nodes() == names_of({fleet.port(0), fleet.port(1), fleet.port(2)}));
+  CHECK_FALSE(*cache->refresh());
+}
+
+TEST_CASE("a list that is not newer is not followed") {
+  Told fleet;
+  fleet.tell(5, {0, 1});
+  const auto cache = make_client(fleet.options());
+  WireClient client = fleet.server(0).connect();
+  REQUIRE(client.ask_line("config delete cluster") == "DELETED");
+  // Nobody has a list now.
+  const auto refreshed = cache->refresh();
+  REQUIRE_FALSE(refreshed.ok());
+  CHECK(cache->nodes().size() == 2);
+}
+
+TEST_CASE("without a list there is no client, and it says why") {
+  TempServer plain;
+  ClientOptions options = options_for({plain.port()});
+  options.discovery.enabled = true;
+  const auto made = Client::make(options);
+  REQUIRE_FALSE(made.ok());
+  CHECK(made.error().text.find(std::to_string(plain.port())) != std::string::npos);
+
+  Told fleet;
+  CHECK_FALSE(Client::make(fleet.options()).ok());
+}
+
+TEST_CASE("whoever is away is not needed to learn the list") {
+  Told fleet;
+  fleet.tell(5, {0, 1});
+  TempServer behind;
+  Gate gate(behind.port());
+  gate.shut();
+  ClientOptions options = fleet.options();
+  options.servers.insert(options.servers.begin(), options_for({gate.port()}).servers[0]);
+  CHECK(make_client(options)->nodes().size() == 2);
+}
+
+TEST_CASE("a ring hashes names, and addresses are connected to") {
+  const ClusterList list{1, {{"cache1", "10.0.0.1", 11211}, {"cache2", "", 11212}}};
+  const std::vector<Server> servers = servers_of(list, {});
+  REQUIRE(servers.size() == 2);
+  CHECK(servers[0].host == "cache1");
+  CHECK(servers[0].address == "10.0.0.1");
+  CHECK(servers[1].host == "cache2");
+  CHECK(servers[1].address.empty());
+  TlsSettings tls;
+  tls.enabled = true;
+  CHECK(servers_of(list, tls)[0].address.empty());
+  tls.verify = false;
+  CHECK(servers_of(list, tls)[0].address == "10.0.0.1");
+}
+
+TEST_CASE("a list from a file is followed while threads use the client") {
+  const TempFolder folder;
+  const std::string path = folder.file("nodes");
+  const auto write = [&](const std::string& text) {
+    std::ofstream(path + ".new") << text;
+    std::filesystem::rename(path + ".new", path);
+  };
+  TempServer others[2];
+  larder::daemon::Settings settings = loopback_settings();
+  settings.cluster_file = path;
+  write("1\n" + line_of({others[0].port()}));
+  TempServer teller(settings);
+  ClientOptions options = options_for({teller.port()});
+  options.discovery = {.enabled = true, .interval = milliseconds(5)};
+  const auto cache = make_client(options);
+  REQUIRE(cache->nodes().size() == 1);
+
+  std::atomic<bool> over = false;
+  std::atomic<int> failed = 0;
+  std::atomic<int> stale = 0;
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&, t] {
+      for (int version = 0; !over; ++version) {
+        const std::string key = "t" + std::to_string(t) + ":" + std::to_string(version % 50);
+        const std::string value = std::to_string(version);
+        if (!cache->set(key, value).ok()) ++failed;
+        const Found found = cache->get(key);
+        if (!found.ok()) ++failed;
+        if (found.ok() && found->has_value() && (*found)->value != value) ++stale;
+      }
+    });
+  }
+  const std::vector<int> both = {others[0].port(), others[1].port()};
+  for (int version = 2; version < 12; ++version) {
+    const bool two = version % 2 == 0;
+    write(std::to_string(version) + "\n" + line_of(two ? both : std::vector<int>{both[0]}));
+    CHECK(eventually([&] { return cache->nodes().size() == (two ? 2u : 1u); }));
+  }
+  over = true;
+  for (std::thread& thread : threads) thread.join();
+  CHECK(failed == 0);
+  CHECK(stale == 0);
+}
+
+TEST_CASE("keys that moved to a node are deleted where they were before it can be read there") {
+  Told fleet;
+  fleet.tell(1, {0, 1, 2});
+  const auto cache = make_client(fleet.options());
+  std::vector<std::string> moved;
+  std::vector<std::string> keys;
+  std::vector<std::string> before;
+  for (int i = 0; i < 400; ++i) {
+    keys.push_back("key" + std::to_string(i));
+    before.push_back(cache->node_of(keys.back()));
+    REQUIRE(says(cache->set(keys.back(), "old"), Outcome::Done));
+  }
+  fleet.tell(2, {0, 1, 2, 3});
+  REQUIRE(*cache->refresh());
+  for (size_t i = 0; i < keys.size(); ++i) {
+    if (cache->node_of(keys[i]) == before[i]) continue;
+    moved.push_back(keys[i]);
+    REQUIRE(says(cache->set(keys[i], "new"), Outcome::Done));
+  }
+  CHECK(moved.size() > 50);
+  fleet.tell(3, {0, 1, 2});
+  REQUIRE(*cache->refresh());
+  const std::set<std::string> gone(moved.begin(), moved.end());
+  for (const std::string& key : keys) {
+    const Found found = cache->get(key);
+    CHECK(value_of(found) == (gone.contains(key) ? "(a miss)" : "old"));
+  }
+}
+
+TEST_CASE("a node that left the list and comes back is flushed before it is used") {
+  Told fleet;
+  fleet.tell(1, {0, 1});
+  const auto cache = make_client(fleet.options());
+  std::string key = "key";
+  for (int i = 0; cache->node_of(key) != names_of({fleet.port(1)})[0]; ++i) {
+    key = "key" + std::to_string(i);
+  }
+  REQUIRE(says(cache->set(key, "old"), Outcome::Done));
+  fleet.tell(2, {0});
+  REQUIRE(*cache->refresh());
+  REQUIRE(says(cache->set(key, "new"), Outcome::Done));
+  fleet.tell(3, {0, 1});
+  REQUIRE(*cache->refresh());
+  CHECK(is_miss(cache->get(key)));
+  CHECK(fleet.server(1).stat("cmd_flush") == "1");
+  CHECK(fleet.server(0).stat("cmd_flush") == "0");
+}
+
+TEST_CASE("a client with a fixed list does not refresh it") {
+  TempServer server;
+  const auto refreshed = make_client(options_for({server.port()}))->refresh();
+  REQUIRE_FALSE(refreshed.ok());
+  CHECK(fails_with(refreshed, ErrorKind::BadRequest));
+}

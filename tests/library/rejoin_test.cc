@@ -1,0 +1,261 @@
+// The rule of rejoining: what a node missed is deleted there before anything is read from it.
+#include <atomic>
+#include <catch2/catch.hpp>
+#include <chrono>
+#include <thread>
+
+#include "tests/library/child_server.h"
+#include "tests/library/fleet_support.h"
+#include "tests/library/gate.h"
+#include "tests/support/temp_server.h"
+#include "tools/client/client.h"
+
+using namespace larder::client;
+using namespace larder::test;
+using std::chrono::milliseconds;
+
+namespace {
+
+// One node behind a gate, that holds "old" under some keys.
+class Away {
+ public:
+  explicit Away(const std::function<void(ClientOptions&)>& change = {}) : gate_(server_.port()) {
+    ClientOptions options = quick(options_for({gate_.port()}));
+    if (change) change(options);
+    cache_ = make_client(options);
+    for (const char* key : {"a", "b", "c", "untouched"}) {
+      REQUIRE(eventually([&] { return says(cache_->set(key, "old"), Outcome::Done); }));
+    }
+  }
+
+  Gate& gate() { return gate_; }
+  Client& cache() { return *cache_; }
+  TempServer& server() { return server_; }
+
+  void wait_until_ejected() {
+    REQUIRE(eventually([&] {
+      const auto item = cache_->get("untouched");
+      return !item.ok() && item.error().kind == ErrorKind::Ejected;
+    }));
+  }
+  // The first thing that is read from it.
+  Found read_once_back(std::string_view key) {
+    Found found = Error{};
+    REQUIRE(eventually([&] {
+      found = cache_->get(key);
+      return found.ok();
+    }));
+    return found;
+  }
+
+ private:
+  TempServer server_;
+  Gate gate_;
+  std::unique_ptr<Client> cache_;
+};
+
+}  // namespace
+
+TEST_CASE("a write that was refused its node is deleted there before it is read") {
+  Away node;
+  node.gate().shut();
+  CHECK_FALSE(node.cache().set("a", "new").ok());
+  CHECK_FALSE(node.cache().remove("b").ok());
+  node.wait_until_ejected();
+  CHECK(fails_with(node.cache().set("c", "new"), ErrorKind::Ejected));
+  node.gate().open();
+  CHECK(is_miss(node.read_once_back("a")));
+  CHECK(is_miss(node.read_once_back("b")));
+  CHECK(is_miss(node.read_once_back("c")));
+  CHECK(value_of(node.read_once_back("untouched")) == "old");
+  CHECK(node.server().stat("cmd_flush") == "0");
+}
+
+TEST_CASE(
+    "a write that was not answered is deleted before the next read, also without an ejection") {
+  Away node([](ClientOptions& options) { options.health.failures_to_eject = 1'000'000; });
+  node.gate().hold();
+  CHECK(fails_with(node.cache().set("a", "new"), ErrorKind::Timeout));
+  node.gate().open();
+  CHECK(is_miss(node.read_once_back("a")));
+  CHECK(value_of(node.read_once_back("b")) == "old");
+}
+
+TEST_CASE("each kind of write is remembered, alone and among many") {
+  Away node;
+  const auto set = [&](std::string_view key) {
+    REQUIRE(eventually([&] { return node.cache().set(key, "1").ok(); }));
+  };
+  for (const Verb verb : {Verb::Set, Verb::Add, Verb::Replace, Verb::Append, Verb::Prepend,
+                          Verb::Delete, Verb::Increment, Verb::Decrement, Verb::Touch}) {
+    for (const bool held : {true, false}) {
+      CAPTURE(static_cast<int>(verb), held);
+      set("a");
+      set("b");
+      held ? node.gate().hold() : node.gate().shut();
+      const Operation operations[] = {{.verb = verb, .key = "a"}, {.verb = verb, .key = "b"}};
+      Answer answers[2];
+      node.cache().run(operations, answers);
+      CHECK(answers[0].outcome == Outcome::Failed);
+      CHECK(answers[1].outcome == Outcome::Failed);
+      node.gate().open();
+      CHECK(is_miss(node.read_once_back("a")));
+      CHECK(is_miss(node.read_once_back("b")));
+    }
+  }
+  CHECK(value_of(node.read_once_back("untouched")) == "old");
+}
+
+TEST_CASE("reads that fail cost nothing afterwards") {
+  Away node;
+  node.gate().hold();
+  CHECK_FALSE(node.cache().get("a").ok());
+  CHECK_FALSE(node.cache().get_and_touch("b", 100).ok());
+  node.wait_until_ejected();
+  node.gate().open();
+  CHECK(value_of(node.read_once_back("a")) == "old");
+  CHECK(value_of(node.read_once_back("b")) == "old");
+}
+
+TEST_CASE("a write that comes late cannot undo what was written after its delete") {
+  Away node([](ClientOptions& options) { options.health.failures_to_eject = 1'000'000; });
+  // Only the connection of the write is held: a delete over a new one would get through.
+  node.gate().hold_existing();
+  CHECK(fails_with(node.cache().set("a", "late"), ErrorKind::Timeout));
+  CHECK(fails_with(node.cache().set("a", "newer"), ErrorKind::Timeout));
+  CHECK_FALSE(node.cache().get("a").ok());
+  node.gate().open();
+  CHECK(is_miss(node.read_once_back("a")));
+  CHECK(eventually([&] { return says(node.cache().set("a", "newest"), Outcome::Done); }));
+  for (int i = 0; i < 100; ++i) CHECK(value_of(node.read_once_back("a")) == "newest");
+}
+
+TEST_CASE("too many missed writes, and the node is flushed before it is used") {
+  Away node([](ClientOptions& options) { options.most_owed_keys = 2; });
+  node.gate().shut();
+  for (const char* key : {"a", "b", "c"}) CHECK_FALSE(node.cache().set(key, "new").ok());
+  node.gate().open();
+  CHECK(is_miss(node.read_once_back("untouched")));
+  CHECK(is_miss(node.read_once_back("a")));
+  CHECK(node.server().stat("cmd_flush") != "0");
+}
+
+TEST_CASE("a flush that failed is made up for") {
+  Away node;
+  node.gate().shut();
+  CHECK_FALSE(node.cache().flush_all().at(0).result.ok());
+  node.gate().open();
+  CHECK(is_miss(node.read_once_back("untouched")));
+  CHECK(node.server().stat("cmd_flush") != "0");
+}
+
+TEST_CASE("a node that was away longer than the lease is flushed before it is used") {
+  Away node([](ClientOptions& options) { options.lease = milliseconds(0); });
+  node.gate().shut();
+  node.wait_until_ejected();
+  node.gate().open();
+  CHECK(is_miss(node.read_once_back("untouched")));
+  CHECK(node.server().stat("cmd_flush") != "0");
+}
+
+TEST_CASE("a node that does not let itself be flushed is not read from") {
+  larder::daemon::Settings settings = loopback_settings();
+  settings.allow_flush = false;
+  TempServer server(settings);
+  Gate gate(server.port());
+  ClientOptions options = quick(options_for({gate.port()}));
+  options.lease = milliseconds(0);
+  const auto cache = make_client(options);
+  REQUIRE(eventually([&] { return says(cache->set("a", "old"), Outcome::Done); }));
+  gate.shut();
+  CHECK(eventually([&] {
+    const Found found = cache->get("a");
+    return !found.ok() && found.error().kind == ErrorKind::Ejected;
+  }));
+  gate.open();
+  bool says_why = false;
+  CHECK(eventually([&] {
+    const auto item = cache->get("a");
+    REQUIRE_FALSE(item.ok());
+    says_why = item.error().kind == ErrorKind::Ejected &&
+               item.error().text.find("flush_all") != std::string::npos;
+    return says_why;
+  }));
+}
+
+TEST_CASE("a process that is stopped comes back without what it missed") {
+  ChildServer server;
+  ClientOptions options = quick(options_for({server.port()}));
+  const auto cache = make_client(options);
+  for (const char* key : {"a", "b", "untouched"}) {
+    REQUIRE(eventually([&] { return says(cache->set(key, "old"), Outcome::Done); }));
+  }
+  server.stop();
+  CHECK(fails_with(cache->set("a", "new"), ErrorKind::Timeout));
+  CHECK(eventually([&] {
+    const Found found = cache->get("a");
+    return !found.ok() && found.error().kind == ErrorKind::Ejected;
+  }));
+  CHECK_FALSE(cache->remove("b").ok());
+  server.go_on();
+  const auto read = [&](std::string_view key) {
+    Found found = Error{};
+    CHECK(eventually([&] { return (found = cache->get(key)).ok(); }));
+    return found;
+  };
+  CHECK(is_miss(read("b")));
+  CHECK(is_miss(read("a")));
+  CHECK(value_of(read("untouched")) == "old");
+}
+
+TEST_CASE("no read is older than a write that has returned, whatever happens to the node") {
+  Away node([](ClientOptions& options) {
+    options.request_timeout = options.connect_timeout = milliseconds(50);
+    options.health.first_ejection = milliseconds(5);
+    options.health.longest_ejection = milliseconds(10);
+  });
+  constexpr int kChanges = 40;
+  std::atomic<int> floor = 0;
+  std::atomic<int> stale = 0;
+  std::atomic<int> read = 0;
+  std::atomic<bool> over = false;
+  REQUIRE(eventually([&] { return node.cache().set("k", "0").ok(); }));
+  std::vector<std::thread> threads;
+  threads.emplace_back([&] {
+    for (int version = 1; !over; ++version) {
+      static_cast<void>(node.cache().set("k", std::to_string(version)).ok());
+      floor = version;
+    }
+  });
+  for (int t = 0; t < 3; ++t) {
+    threads.emplace_back([&] {
+      while (!over) {
+        const int least = floor;
+        const Found found = node.cache().get("k");
+        if (!found.ok() || !found->has_value()) continue;
+        ++read;
+        if (std::stoi((*found)->value) < least) ++stale;
+      }
+    });
+  }
+  for (int change = 0; change < kChanges; ++change) {
+    switch (change % 3) {
+      case 0:
+        node.gate().hold();
+        break;
+      case 1:
+        node.gate().hold_existing();
+        break;
+      case 2:
+        node.gate().shut();
+        break;
+    }
+    std::this_thread::sleep_for(milliseconds(change));
+    node.gate().open();
+    const int before = read;
+    CHECK(eventually([&] { return read > before; }));
+  }
+  over = true;
+  for (std::thread& thread : threads) thread.join();
+  CHECK(stale == 0);
+}

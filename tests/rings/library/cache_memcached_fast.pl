@@ -1,0 +1,20 @@
+# See ../make_golden.py. Each server answers with its own address.
+use strict;
+use warnings;
+use Cache::Memcached::Fast;
+
+sub next_line { my $line = <STDIN>; chomp $line; return $line }
+
+my @keys = map { next_line() } 1 .. next_line();
+for (1 .. next_line()) {
+    my (@servers, %index);
+    for my $node (0 .. next_line() - 1) {
+        my ($host, $port, $weight) = split / /, next_line();
+        push @servers, {address => "$host:$port", weight => $weight};
+        $index{"$host:$port"} = $node;
+    }
+    my $client = Cache::Memcached::Fast->new(
+        {servers => \@servers, ketama_points => 160, io_timeout => 20});
+    my $found = $client->get_multi(@keys);
+    print join(' ', map { $index{$found->{$_}} } @keys), "\n";
+}

@@ -1,0 +1,294 @@
+#include "tools/client/client.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "tools/client/client_state.h"
+#include "tools/client/dispatch.h"
+#include "tools/client/retry.h"
+
+namespace larder::client {
+namespace {
+
+// What contradicts itself, in a sentence; empty if nothing does.
+std::string fault_of(const ClientOptions& options) {
+  using std::chrono::milliseconds;
+  if (options.servers.empty()) return "a client needs at least one server";
+  if (options.health.failures_to_eject == 0) return "failures_to_eject must be at least 1";
+  if (options.connect_timeout <= milliseconds(0)) return "connect_timeout must be above 0";
+  if (options.request_timeout <= milliseconds(0)) return "request_timeout must be above 0";
+  if (options.health.first_ejection <= milliseconds(0) ||
+      options.health.longest_ejection < options.health.first_ejection) {
+    return "first_ejection must be above 0 and not above longest_ejection";
+  }
+  if (options.discovery.enabled && options.connection.dialect == Dialect::Binary) {
+    return "discovery asks in text: it needs the dialect classic or meta";
+  }
+  return {};
+}
+
+Result<std::optional<Item>> item_of(Answer& answer) {
+  if (answer.outcome == Outcome::Failed) return std::move(*answer.error);
+  if (answer.outcome != Outcome::Done) return std::optional<Item>{};
+  return std::optional<Item>({std::move(answer.value), answer.client_flags, answer.cas});
+}
+
+Result<Outcome> outcome_of(Answer answer) {
+  if (answer.outcome == Outcome::Failed) return std::move(*answer.error);
+  return answer.outcome;
+}
+
+Result<std::optional<uint64_t>> number_of(Answer answer) {
+  if (answer.outcome == Outcome::Failed) return std::move(*answer.error);
+  if (answer.outcome != Outcome::Done) return std::optional<uint64_t>{};
+  return std::optional<uint64_t>{answer.number};
+}
+
+Operation storing(Verb verb, std::string_view key, std::string_view value,
+                  const StoreOptions& options) {
+  return {.verb = verb,
+          .key = key,
+          .value = value,
+          .client_flags = options.client_flags,
+          .exptime = options.exptime};
+}
+
+bool has_a_key(const Operation& operation) {
+  return operation.verb != Verb::Version && operation.verb != Verb::FlushAll &&
+         operation.verb != Verb::Noop;
+}
+
+}  // namespace
+
+void ClientState::run(std::span<const Operation> operations, std::span<Answer> answers) {
+  const Deadline until = deadline();
+  const std::shared_ptr<Fleet> on = fleet();
+  std::vector<Node*> nodes;
+  nodes.reserve(operations.size());
+  for (const Operation& operation : operations) nodes.push_back(&on->node_of(operation.key));
+  dispatch(nodes, operations, answers, options, until);
+  for (const Operation& operation : operations) {
+    if (changes_something(operation)) on->remember_where_it_was(operation.key);
+  }
+}
+
+Answer ClientState::run_one(const Operation& operation) {
+  Answer answer;
+  const std::shared_ptr<Fleet> on = fleet();
+  Node* node = &on->node_of(operation.key);
+  dispatch({&node, 1}, {&operation, 1}, {&answer, 1}, options, deadline());
+  if (changes_something(operation)) on->remember_where_it_was(operation.key);
+  return answer;
+}
+
+std::vector<Result<Outcome>> ClientState::outcomes_of(std::span<const Operation> operations) {
+  std::vector<Answer> answers(operations.size());
+  run(operations, answers);
+  std::vector<Result<Outcome>> results;
+  results.reserve(answers.size());
+  for (Answer& answer : answers) results.push_back(outcome_of(std::move(answer)));
+  return results;
+}
+
+std::vector<Answer> ClientState::run_everywhere(const Fleet& on, const Operation& operation) {
+  const Deadline until = deadline();
+  std::vector<Node*> nodes;
+  for (const std::shared_ptr<Node>& node : on.nodes()) nodes.push_back(node.get());
+  const std::vector<Operation> operations(nodes.size(), operation);
+  std::vector<Answer> answers(nodes.size());
+  dispatch(nodes, operations, answers, options, until);
+  return answers;
+}
+
+Result<bool> ClientState::refresh(const std::atomic<bool>& stop) {
+  const std::lock_guard lock(refreshing);
+  std::vector<Endpoint> whom;
+  const std::shared_ptr<Fleet> before = fleet();
+  if (before) {
+    for (const std::shared_ptr<Node>& node : before->nodes()) whom.push_back(node->endpoint());
+    const auto first = static_cast<size_t>(any_chance() * static_cast<double>(whom.size()));
+    std::rotate(whom.begin(), whom.begin() + static_cast<ptrdiff_t>(first), whom.end());
+  }
+  for (const Server& server : options.servers) whom.push_back(endpoint_of(server));
+
+  const Result<ClusterList> list = ask_for_list(whom, options, stop);
+  if (!list) return list.error();
+  if (list->version <= version) return false;
+  const std::vector<Server> servers = servers_of(*list, options.connection.tls);
+  Result<std::shared_ptr<Fleet>> after =
+      before ? before->next(servers, options) : Fleet::make(servers, options);
+  if (!after) return after.error();
+  if (before) Fleet::supersede(*before);
+  version = list->version;
+  const std::lock_guard publish(mutex);
+  current = std::move(*after);
+  return true;
+}
+
+Result<std::unique_ptr<Client>> Client::make(ClientOptions options) {
+  std::string fault = fault_of(options);
+  if (!fault.empty()) return Error{ErrorKind::BadRequest, std::move(fault)};
+  auto state = std::make_unique<ClientState>(std::move(options));
+  ClientState& made = *state;
+  if (!made.options.discovery.enabled) {
+    Result<std::shared_ptr<Fleet>> fleet = Fleet::make(made.options.servers, made.options);
+    if (!fleet) return fleet.error();
+    made.current = std::move(*fleet);
+  } else {
+    const Result<bool> followed = made.refresh(false);
+    if (!followed) return followed.error();
+    if (made.options.discovery.interval > std::chrono::milliseconds(0)) {
+      // What went wrong is tried again the next time; until then the list from before is good.
+      made.poller.emplace(made.options.discovery.interval, [&made](const std::atomic<bool>& stop) {
+        const Result<bool> ignored = made.refresh(stop);
+        static_cast<void>(ignored);
+      });
+    }
+  }
+  return std::unique_ptr<Client>(new Client(std::move(state)));
+}
+
+Client::Client(std::unique_ptr<ClientState> state) : state_(std::move(state)) {}
+Client::~Client() = default;
+
+Result<std::optional<Item>> Client::get(std::string_view key) {
+  Answer answer = state_->run_one({.verb = Verb::Get, .key = key});
+  return item_of(answer);
+}
+
+Result<std::optional<Item>> Client::get_and_touch(std::string_view key, int32_t exptime) {
+  Answer answer =
+      state_->run_one({.verb = Verb::Get, .key = key, .exptime = exptime, .touch = true});
+  return item_of(answer);
+}
+
+Result<Outcome> Client::set(std::string_view key, std::string_view value, StoreOptions options) {
+  return outcome_of(state_->run_one(storing(Verb::Set, key, value, options)));
+}
+
+Result<Outcome> Client::add(std::string_view key, std::string_view value, StoreOptions options) {
+  return outcome_of(state_->run_one(storing(Verb::Add, key, value, options)));
+}
+
+Result<Outcome> Client::replace(std::string_view key, std::string_view value,
+                                StoreOptions options) {
+  return outcome_of(state_->run_one(storing(Verb::Replace, key, value, options)));
+}
+
+Result<Outcome> Client::append(std::string_view key, std::string_view value) {
+  return outcome_of(state_->run_one(storing(Verb::Append, key, value, {})));
+}
+
+Result<Outcome> Client::prepend(std::string_view key, std::string_view value) {
+  return outcome_of(state_->run_one(storing(Verb::Prepend, key, value, {})));
+}
+
+Result<Outcome> Client::cas(std::string_view key, std::string_view value, uint64_t version,
+                            StoreOptions options) {
+  // In an Operation 0 stands for any version.
+  if (version == 0) return Error{ErrorKind::BadRequest, "0 is the version of no item"};
+  Operation operation = storing(Verb::Set, key, value, options);
+  operation.cas = version;
+  return outcome_of(state_->run_one(operation));
+}
+
+Result<Outcome> Client::remove(std::string_view key) {
+  return outcome_of(state_->run_one({.verb = Verb::Delete, .key = key}));
+}
+
+Result<Outcome> Client::touch(std::string_view key, int32_t exptime) {
+  return outcome_of(state_->run_one({.verb = Verb::Touch, .key = key, .exptime = exptime}));
+}
+
+Result<std::optional<uint64_t>> Client::increment(std::string_view key, uint64_t delta) {
+  return number_of(state_->run_one({.verb = Verb::Increment, .key = key, .delta = delta}));
+}
+
+Result<std::optional<uint64_t>> Client::decrement(std::string_view key, uint64_t delta) {
+  return number_of(state_->run_one({.verb = Verb::Decrement, .key = key, .delta = delta}));
+}
+
+std::vector<Result<std::optional<Item>>> Client::get_many(std::span<const std::string_view> keys) {
+  std::vector<Operation> operations(keys.size());
+  for (size_t i = 0; i < keys.size(); ++i) operations[i].key = keys[i];
+  std::vector<Answer> answers(keys.size());
+  state_->run(operations, answers);
+  std::vector<Result<std::optional<Item>>> results;
+  results.reserve(keys.size());
+  for (Answer& answer : answers) results.push_back(item_of(answer));
+  return results;
+}
+
+std::vector<Result<Outcome>> Client::set_many(std::span<const Entry> entries) {
+  std::vector<Operation> operations;
+  operations.reserve(entries.size());
+  for (const Entry& entry : entries) {
+    operations.push_back(storing(Verb::Set, entry.key, entry.value, entry.options));
+  }
+  return state_->outcomes_of(operations);
+}
+
+std::vector<Result<Outcome>> Client::remove_many(std::span<const std::string_view> keys) {
+  std::vector<Operation> operations(keys.size());
+  for (size_t i = 0; i < keys.size(); ++i) {
+    operations[i].verb = Verb::Delete;
+    operations[i].key = keys[i];
+  }
+  return state_->outcomes_of(operations);
+}
+
+std::vector<OfNode<void>> Client::flush_all(int32_t delay_seconds) {
+  const std::shared_ptr<Fleet> on = state_->fleet();
+  const std::vector<Answer> answers =
+      state_->run_everywhere(*on, {.verb = Verb::FlushAll, .exptime = delay_seconds});
+  std::vector<OfNode<void>> results;
+  for (size_t i = 0; i < answers.size(); ++i) {
+    Result<void> result;
+    if (answers[i].error) result = *answers[i].error;
+    results.push_back({on->nodes()[i]->name(), std::move(result)});
+  }
+  return results;
+}
+
+std::vector<OfNode<std::string>> Client::version() {
+  const std::shared_ptr<Fleet> on = state_->fleet();
+  const std::vector<Answer> answers = state_->run_everywhere(*on, {.verb = Verb::Version});
+  std::vector<OfNode<std::string>> results;
+  for (size_t i = 0; i < answers.size(); ++i) {
+    Result<std::string> result = answers[i].value;
+    if (answers[i].error) result = *answers[i].error;
+    results.push_back({on->nodes()[i]->name(), std::move(result)});
+  }
+  return results;
+}
+
+void Client::run(std::span<const Operation> operations, std::span<Answer> answers) {
+  if (std::all_of(operations.begin(), operations.end(), has_a_key)) {
+    return state_->run(operations, answers);
+  }
+  const Error error{ErrorKind::BadRequest, "version, flush_all and noop belong to no key's node"};
+  for (Answer& answer : answers) {
+    answer = {};
+    answer.error = error;
+  }
+}
+
+std::vector<std::string> Client::nodes() const {
+  const std::shared_ptr<Fleet> on = state_->fleet();  // not in the loop: it ends before that begins
+  std::vector<std::string> names;
+  for (const std::shared_ptr<Node>& node : on->nodes()) names.push_back(node->name());
+  return names;
+}
+
+std::string Client::node_of(std::string_view key) const {
+  return state_->fleet()->node_of(key).name();
+}
+
+Result<bool> Client::refresh() {
+  if (!state_->options.discovery.enabled) {
+    return Error{ErrorKind::BadRequest, "this client has a fixed list of servers"};
+  }
+  return state_->refresh(false);
+}
+
+}  // namespace larder::client

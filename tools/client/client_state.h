@@ -1,0 +1,42 @@
+// What a Client is made of: for the sources that implement it.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+
+#include "tools/client/client.h"
+#include "tools/client/discovery.h"
+#include "tools/client/fleet.h"
+
+namespace larder::client {
+
+struct ClientState {
+  explicit ClientState(ClientOptions client_options) : options(std::move(client_options)) {}
+
+  std::shared_ptr<Fleet> fleet() const {
+    const std::lock_guard lock(mutex);
+    return current;
+  }
+  Deadline deadline() const { return std::chrono::steady_clock::now() + options.request_timeout; }
+
+  // Each operation to the node of its key.
+  void run(std::span<const Operation> operations, std::span<Answer> answers);
+  Answer run_one(const Operation& operation);
+  std::vector<Result<Outcome>> outcomes_of(std::span<const Operation> operations);
+  // The same operation to every node of the fleet.
+  std::vector<Answer> run_everywhere(const Fleet& on, const Operation& operation);
+  // Asks for the list and follows it if it is newer than the one before.
+  Result<bool> refresh(const std::atomic<bool>& stop);
+
+  const ClientOptions options;
+  mutable std::mutex mutex;
+  std::shared_ptr<Fleet> current;  // guarded by mutex; never null once made
+
+  std::mutex refreshing;         // held while a list is asked for and followed
+  uint64_t version = 0;          // of the list that is followed; guarded by refreshing
+  std::optional<Poller> poller;  // the last member: it ends before the rest goes
+};
+
+}  // namespace larder::client

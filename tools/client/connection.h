@@ -1,0 +1,108 @@
+// Connection: one connection to one server, over which operations are pipelined.
+//
+// What blocks ends at a deadline; the rest never blocks and is driven by poll(), so that one thread
+// can wait for many servers at once. One thread at a time. After a failure (failed()) nothing can
+// be asked any more: what has not been answered by then has `Outcome::Failed`.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "tools/client/operation.h"
+#include "tools/client/result.h"
+
+namespace larder::client {
+
+using Deadline = std::chrono::steady_clock::time_point;
+
+// Where a server listens.
+struct Endpoint {
+  std::string host = {};  // a name or an address; empty: `path` counts
+  uint16_t port = 11211;
+  std::string path = {};  // of a Unix socket
+
+  std::string text() const;  // "host:port", "[::1]:port" or the path, for messages
+};
+
+struct TlsSettings {
+  bool enabled = false;
+  bool verify = true;            // the server's certificate, and its name
+  std::string ca_file;           // empty: what the system trusts
+  std::string certificate_file;  // of this client; empty: none
+  std::string key_file;
+};
+
+struct ConnectionOptions {
+  Dialect dialect = Dialect::Meta;
+  TlsSettings tls;
+  // A login: SASL PLAIN where the dialect is binary, else memcached's ASCII login (a `set` of
+  // "user password"). Empty user: none.
+  std::string user;
+  std::string password;
+  size_t most_value_bytes = 64u << 20;  // of one reply; a larger one is a Protocol error
+};
+
+class Connection {
+ public:
+  // Looks the name up (which has no deadline of its own), connects, agrees on TLS, logs in.
+  static Result<std::unique_ptr<Connection>> open(const Endpoint& endpoint,
+                                                  const ConnectionOptions& options,
+                                                  Deadline deadline);
+  ~Connection();
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+  // -- Without blocking. Several submits may be under way; they are answered in order.
+
+  // answers  as many as operations; answers[i] is filled in when it has come. Both must live until
+  //          idle() or failed(). What no server would take is answered at once with BadRequest and
+  //          is not sent.
+  // In classic, gets that follow each other in one submit go in lines of many keys (get_line.h).
+  void submit(std::span<const Operation> operations, std::span<Answer> answers);
+  bool idle() const noexcept;  // everything has been sent and answered
+  // For poll(): what to wait for while not idle.
+  int fd() const noexcept;
+  short events() const noexcept;
+  // Sends and reads as far as it goes without waiting.
+  void advance();
+  // Likewise, but waits until it is idle or has failed, or for about as long as the deadline says;
+  // it may return before.
+  void advance_by(Deadline deadline);
+  // All that is not answered fails with this, and so does the connection.
+  void fail(Error error);
+  bool failed() const noexcept;
+  const std::optional<Error>& failure() const noexcept;
+  // Closed by the server while it was idle, or with something to read that nobody asked for.
+  bool is_stale() const;
+
+  // -- Blocking. On an idle connection only.
+
+  // submit() and the answers; past the deadline it fails with Timeout.
+  void run(std::span<const Operation> operations, std::span<Answer> answers, Deadline deadline);
+
+  // One text command of an operator, without its line end, and its reply as it came: all lines up
+  // to and with the first that is one of `ends` or begins with it and a blank ("END", "EN", "OK",
+  // "VERSION" ...), or an ERROR,
+  // CLIENT_ERROR or SERVER_ERROR, which becomes Refused. Not in the binary dialect (BadRequest).
+  // `on_line` gets each line as it comes, without its line end, and nothing is kept; it returns
+  // false to give up, which fails the connection.
+  Result<std::string> ask(std::string_view command, std::span<const std::string_view> ends,
+                          Deadline deadline);
+  Result<void> ask_lines(std::string_view command, std::span<const std::string_view> ends,
+                         Deadline deadline, const std::function<bool(std::string_view)>& on_line);
+
+  const Endpoint& endpoint() const noexcept;
+
+ private:
+  struct State;
+  explicit Connection(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace larder::client

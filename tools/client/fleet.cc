@@ -1,0 +1,96 @@
+#include "tools/client/fleet.h"
+
+#include <map>
+#include <utility>
+
+namespace larder::client {
+namespace {
+
+Result<Ring> ring_of(const std::vector<Server>& servers, RingKind kind) {
+  std::vector<RingNode> nodes;
+  for (const Server& server : servers) {
+    nodes.push_back({server.host, server.port, server.weight, server.ring_name});
+  }
+  RingResult made = Ring::make(kind, std::move(nodes));
+  if (!made.ring) return Error{ErrorKind::BadRequest, std::move(made.error)};
+  return std::move(*made.ring);
+}
+
+}  // namespace
+
+Endpoint endpoint_of(const Server& server) {
+  if (!server.path.empty()) return {"", 0, server.path};
+  return {server.address.empty() ? server.host : server.address, server.port, ""};
+}
+
+Result<std::shared_ptr<Fleet>> Fleet::make(const std::vector<Server>& servers,
+                                           const ClientOptions& options) {
+  Result<Ring> ring = ring_of(servers, options.ring);
+  if (!ring) return ring.error();
+  std::shared_ptr<Fleet> fleet(new Fleet(std::move(*ring)));
+  for (const Server& server : servers) {
+    fleet->nodes_.push_back(std::make_shared<Node>(endpoint_of(server), options));
+  }
+  return fleet;
+}
+
+Result<std::shared_ptr<Fleet>> Fleet::next(const std::vector<Server>& servers,
+                                           const ClientOptions& options) const {
+  Result<Ring> ring = ring_of(servers, options.ring);
+  if (!ring) return ring.error();
+  std::shared_ptr<Fleet> fleet(new Fleet(std::move(*ring)));
+
+  std::map<std::string, std::shared_ptr<Node>> known;
+  for (const std::shared_ptr<Node>& node : nodes_) known[node->name()] = node;
+  fleet->departed_ = departed_;
+  fleet->too_many_departed_ = too_many_departed_;
+  for (const auto& [name, node] : known) fleet->departed_.insert(name);
+  std::set<std::string> staying;
+  for (const Server& server : servers) {
+    const Endpoint endpoint = endpoint_of(server);
+    const std::string name = endpoint.text();
+    const auto known_node = known.find(name);
+    if (known_node != known.end()) {
+      fleet->nodes_.push_back(known_node->second);
+    } else {
+      fleet->nodes_.push_back(std::make_shared<Node>(endpoint, options));
+      if (too_many_departed_ || departed_.contains(name)) fleet->nodes_.back()->owe_everything();
+    }
+    staying.insert(name);
+    fleet->departed_.erase(name);
+  }
+
+  if (fleet->departed_.size() > kDepartedRemembered) {
+    fleet->departed_.clear();
+    fleet->too_many_departed_ = true;
+  }
+
+  fleet->past_.push_back({std::make_shared<const Ring>(ring_), nodes_});
+  for (const Past& past : past_) {
+    if (fleet->past_.size() < kRingsRemembered) fleet->past_.push_back(past);
+  }
+  for (Past& past : fleet->past_) {
+    for (std::shared_ptr<Node>& node : past.nodes) {
+      if (node && !staying.contains(node->name())) node = nullptr;
+    }
+  }
+  return fleet;
+}
+
+void Fleet::supersede(Fleet& before) {
+  before.superseded_ = true;
+  for (const std::shared_ptr<Node>& node : before.nodes_) node->moved_are_owed();
+}
+
+void Fleet::remember_where_it_was(std::string_view key) const {
+  if (past_.empty()) return;
+  const Node* here = &node_of(key);
+  for (const Past& past : past_) {
+    Node* there = past.nodes[past.ring->node_of(key)].get();
+    if (there == nullptr || there == here) continue;
+    there->remember_moved(key);
+    if (superseded_) there->moved_are_owed();
+  }
+}
+
+}  // namespace larder::client

@@ -1,0 +1,78 @@
+// Fleet: the ring and its nodes at one moment. Another list of servers is another Fleet, in which
+// nodes that stay keep their connections, their health and what they owe.
+//
+// A list that changes moves keys to other nodes, and their old values stay behind: if a node joins
+// and leaves again, the others still have what its keys were before. So:
+// 1. A key that is written is remembered at each node of this fleet that had it under one of the
+//    last kRingsRemembered lists; when the list changes next, it is deleted there before anything
+//    is read (node.h).
+// 2. A node that has left the list and comes back is flushed before it is used.
+// Both hold for what one client has seen: a list from before its start it does not know, nor what
+// others have written who do not keep to this.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tools/client/client_options.h"
+#include "tools/client/node.h"
+#include "tools/client/result.h"
+#include "tools/client/ring.h"
+
+namespace larder::client {
+
+constexpr size_t kRingsRemembered = 8;
+// Of nodes that have left; beyond, whichever node joins is flushed.
+constexpr size_t kDepartedRemembered = 10'000;
+
+// Where a client connects to for this server.
+Endpoint endpoint_of(const Server& server);
+
+// Immutable but for the nodes and one flag: any thread.
+class Fleet {
+ public:
+  // BadRequest with what the ring says to these servers.
+  static Result<std::shared_ptr<Fleet>> make(const std::vector<Server>& servers,
+                                             const ClientOptions& options);
+
+  // The next one, with these servers. Call publish() before anybody may use it. One thread at a
+  // time, and only once for each fleet.
+  Result<std::shared_ptr<Fleet>> next(const std::vector<Server>& servers,
+                                      const ClientOptions& options) const;
+  // Marks `before` as superseded and makes what is remembered of moved keys owed.
+  static void supersede(Fleet& before);
+
+  // For a key that is about to be, or has been written here. At the end of the write; it may come
+  // after the fleet was superseded.
+  void remember_where_it_was(std::string_view key) const;
+
+  Node& node_of(std::string_view key) const { return *nodes_[ring_.node_of(key)]; }
+  // In the order of the list.
+  std::span<const std::shared_ptr<Node>> nodes() const noexcept { return nodes_; }
+  const Ring& ring() const noexcept { return ring_; }
+
+ private:
+  struct Past {
+    std::shared_ptr<const Ring> ring;
+    std::vector<std::shared_ptr<Node>> nodes;  // of the ring; null: not in this fleet
+  };
+
+  explicit Fleet(Ring ring) : ring_(std::move(ring)) {}
+
+  Ring ring_;
+  std::vector<std::shared_ptr<Node>> nodes_;  // of the ring
+  std::vector<Past> past_;                    // the latest first
+  std::set<std::string> departed_;            // names of nodes that were in an earlier list
+  bool too_many_departed_ = false;            // and are not in departed_
+  // Set before the moved keys become owed, and read after one is remembered: whoever remembers too
+  // late for that sees it and makes the key owed itself. Sequentially consistent; the nodes' mutex
+  // orders the rest.
+  std::atomic<bool> superseded_ = false;
+};
+
+}  // namespace larder::client

@@ -1,0 +1,97 @@
+// Node: one server as a client uses it: its connections, its health, and what has to be deleted
+// there before anything is read from it.
+//
+// The rule of rejoining, in numbered sentences:
+// 1. Who hears that a write failed finds its key among those owed: it is added before the call
+//    returns, also when the node was ejected and nothing was sent.
+// 2. While anything is owed, no operation is sent but those that pay: whoever comes first deletes
+//    the keys, or flushes the node, and the others wait for that.
+// 3. A key is only deleted after each connection on which its write timed out has ended
+//    (lingering.h), so that the write cannot come after its own delete.
+// 4. Too many keys, or an absence longer than the lease, and the node is flushed instead.
+#pragma once
+
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "tools/client/client_options.h"
+#include "tools/client/lingering.h"
+#include "tools/client/node_health.h"
+#include "tools/client/operation.h"
+#include "tools/client/owed_deletes.h"
+#include "tools/client/pool.h"
+
+namespace larder::client {
+
+// Any thread.
+class Node {
+ public:
+  // endpoint  where it is
+  // options   of the client: all that is not about servers, rings and discovery; copied
+  Node(const Endpoint& endpoint, const ClientOptions& options);
+  Node(const Node&) = delete;
+  Node& operator=(const Node&) = delete;
+
+  // A connection that may be used at once: the node is healthy, nothing is owed and a connection is
+  // idle. Else null, and nothing has been done. Never waits for the network.
+  std::unique_ptr<Connection> acquire_idle();
+
+  // A connection on which anything may be asked, after a probe and the deletes where these are due.
+  // Ejected without waiting; else what is in the way. In each case nothing that the caller wants to
+  // ask was sent.
+  Result<std::unique_ptr<Connection>> acquire(Deadline deadline);
+
+  // Takes a connection back on which these were asked. If it still waits for answers, they are too
+  // late: they fail with Timeout. Owes the keys of writes that failed with an unknown outcome.
+  void finish(std::unique_ptr<Connection> connection, std::span<const Operation> operations,
+              std::span<Answer> answers);
+
+  // What would have changed something, but was given up before it was sent.
+  void owe(const Operation& operation);
+  void owe_everything();
+
+  // For discovery.h. The key has been written to a node that has it by now; its copy here is to go
+  // before this node can be the key's again. Not owed before moved_are_owed().
+  void remember_moved(std::string_view key);
+  void moved_are_owed();
+
+  // "host:port" or the path, for messages.
+  const std::string& name() const noexcept { return name_; }
+  const Endpoint& endpoint() const noexcept { return pool_.endpoint(); }
+  bool healthy() const;
+  // Keys that are to be deleted; the bound plus one if everything is.
+  size_t owed() const;
+
+ private:
+  Result<std::unique_ptr<Connection>> probe(Deadline deadline);
+  Result<void> pay(Deadline deadline);
+  Result<void> pay_all(Deadline deadline);
+  Result<void> pay_part(OwedDeletes::Part& part, Deadline deadline);
+  Deadline connect_by(Deadline deadline) const;
+  void note_failure(const Error& error);
+  void note_success();
+  Error ejected_error() const;  // with mutex_
+
+  const std::string name_;
+  const std::chrono::milliseconds connect_timeout_;
+  const std::chrono::milliseconds lease_;
+  const size_t most_owed_keys_;
+  ConnectionPool pool_;
+
+  // All of the rest is guarded by it.
+  mutable std::mutex mutex_;
+  NodeHealth health_;
+  std::string last_failure_;
+  OwedDeletes owed_;
+  OwedDeletes moved_;
+  std::vector<Lingering> lingering_;
+  bool indebted_ = false;  // something is owed or lingers, or is being paid
+  bool paying_ = false;    // a thread is at it
+  std::condition_variable paid_;
+};
+
+}  // namespace larder::client

@@ -1,0 +1,55 @@
+#include "tools/client/pool.h"
+
+#include <utility>
+
+namespace larder::client {
+ConnectionPool::ConnectionPool(Endpoint endpoint, ConnectionOptions options, size_t most_idle,
+                               std::chrono::milliseconds trusted_idle)
+    : endpoint_(std::move(endpoint)),
+      options_(std::move(options)),
+      most_idle_(most_idle),
+      trusted_idle_(trusted_idle) {}
+
+std::unique_ptr<Connection> ConnectionPool::take_idle() {
+  while (true) {
+    Idle idle;
+    {
+      const std::lock_guard lock(mutex_);
+      if (idle_.empty()) return nullptr;
+      idle = std::move(idle_.back());
+      idle_.pop_back();
+    }
+    const bool trusted = std::chrono::steady_clock::now() - idle.since < trusted_idle_;
+    if (trusted || !idle.connection->is_stale()) return std::move(idle.connection);
+  }
+}
+
+Result<std::unique_ptr<Connection>> ConnectionPool::take(Deadline deadline) {
+  std::unique_ptr<Connection> connection = take_idle();
+  if (connection) return connection;
+  return open(deadline);
+}
+
+Result<std::unique_ptr<Connection>> ConnectionPool::open(Deadline deadline) const {
+  return Connection::open(endpoint_, options_, deadline);
+}
+
+void ConnectionPool::give_back(std::unique_ptr<Connection> connection) {
+  if (connection->failed() || !connection->idle()) return;
+  const auto now = std::chrono::steady_clock::now();
+  const std::lock_guard lock(mutex_);
+  if (idle_.size() < most_idle_) idle_.push_back({std::move(connection), now});
+}
+
+void ConnectionPool::clear() {
+  std::vector<Idle> closed;
+  const std::lock_guard lock(mutex_);
+  closed.swap(idle_);
+}
+
+size_t ConnectionPool::idle() const {
+  const std::lock_guard lock(mutex_);
+  return idle_.size();
+}
+
+}  // namespace larder::client

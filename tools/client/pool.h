@@ -1,0 +1,50 @@
+// ConnectionPool: the connections to one server that nobody uses at the moment.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "tools/client/connection.h"
+
+namespace larder::client {
+
+// Any thread. One that has been in use a moment ago is taken as it is; others are looked at. The
+// one that was given back last is taken first: the others go stale in peace, and the server closes
+// them if it has an idle timeout.
+class ConnectionPool {
+ public:
+  // trusted_idle  see ClientOptions
+  ConnectionPool(Endpoint endpoint, ConnectionOptions options, size_t most_idle,
+                 std::chrono::milliseconds trusted_idle);
+
+  // An idle one that is not stale, without waiting; null if there is none.
+  std::unique_ptr<Connection> take_idle();
+  // An idle one, or a new one by this time.
+  Result<std::unique_ptr<Connection>> take(Deadline deadline);
+  // Always a new one.
+  Result<std::unique_ptr<Connection>> open(Deadline deadline) const;
+
+  // Keeps it, unless it has failed, waits for an answer, or enough are idle.
+  void give_back(std::unique_ptr<Connection> connection);
+  // Closes all that are idle.
+  void clear();
+
+  size_t idle() const;
+  const Endpoint& endpoint() const noexcept { return endpoint_; }
+
+ private:
+  const Endpoint endpoint_;
+  const ConnectionOptions options_;
+  const size_t most_idle_;
+  const std::chrono::milliseconds trusted_idle_;
+  mutable std::mutex mutex_;
+  struct Idle {
+    std::unique_ptr<Connection> connection;
+    std::chrono::steady_clock::time_point since;
+  };
+  std::vector<Idle> idle_;  // guarded by mutex_
+};
+
+}  // namespace larder::client

@@ -1,0 +1,37 @@
+#include "tools/client/retry.h"
+
+#include <algorithm>
+#include <random>
+
+namespace larder::client {
+
+bool changes_something(const Operation& operation) noexcept {
+  switch (operation.verb) {
+    case Verb::Get:
+    case Verb::Version:
+    case Verb::Noop:
+      return false;
+    default:
+      return true;
+  }
+}
+
+bool may_repeat(const Operation& operation, const Error& error, bool sent) noexcept {
+  if (!error.is_of_the_network() || error.kind == ErrorKind::Ejected) return false;
+  return !sent || !changes_something(operation);
+}
+
+std::chrono::microseconds retry_pause(std::chrono::milliseconds base, uint32_t retry,
+                                      double chance) noexcept {
+  constexpr uint32_t kMostDoublings = 16;  // a minute from a millisecond: no overflow, no use
+  const auto full = std::chrono::duration<double, std::micro>(base) *
+                    static_cast<double>(1u << std::min(retry - 1, kMostDoublings));
+  return std::chrono::duration_cast<std::chrono::microseconds>(full * (1 - chance / 2));
+}
+
+double any_chance() {
+  thread_local std::minstd_rand engine{std::random_device{}()};
+  return std::uniform_real_distribution<double>(0, 1)(engine);
+}
+
+}  // namespace larder::client

@@ -1,0 +1,111 @@
+#include "tools/client/ring.h"
+
+#include <algorithm>
+#include <unordered_set>
+#include <utility>
+
+#include "tools/client/jump.h"
+#include "tools/client/key_hash.h"
+#include "tools/client/ring_label.h"
+
+namespace larder::client {
+namespace {
+
+std::string quoted(std::string text) {
+  std::replace(text.begin(), text.end(), '\0', ':');  // ring_label()
+  return "'" + text + "'";
+}
+
+// nginx' ring has 160 points for each unit of weight: these take 80 MiB.
+constexpr uint64_t kNginxMostWeight = 65536;
+
+uint64_t sum_of_weights(const std::vector<RingNode>& nodes) {
+  uint64_t sum = 0;
+  for (const RingNode& node : nodes) sum += node.weight;
+  return sum;
+}
+
+// A sentence, or empty if nothing is wrong with the node itself.
+std::string fault_of(RingKind kind, const RingNode& node, const std::string& label) {
+  if (node.name.empty() && node.host.empty()) return "a node of the ring has no host";
+  if (node.name.empty() && node.port == 0 && !node.host.starts_with('/'))
+    return "node " + quoted(node.host) + " has no port";
+  if (node.weight == 0 || node.weight > kMaxRingWeight) {
+    return "node " + quoted(label) + " has the weight " + std::to_string(node.weight) +
+           ", which is not from 1 to " + std::to_string(kMaxRingWeight);
+  }
+  if (node.weight != 1 && row_of(kind).weights == RingWeights::Refused) {
+    return "node " + quoted(label) + " has a weight, but " + std::string(name_of(kind)) +
+           " knows none";
+  }
+  return {};
+}
+
+}  // namespace
+
+RingResult Ring::make(RingKind kind, std::vector<RingNode> nodes) {
+  if (nodes.empty()) return {std::nullopt, "a ring needs at least one node"};
+  if (nodes.size() > kMaxRingNodes) {
+    return {std::nullopt, "a ring takes at most " + std::to_string(kMaxRingNodes) + " nodes, not " +
+                              std::to_string(nodes.size())};
+  }
+  std::vector<std::string> labels;
+  std::unordered_set<std::string> seen;
+  for (const RingNode& node : nodes) {
+    labels.push_back(ring_label(kind, node));
+    std::string fault = fault_of(kind, node, labels.back());
+    if (!fault.empty()) return {std::nullopt, std::move(fault)};
+    if (!seen.insert(labels.back()).second) {
+      return {std::nullopt, "node " + quoted(labels.back()) + " stands twice in the ring"};
+    }
+  }
+
+  if (kind == RingKind::Nginx && sum_of_weights(nodes) > kNginxMostWeight) {
+    return {std::nullopt, "the weights of a ring of nginx add up to at most " +
+                              std::to_string(kNginxMostWeight) +
+                              " here: each unit is 160 points of it"};
+  }
+  Ring ring(kind, std::move(nodes));
+  if (has_points(kind)) {
+    std::vector<LabelledNode> labelled;
+    for (size_t i = 0; i < labels.size(); ++i) {
+      labelled.push_back({std::move(labels[i]), ring.nodes_[i].weight});
+    }
+    ring.points_ = make_points(kind, labelled);
+    if (ring.points_.empty()) {
+      return {std::nullopt, "OpenSSL refuses SHA-1, which the points of " +
+                                std::string(name_of(kind)) + " are made of"};
+    }
+  } else if (kind == RingKind::PymemcacheRendezvous) {
+    ring.rendezvous_.emplace(std::move(labels));
+  }
+  return {std::move(ring), {}};
+}
+
+uint32_t Ring::node_of(std::string_view key) const noexcept {
+  const auto nodes = static_cast<uint32_t>(nodes_.size());
+  switch (kind_) {
+    case RingKind::LibmemcachedKetamaWeighted:
+    case RingKind::SpymemcachedKetama:
+      return point_from(points_, md5_word(key)).node;
+    case RingKind::LibmemcachedKetama:
+      return point_from(points_, one_at_a_time(key)).node;
+    case RingKind::TwemproxyKetamaFnv1a64:
+      return point_from(points_, fnv1a_64_in_32(key)).node;
+    case RingKind::Nginx:
+      return point_from(points_, crc32_of(key)).node;
+    case RingKind::Dalli:
+      return point_up_to(points_, crc32_of(key)).node;
+    case RingKind::LibmemcachedModula:
+      return one_at_a_time(key) % nodes;
+    case RingKind::Gomemcache:
+      return crc32_of(key) % nodes;
+    case RingKind::PymemcacheRendezvous:
+      return rendezvous_->node_of(key);
+    case RingKind::JumpXxh3:
+      return jump_bucket(xxh3(key), nodes);
+  }
+  return 0;
+}
+
+}  // namespace larder::client

@@ -1,0 +1,232 @@
+#include "tools/client/transport.h"
+
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+#include <cstring>
+#include <system_error>
+#include <utility>
+
+#include "tools/client/connection.h"
+
+namespace larder::client {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using AddressesPtr = std::unique_ptr<addrinfo, void (*)(addrinfo*)>;
+
+std::string error_text(int error) { return std::generic_category().message(error); }
+
+Error unreachable(const Endpoint& endpoint, const std::string& why) {
+  return {ErrorKind::Unreachable, "cannot connect to " + endpoint.text() + ": " + why};
+}
+
+Error too_late(const Endpoint& endpoint) {
+  return {ErrorKind::Timeout, "cannot connect to " + endpoint.text() + " in time"};
+}
+
+template <class Call>
+ssize_t uninterrupted(Call call) {
+  ssize_t n;
+  do {
+    n = call();
+  } while (n < 0 && errno == EINTR);
+  return n;
+}
+
+// For one address: a socket, or the errno that there is instead; ETIMEDOUT at the deadline.
+struct Attempt {
+  Descriptor socket;
+  int error;
+};
+
+Attempt attempt(int family, const sockaddr* address, socklen_t bytes, Deadline deadline) {
+  Descriptor made(::socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (made.get() < 0) return {Descriptor(), errno};
+  if (family != AF_UNIX) {
+    const int on = 1;
+    setsockopt(made.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  }
+  if (::connect(made.get(), address, bytes) == 0) return {std::move(made), 0};
+  // A Unix socket whose queue is full says EAGAIN: its server does not take connections.
+  if (errno != EINPROGRESS && errno != EINTR) return {Descriptor(), errno};
+  if (!wait_until_ready(made.get(), POLLOUT, deadline)) return {Descriptor(), ETIMEDOUT};
+  int error = 0;
+  socklen_t size = sizeof error;
+  if (getsockopt(made.get(), SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = errno;
+  if (error != 0) return {Descriptor(), error};
+  return {std::move(made), 0};
+}
+
+Result<Descriptor> connect_to_path(const Endpoint& endpoint, Deadline deadline) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (endpoint.path.size() >= sizeof address.sun_path) {
+    return Error{ErrorKind::BadRequest, "the path of a Unix socket is too long: " + endpoint.path};
+  }
+  std::memcpy(address.sun_path, endpoint.path.data(), endpoint.path.size());
+  Attempt made =
+      attempt(AF_UNIX, reinterpret_cast<const sockaddr*>(&address), sizeof address, deadline);
+  if (made.error != 0) return unreachable(endpoint, error_text(made.error));
+  return std::move(made.socket);
+}
+
+Result<Descriptor> connect_to_host(const Endpoint& endpoint, Deadline deadline) {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_NUMERICSERV;
+  addrinfo* found = nullptr;
+  const int failed =
+      getaddrinfo(endpoint.host.c_str(), std::to_string(endpoint.port).c_str(), &hints, &found);
+  if (failed != 0) {
+    return unreachable(
+        endpoint, failed == EAI_SYSTEM ? error_text(errno) : std::string(gai_strerror(failed)));
+  }
+  const AddressesPtr addresses(found, freeaddrinfo);
+  int left = 0;
+  for (const addrinfo* at = found; at != nullptr; at = at->ai_next) ++left;
+  int error = ETIMEDOUT;
+  for (const addrinfo* at = found; at != nullptr; at = at->ai_next, --left) {
+    const Deadline now = Clock::now();
+    if (now >= deadline) return too_late(endpoint);
+    // Each address has its share of the time: the first may be one that nobody answers at.
+    const Deadline until =
+        deadline == Deadline::max() || left == 1 ? deadline : now + (deadline - now) / left;
+    Attempt made = attempt(at->ai_family, at->ai_addr, at->ai_addrlen, until);
+    if (made.error == 0) return std::move(made.socket);
+    error = made.error;
+  }
+  if (error == ETIMEDOUT) return too_late(endpoint);
+  return unreachable(endpoint, error_text(error));
+}
+
+// The descriptor waits only where it is told to: a receive that does costs one call, and no poll
+// before it.
+class PlainTransport : public Transport {
+ public:
+  explicit PlainTransport(Descriptor socket) : socket_(std::move(socket)) {
+    const int flags = fcntl(fd(), F_GETFL);
+    if (flags >= 0) fcntl(fd(), F_SETFL, flags & ~O_NONBLOCK);
+  }
+
+  Moved send(std::span<const iovec> pieces) override {
+    msghdr message{};
+    message.msg_iov = const_cast<iovec*>(pieces.data());
+    message.msg_iovlen = std::min<size_t>(pieces.size(), IOV_MAX);
+    return moved(
+        uninterrupted([&] { return sendmsg(fd(), &message, MSG_NOSIGNAL | MSG_DONTWAIT); }));
+  }
+
+  Moved receive(std::span<const iovec> into) override {
+    return received(uninterrupted([&] { return receive_message(into, MSG_DONTWAIT); }));
+  }
+
+  Moved receive_by(std::span<const iovec> into, Deadline deadline) override {
+    if (!set_patience(deadline)) return receive(into);
+    return received(receive_message(into, 0));  // EINTR is Again: the time has to be looked at anew
+  }
+
+  bool holds_input() const noexcept override { return false; }
+
+  bool is_readable() override {
+    char byte;
+    const ssize_t n = uninterrupted([&] { return recv(fd(), &byte, 1, MSG_PEEK | MSG_DONTWAIT); });
+    return n >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK);
+  }
+
+  std::string why() const override { return error_text(error_); }
+  int fd() const noexcept override { return socket_.get(); }
+
+ private:
+  ssize_t receive_message(std::span<const iovec> into, int flags) {
+    msghdr message{};
+    message.msg_iov = const_cast<iovec*>(into.data());
+    message.msg_iovlen = into.size();
+    return recvmsg(fd(), &message, flags);
+  }
+
+  // Has the socket wait until then. What it was told before will do where it is about the same.
+  bool set_patience(Deadline deadline) {
+    const auto wanted =
+        deadline == Deadline::max()
+            ? std::chrono::microseconds(kForever)
+            : std::chrono::duration_cast<std::chrono::microseconds>(deadline - Clock::now());
+    if (wanted <= wanted.zero()) return false;
+    if (patience_ >= wanted && patience_ - wanted <= wanted / 16) return true;
+    const timeval time = {wanted.count() / 1'000'000, wanted.count() % 1'000'000};
+    if (setsockopt(fd(), SOL_SOCKET, SO_RCVTIMEO, &time, sizeof time) != 0) return false;
+    patience_ = wanted;
+    return true;
+  }
+
+  Moved received(ssize_t n) {
+    if (n == 0) return {Status::Closed, 0};
+    return moved(n);
+  }
+
+  Moved moved(ssize_t n) {
+    if (n > 0) return {Status::Moved, static_cast<size_t>(n)};
+    if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) return {Status::Again, 0};
+    error_ = errno;
+    return {Status::Broken, 0};
+  }
+
+  static constexpr std::chrono::hours kForever{24};
+
+  Descriptor socket_;
+  int error_ = 0;
+  std::chrono::microseconds patience_{0};  // SO_RCVTIMEO
+};
+
+}  // namespace
+
+Descriptor::~Descriptor() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+Descriptor& Descriptor::operator=(Descriptor&& other) noexcept {
+  std::swap(fd_, other.fd_);
+  return *this;
+}
+
+Transport::Moved Transport::receive_by(std::span<const iovec> into, Deadline deadline) {
+  const Moved moved = receive(into);
+  if (moved.status != Status::Again || !wait_until_ready(fd(), POLLIN, deadline)) return moved;
+  return receive(into);
+}
+
+bool wait_until_ready(int fd, short what, Deadline deadline) {
+  for (;;) {
+    int wait = -1;
+    if (deadline != Deadline::max()) {
+      const auto left =
+          std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
+      wait = static_cast<int>(std::clamp<int64_t>(left, 0, INT_MAX));
+    }
+    pollfd entry{fd, what, 0};
+    const int ready = ::poll(&entry, 1, wait);
+    if (ready > 0) return true;
+    if (ready < 0 && errno != EINTR) return true;  // what comes next says what is wrong
+    if (deadline != Deadline::max() && Clock::now() >= deadline) return false;
+  }
+}
+
+Result<Descriptor> connect_to(const Endpoint& endpoint, Deadline deadline) {
+  return endpoint.host.empty() ? connect_to_path(endpoint, deadline)
+                               : connect_to_host(endpoint, deadline);
+}
+
+std::unique_ptr<Transport> plain_transport(Descriptor socket) {
+  return std::make_unique<PlainTransport>(std::move(socket));
+}
+
+}  // namespace larder::client

@@ -1,0 +1,78 @@
+// Transport: bytes to and from one server, over TCP or a Unix socket, without waiting.
+#pragma once
+
+#include <sys/uio.h>
+
+#include <chrono>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "tools/client/result.h"
+
+namespace larder::client {
+
+struct Endpoint;
+using Deadline = std::chrono::steady_clock::time_point;
+
+// A descriptor that is closed with its owner.
+class Descriptor {
+ public:
+  explicit Descriptor(int fd = -1) noexcept : fd_(fd) {}
+  ~Descriptor();
+  Descriptor(Descriptor&& other) noexcept : fd_(other.fd_) { other.fd_ = -1; }
+  Descriptor& operator=(Descriptor&& other) noexcept;
+
+  int get() const noexcept { return fd_; }
+
+ private:
+  int fd_;
+};
+
+// One thread at a time. Once it is Closed or Broken it stays so.
+class Transport {
+ public:
+  enum class Status : uint8_t {
+    Moved,   // `bytes`, which is more than 0
+    Again,   // nothing goes without waiting
+    Closed,  // the server has closed, in good order
+    Broken,  // why() says how
+  };
+  struct Moved {
+    Status status;
+    size_t bytes;
+  };
+
+  virtual ~Transport() = default;
+
+  // pieces  none of them empty; at least one. What was sent is the first `bytes` of them. After
+  //         Again the next call offers the same bytes again, from wherever they lie by then.
+  virtual Moved send(std::span<const iovec> pieces) = 0;
+  // into  as above; filled in order. `bytes` below their sum: there is likely no more for now.
+  virtual Moved receive(std::span<const iovec> into) = 0;
+  // Likewise, but waits for the first byte; Again at the deadline, or up to a sixteenth of the time
+  // after it.
+  virtual Moved receive_by(std::span<const iovec> into, Deadline deadline);
+  // Whether bytes have been taken from the socket that receive() has not given out yet: poll()
+  // knows nothing of those.
+  virtual bool holds_input() const noexcept = 0;
+  // Whether the server has closed, or has said what receive() would give out.
+  virtual bool is_readable() = 0;
+
+  virtual std::string why() const = 0;
+  // Whether it is Broken because the server does not want this client.
+  virtual bool is_denial() const noexcept { return false; }
+  virtual int fd() const noexcept = 0;
+};
+
+// Waits until the descriptor is ready for `what` (POLLIN, POLLOUT) or the deadline has passed;
+// false: it has. Deadline::max() never passes.
+bool wait_until_ready(int fd, short what, Deadline deadline);
+
+// A socket that is connected to the endpoint and never waits. Tries all addresses of a name.
+Result<Descriptor> connect_to(const Endpoint& endpoint, Deadline deadline);
+
+// Without TLS.
+std::unique_ptr<Transport> plain_transport(Descriptor socket);
+
+}  // namespace larder::client

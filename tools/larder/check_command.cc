@@ -1,0 +1,83 @@
+#include "tools/larder/check_command.h"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tools/larder/exit_status.h"
+#include "tools/larder/fleet_options.h"
+#include "tools/larder/health.h"
+#include "tools/larder/report.h"
+
+namespace larder::operate {
+namespace {
+
+using client::ErrorKind;
+using client::Result;
+
+struct CheckOptions {
+  FleetOptions fleet;
+  HealthLimits limits;
+};
+
+// A server that does not know the command, or has no list, publishes none.
+Result<std::optional<ClusterList>> ask_cluster_list(Fleet& fleet, size_t node) {
+  static constexpr std::string_view kEnds[] = {"END"};
+  const Result<std::string> said = fleet.ask(node, "config get cluster", kEnds);
+  if (said) return parse_cluster_list(*said);
+  if (said.error().kind == ErrorKind::Refused) return std::optional<ClusterList>();
+  return said.error();
+}
+
+NodeHealth examine(Fleet& fleet, size_t node) {
+  NodeHealth health;
+  health.node = fleet.name_of(node);
+  const Result<Stats> stats = ask_stats(fleet, node, "");
+  if (!stats) {
+    health.error = stats.error();
+    return health;
+  }
+  health.stats = *stats;
+  const auto list = ask_cluster_list(fleet, node);
+  if (list) {
+    health.cluster = *list;
+  } else {
+    health.error = list.error();
+  }
+  return health;
+}
+
+int do_check(const CheckOptions& options) {
+  Fleet fleet = options.fleet.fleet();
+  std::vector<NodeHealth> nodes(fleet.size());
+  fleet.on_every_node([&](size_t node) { nodes[node] = examine(fleet, node); });
+  const Verdict verdict = verdict_of(nodes, options.limits);
+  if (options.fleet.json()) {
+    print_json(health_json(nodes, verdict));
+  } else {
+    print(health_text(nodes, verdict));
+  }
+  return verdict.problems.empty() ? kFine : kUnhealthy;
+}
+
+}  // namespace
+
+void add_check_command(Subcommands& subcommands) {
+  const auto options = std::make_shared<CheckOptions>();
+  CLI::App& command = subcommands.add(
+      "check", "the health of a fleet: what each node says, and what is wrong, if anything is",
+      [options] { return do_check(*options); });
+  command
+      .add_option("--min-hits", options->limits.least_hit_percent,
+                  "a lower hit ratio than this is a problem")
+      ->check(CLI::Range(0.0, 100.0))
+      ->type_name("PERCENT");
+  command
+      .add_option("--max-memory", options->limits.most_memory_percent,
+                  "more of the memory in use than this is a problem")
+      ->check(CLI::Range(0.0, 100.0))
+      ->type_name("PERCENT");
+  options->fleet.add_to(command);
+}
+
+}  // namespace larder::operate

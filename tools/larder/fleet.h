@@ -1,0 +1,63 @@
+// Fleet: the nodes of a ring with a connection to each, made when it is first needed, and again
+// after it has failed.
+//
+// One thread at a time, but for what on_every_node() runs.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "tools/client/connection.h"
+#include "tools/client/operation.h"
+#include "tools/client/ring.h"
+
+namespace larder::operate {
+
+struct FleetSettings {
+  client::ConnectionOptions connection;
+  // Of one step: a connection, or all answers to what was sent at once.
+  std::chrono::milliseconds timeout{5000};
+};
+
+class Fleet {
+ public:
+  Fleet(client::Ring ring, FleetSettings settings);
+
+  size_t size() const noexcept { return ring_.nodes().size(); }
+  const client::Ring& ring() const noexcept { return ring_; }
+  const FleetSettings& settings() const noexcept { return settings_; }
+  // "10.0.0.1:11211", as servers.h writes it.
+  std::string name_of(size_t node) const;
+  client::Deadline deadline() const { return std::chrono::steady_clock::now() + settings_.timeout; }
+
+  // The node's connection; owned by the fleet, good until it fails or the fleet ends.
+  client::Result<client::Connection*> connection(size_t node);
+  // One more, of the caller's own.
+  client::Result<std::unique_ptr<client::Connection>> open(size_t node) const;
+
+  // Sends each operation to the node of its key, all at once, and waits. The answers are in the
+  // operations' order.
+  std::vector<client::Answer> run(std::span<const client::Operation> operations);
+  // Likewise, to one node.
+  std::vector<client::Answer> run_on(size_t node, std::span<const client::Operation> operations);
+
+  // What the node says to a text command (Connection::ask).
+  client::Result<std::string> ask(size_t node, std::string_view command,
+                                  std::span<const std::string_view> ends);
+
+  // Runs `visit` for every node, many at a time, each on a thread of its own: it may use what
+  // belongs to its node and nothing else of the fleet. Returns when all have returned.
+  void on_every_node(const std::function<void(size_t node)>& visit);
+
+ private:
+  client::Ring ring_;
+  FleetSettings settings_;
+  std::vector<std::unique_ptr<client::Connection>> connections_;  // by node; null: none yet
+};
+
+}  // namespace larder::operate

@@ -1,0 +1,27 @@
+// KeyFilter: which of the keys that a node holds are wanted.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "tools/larder/metadump.h"
+
+namespace larder::operate {
+
+struct KeyFilter {
+  std::string prefix;
+  std::optional<uint64_t> min_size;  // DumpedKey::size
+  std::optional<uint64_t> max_size;
+  std::optional<int64_t> min_ttl;  // seconds; what never expires lives longest
+  std::optional<int64_t> max_ttl;
+
+  // The filter must live until the command line was parsed.
+  void add_to(CLI::App& command);
+
+  // now  unix time
+  bool wants(const DumpedKey& key, int64_t now) const;
+};
+
+}  // namespace larder::operate
