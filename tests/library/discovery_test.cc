@@ -222,6 +222,40 @@ TEST_CASE("a node that left the list and comes back is flushed before it is used
   CHECK(fleet.server(0).stat("cmd_flush") == "0");
 }
 
+TEST_CASE("a write that was given up before its node left the list cannot come once it is back") {
+  Told fleet;
+  Gate gate(fleet.port(1));
+  const auto tell = [&](int version, const std::vector<int>& ports) {
+    const std::string block = std::to_string(version) + "\n" + line_of(ports);
+    WireClient client = fleet.server(0).connect();
+    REQUIRE(client.ask_line("config set cluster 0 " + std::to_string(block.size()) + "\r\n" +
+                            block) == "STORED");
+  };
+  tell(1, {fleet.port(0), gate.port()});
+  ClientOptions options = quick(fleet.options());
+  options.health.failures_to_eject = 1'000'000;
+  const auto cache = make_client(options);
+  std::string key = "key";
+  for (int i = 0; cache->node_of(key) != names_of({gate.port()})[0]; ++i) {
+    key = "key" + std::to_string(i);
+  }
+  REQUIRE(eventually([&] { return says(cache->set(key, "old"), Outcome::Done); }));
+  gate.hold_existing();  // new connections get through
+  CHECK(fails_with(cache->set(key, "late"), ErrorKind::Timeout));
+
+  const auto follow = [&] { return eventually([&] { return cache->refresh().ok(); }); };
+  tell(2, {fleet.port(0)});
+  REQUIRE(follow());
+  REQUIRE(eventually([&] { return says(cache->set(key, "meanwhile"), Outcome::Done); }));
+  tell(3, {fleet.port(0), gate.port()});
+  REQUIRE(follow());
+  CHECK(fails_with(cache->set(key, "too early"), ErrorKind::Timeout));
+  gate.open();
+  REQUIRE(eventually([&] { return says(cache->set(key, "newest"), Outcome::Done); }));
+  for (int i = 0; i < 100; ++i) CHECK(value_of(cache->get(key)) == "newest");
+  CHECK(fleet.server(1).stat("cmd_flush") != "0");
+}
+
 TEST_CASE("a client with a fixed list does not refresh it") {
   TempServer server;
   const auto refreshed = make_client(options_for({server.port()}))->refresh();

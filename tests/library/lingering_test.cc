@@ -1,11 +1,13 @@
 // Lingering: a connection has ended when the server has closed, not before.
 #include "tools/client/lingering.h"
 
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <array>
 #include <catch2/catch.hpp>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -18,6 +20,26 @@ Deadline in(std::chrono::milliseconds time) { return std::chrono::steady_clock::
 std::array<int, 2> connected() {
   std::array<int, 2> ends;
   REQUIRE(socketpair(AF_UNIX, SOCK_STREAM, 0, ends.data()) == 0);
+  return ends;
+}
+
+// Over TCP, with as little room on the way as there may be.
+std::array<int, 2> connected_by_tcp() {
+  const int listener = socket(AF_INET, SOCK_STREAM, 0);
+  const int least = 1;
+  setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &least, sizeof least);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t bytes = sizeof address;
+  REQUIRE(bind(listener, reinterpret_cast<sockaddr*>(&address), bytes) == 0);
+  REQUIRE(listen(listener, 1) == 0);
+  REQUIRE(getsockname(listener, reinterpret_cast<sockaddr*>(&address), &bytes) == 0);
+  std::array<int, 2> ends{socket(AF_INET, SOCK_STREAM, 0), -1};
+  REQUIRE(connect(ends[0], reinterpret_cast<const sockaddr*>(&address), bytes) == 0);
+  ends[1] = accept(listener, nullptr, nullptr);
+  REQUIRE(ends[1] >= 0);
+  close(listener);
   return ends;
 }
 
@@ -77,5 +99,21 @@ TEST_CASE("a lingering connection closes its descriptor") {
   }
   // Nobody holds the other end any more.
   CHECK(send(ends[1], "x", 1, MSG_NOSIGNAL) < 0);
+  close(ends[1]);
+}
+
+TEST_CASE("what was not sent when it is not waited for any more is not sent later") {
+  const auto ends = connected_by_tcp();
+  const std::string writes(1u << 20, 'w');
+  const ssize_t queued = send(ends[0], writes.data(), writes.size(), MSG_DONTWAIT);
+  REQUIRE(queued > 0);
+  {
+    std::vector<Lingering> lingering = lingering_from(ends[0]);
+    CHECK_FALSE(await_end(lingering, in(std::chrono::milliseconds(5))));
+  }
+  ssize_t came = 0;
+  char bytes[4096];
+  for (ssize_t n; (n = read(ends[1], bytes, sizeof bytes)) > 0;) came += n;
+  CHECK(came < queued);
   close(ends[1]);
 }

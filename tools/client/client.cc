@@ -118,7 +118,7 @@ Result<bool> ClientState::refresh(const std::atomic<bool>& stop) {
   Result<std::shared_ptr<Fleet>> after =
       before ? before->next(servers, options) : Fleet::make(servers, options);
   if (!after) return after.error();
-  if (before) Fleet::supersede(*before);
+  if (before) (*after)->supersede(*before);
   version = list->version;
   const std::lock_guard publish(mutex);
   current = std::move(*after);

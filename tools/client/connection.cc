@@ -15,6 +15,7 @@
 #include "proto/reply_parser.h"
 #include "proto/request_writer.h"
 #include "tools/client/get_line.h"
+#include "tools/client/retry.h"
 #include "tools/client/spelling.h"
 #include "tools/client/tls_transport.h"
 #include "tools/client/transport.h"
@@ -100,6 +101,7 @@ struct Connection::State {
   ConnectionOptions options;
   std::unique_ptr<Transport> transport;
   std::optional<Error> failure;
+  std::optional<Lingering> lingering;  // once there is one
 
   std::deque<Batch> batches;
   size_t writing = 0;
@@ -196,8 +198,10 @@ struct Connection::State {
 void Connection::State::fail(Error why) {
   if (failure) return;
   failure = std::move(why);
+  bool changes = false;
   for (Batch& batch : batches) {
     for (size_t i = batch.answered; i < batch.count; ++i) {
+      changes = changes || changes_something(batch.operations[i]);
       if (!batch.answers[i].error) answer_failed(batch.answers[i], *failure);
     }
   }
@@ -209,6 +213,7 @@ void Connection::State::fail(Error why) {
   first_piece = 0;
   input_begin = input_end = 0;
   in_value = false;
+  if (changes) lingering = Lingering::from(transport->fd());
   transport.reset();  // so that the server learns of it
 }
 
@@ -770,6 +775,10 @@ void Connection::fail(Error error) { state_->fail(std::move(error)); }
 bool Connection::failed() const noexcept { return state_->failure.has_value(); }
 
 const std::optional<Error>& Connection::failure() const noexcept { return state_->failure; }
+
+std::optional<Lingering> Connection::take_lingering() {
+  return std::exchange(state_->lingering, std::nullopt);
+}
 
 bool Connection::is_stale() const {
   if (failed()) return true;

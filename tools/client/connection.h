@@ -5,7 +5,6 @@
 // be asked any more: what has not been answered by then has `Outcome::Failed`.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -14,12 +13,12 @@
 #include <string>
 #include <string_view>
 
+#include "tools/client/deadline.h"
+#include "tools/client/lingering.h"
 #include "tools/client/operation.h"
 #include "tools/client/result.h"
 
 namespace larder::client {
-
-using Deadline = std::chrono::steady_clock::time_point;
 
 // Where a server listens.
 struct Endpoint {
@@ -78,6 +77,9 @@ class Connection {
   void fail(Error error);
   bool failed() const noexcept;
   const std::optional<Error>& failure() const noexcept;
+  // Of one that has failed with something under way that changes what the server has, which may
+  // come to that yet: what is left of it, to be waited for. Once; else the rest is reset.
+  std::optional<Lingering> take_lingering();
   // Closed by the server while it was idle, or with something to read that nobody asked for.
   bool is_stale() const;
 

@@ -1,6 +1,7 @@
 #include "tools/client/fleet.h"
 
 #include <map>
+#include <set>
 #include <utility>
 
 namespace larder::client {
@@ -40,24 +41,23 @@ Result<std::shared_ptr<Fleet>> Fleet::next(const std::vector<Server>& servers,
   if (!ring) return ring.error();
   std::shared_ptr<Fleet> fleet(new Fleet(std::move(*ring)));
 
-  std::map<std::string, std::shared_ptr<Node>> known;
-  for (const std::shared_ptr<Node>& node : nodes_) known[node->name()] = node;
   fleet->departed_ = departed_;
   fleet->too_many_departed_ = too_many_departed_;
-  for (const auto& [name, node] : known) fleet->departed_.insert(name);
-  std::set<std::string> staying;
+  for (const std::shared_ptr<Node>& node : nodes_) fleet->departed_[node->name()] = node;
+  std::map<std::string, std::shared_ptr<Node>> staying;
   for (const Server& server : servers) {
     const Endpoint endpoint = endpoint_of(server);
     const std::string name = endpoint.text();
-    const auto known_node = known.find(name);
-    if (known_node != known.end()) {
-      fleet->nodes_.push_back(known_node->second);
-    } else {
-      fleet->nodes_.push_back(std::make_shared<Node>(endpoint, options));
-      if (too_many_departed_ || departed_.contains(name)) fleet->nodes_.back()->owe_everything();
+    std::shared_ptr<Node>& node = staying[name];  // two names may lead to one address
+    const auto known = fleet->departed_.extract(name);
+    if (known) {
+      node = known.mapped();
+      if (departed_.contains(name)) node->rejoin();
+    } else if (!node) {
+      node = std::make_shared<Node>(endpoint, options);
+      if (too_many_departed_) node->owe_everything();
     }
-    staying.insert(name);
-    fleet->departed_.erase(name);
+    fleet->nodes_.push_back(node);
   }
 
   if (fleet->departed_.size() > kDepartedRemembered) {
@@ -77,9 +77,12 @@ Result<std::shared_ptr<Fleet>> Fleet::next(const std::vector<Server>& servers,
   return fleet;
 }
 
-void Fleet::supersede(Fleet& before) {
+void Fleet::supersede(Fleet& before) const {
   before.superseded_ = true;
-  for (const std::shared_ptr<Node>& node : before.nodes_) node->moved_are_owed();
+  const std::set<std::shared_ptr<Node>> staying(nodes_.begin(), nodes_.end());
+  for (const std::shared_ptr<Node>& node : before.nodes_) {
+    staying.contains(node) ? node->moved_are_owed() : node->leave();
+  }
 }
 
 void Fleet::remember_where_it_was(std::string_view key) const {

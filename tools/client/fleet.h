@@ -6,14 +6,15 @@
 // 1. A key that is written is remembered at each node of this fleet that had it under one of the
 //    last kRingsRemembered lists; when the list changes next, it is deleted there before anything
 //    is read (node.h).
-// 2. A node that has left the list and comes back is flushed before it is used.
+// 2. A node that has left the list and comes back is flushed before it is used. It is the same Node
+//    as before: it still waits for the connections on which writes were given up (node.h).
 // Both hold for what one client has seen: a list from before its start it does not know, nor what
 // others have written who do not keep to this.
 #pragma once
 
 #include <atomic>
+#include <map>
 #include <memory>
-#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -44,8 +45,9 @@ class Fleet {
   // time, and only once for each fleet.
   Result<std::shared_ptr<Fleet>> next(const std::vector<Server>& servers,
                                       const ClientOptions& options) const;
-  // Marks `before` as superseded and makes what is remembered of moved keys owed.
-  static void supersede(Fleet& before);
+  // Marks `before` as superseded, makes what is remembered of moved keys owed and lets go of the
+  // nodes that are not in this one.
+  void supersede(Fleet& before) const;
 
   // For a key that is about to be, or has been written here. At the end of the write; it may come
   // after the fleet was superseded.
@@ -65,10 +67,10 @@ class Fleet {
   explicit Fleet(Ring ring) : ring_(std::move(ring)) {}
 
   Ring ring_;
-  std::vector<std::shared_ptr<Node>> nodes_;  // of the ring
-  std::vector<Past> past_;                    // the latest first
-  std::set<std::string> departed_;            // names of nodes that were in an earlier list
-  bool too_many_departed_ = false;            // and are not in departed_
+  std::vector<std::shared_ptr<Node>> nodes_;               // of the ring
+  std::vector<Past> past_;                                 // the latest first
+  std::map<std::string, std::shared_ptr<Node>> departed_;  // of earlier lists, by their names
+  bool too_many_departed_ = false;                         // to have all of them
   // Set before the moved keys become owed, and read after one is remembered: whoever remembers too
   // late for that sees it and makes the key owed itself. Sequentially consistent; the nodes' mutex
   // orders the rest.

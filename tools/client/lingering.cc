@@ -1,6 +1,8 @@
 #include "tools/client/lingering.h"
 
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -9,29 +11,52 @@
 #include <cerrno>
 #include <utility>
 
-#include "tools/client/share.h"
-
 namespace larder::client {
+namespace {
+
+// Has close() throw away what was not sent.
+void reset_on_close(int socket) {
+  const linger at_once{1, 0};
+  setsockopt(socket, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+}
+
+// Has the kernel find out that nobody is there: for data that is not acknowledged, and where all of
+// it is, by asking. Of a Unix socket the kernel knows it anyway.
+void give_up_unheard(int socket) {
+  constexpr int kOn = 1;
+  constexpr int kAskEverySeconds = kUnheardSeconds / 4;
+  constexpr unsigned kUnheardMs = kUnheardSeconds * 1000;
+  setsockopt(socket, IPPROTO_TCP, TCP_KEEPIDLE, &kAskEverySeconds, sizeof kAskEverySeconds);
+  setsockopt(socket, IPPROTO_TCP, TCP_KEEPINTVL, &kAskEverySeconds, sizeof kAskEverySeconds);
+  setsockopt(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, &kUnheardMs, sizeof kUnheardMs);
+  setsockopt(socket, SOL_SOCKET, SO_KEEPALIVE, &kOn, sizeof kOn);
+}
+
+}  // namespace
 
 std::optional<Lingering> Lingering::from(int socket) {
   const int held = fcntl(socket, F_DUPFD_CLOEXEC, 0);
-  shutdown(socket, SHUT_WR);
-  if (held < 0) return std::nullopt;
+  if (held < 0) {
+    reset_on_close(socket);
+    return std::nullopt;
+  }
+  give_up_unheard(held);
+  shutdown(held, SHUT_WR);
   return Lingering(held);
 }
 
-Lingering::Lingering(int socket) : socket_(socket), since_(std::chrono::steady_clock::now()) {}
+Lingering::Lingering(int socket) : socket_(socket) {}
 
 Lingering::~Lingering() {
-  if (socket_ >= 0) close(socket_);
+  if (socket_ < 0) return;
+  reset_on_close(socket_);
+  close(socket_);
 }
 
-Lingering::Lingering(Lingering&& other) noexcept
-    : socket_(std::exchange(other.socket_, -1)), since_(other.since_) {}
+Lingering::Lingering(Lingering&& other) noexcept : socket_(std::exchange(other.socket_, -1)) {}
 
 Lingering& Lingering::operator=(Lingering&& other) noexcept {
   std::swap(socket_, other.socket_);
-  since_ = other.since_;
   return *this;
 }
 
@@ -42,7 +67,7 @@ bool Lingering::ended() {
     if (got > 0) continue;
     if (got == 0) return true;
     if (errno == EINTR) continue;
-    // A connection that broke is one whose server process has ended, or forgotten it.
+    // A connection that broke is one whose server has ended or forgotten it, or was not heard of.
     return errno != EAGAIN && errno != EWOULDBLOCK;
   }
 }

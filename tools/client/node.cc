@@ -45,6 +45,7 @@ Result<void> run_all(Connection& connection, std::span<const Operation> operatio
 Node::Node(const Endpoint& endpoint, const ClientOptions& options)
     : name_(endpoint.text()),
       connect_timeout_(options.connect_timeout),
+      idle_connections_(options.idle_connections),
       lease_(options.lease),
       most_owed_keys_(options.most_owed_keys),
       pool_(endpoint, options.connection, options.idle_connections, options.trusted_idle),
@@ -78,10 +79,7 @@ Result<std::unique_ptr<Connection>> Node::acquire(Deadline deadline) {
 
 void Node::finish(std::unique_ptr<Connection> connection, std::span<const Operation> operations,
                   std::span<Answer> answers) {
-  std::optional<Lingering> lingering;
   if (!connection->failed() && !connection->idle()) {
-    const bool changes = std::any_of(operations.begin(), operations.end(), changes_something);
-    if (changes) lingering = Lingering::from(connection->fd());
     connection->fail({ErrorKind::Timeout, name_ + " did not answer in time"});
   }
   if (!connection->failed()) {
@@ -90,6 +88,7 @@ void Node::finish(std::unique_ptr<Connection> connection, std::span<const Operat
     return;
   }
   {
+    std::optional<Lingering> lingering = connection->take_lingering();
     const std::lock_guard lock(mutex_);
     for (size_t i = 0; i < operations.size(); ++i) {
       if (!leaves_doubt(answers[i])) continue;
@@ -128,6 +127,19 @@ void Node::moved_are_owed() {
   const std::lock_guard lock(mutex_);
   owed_.add_all_of(moved_);
   indebted_ = indebted_ || !owed_.empty();
+}
+
+void Node::leave() {
+  pool_.set_most_idle(0);
+  const std::lock_guard lock(mutex_);
+  owed_.add_everything();
+  owed_.add_all_of(moved_);
+  indebted_ = true;
+}
+
+void Node::rejoin() {
+  pool_.set_most_idle(idle_connections_);
+  owe_everything();
 }
 
 bool Node::healthy() const {
@@ -195,12 +207,6 @@ Result<void> Node::pay_all(Deadline deadline) {
     OwedDeletes::Part part;
     {
       const std::lock_guard lock(mutex_);
-      for (const Lingering& connection : lingering_) {
-        if (now() - connection.since() > lease_) owed_.add_everything();
-      }
-      std::erase_if(lingering_, [this](const Lingering& connection) {
-        return now() - connection.since() > lease_;
-      });
       lingering.swap(lingering_);
       part = owed_.take(kPaidAtOnce);
       if (part.empty() && lingering.empty()) {

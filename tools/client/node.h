@@ -6,9 +6,10 @@
 //    returns, also when the node was ejected and nothing was sent.
 // 2. While anything is owed, no operation is sent but those that pay: whoever comes first deletes
 //    the keys, or flushes the node, and the others wait for that.
-// 3. A key is only deleted after each connection on which its write timed out has ended
+// 3. A key is only deleted after each connection on which its write was given up has ended
 //    (lingering.h), so that the write cannot come after its own delete.
-// 4. Too many keys, or an absence longer than the lease, and the node is flushed instead.
+// 4. Too many keys, an absence longer than the lease or from the list, and the node is flushed
+//    instead, after those connections, too.
 #pragma once
 
 #include <condition_variable>
@@ -59,6 +60,12 @@ class Node {
   void remember_moved(std::string_view key);
   void moved_are_owed();
 
+  // For a fleet that goes on without it: keeps no connection, and forgets which keys it owes, since
+  // all is owed. rejoin() before it is used again; what an earlier fleet still asks of it may come
+  // in between.
+  void leave();
+  void rejoin();
+
   // "host:port" or the path, for messages.
   const std::string& name() const noexcept { return name_; }
   const Endpoint& endpoint() const noexcept { return pool_.endpoint(); }
@@ -78,6 +85,7 @@ class Node {
 
   const std::string name_;
   const std::chrono::milliseconds connect_timeout_;
+  const size_t idle_connections_;
   const std::chrono::milliseconds lease_;
   const size_t most_owed_keys_;
   ConnectionPool pool_;

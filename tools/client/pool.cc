@@ -7,8 +7,8 @@ ConnectionPool::ConnectionPool(Endpoint endpoint, ConnectionOptions options, siz
                                std::chrono::milliseconds trusted_idle)
     : endpoint_(std::move(endpoint)),
       options_(std::move(options)),
-      most_idle_(most_idle),
-      trusted_idle_(trusted_idle) {}
+      trusted_idle_(trusted_idle),
+      most_idle_(most_idle) {}
 
 std::unique_ptr<Connection> ConnectionPool::take_idle() {
   while (true) {
@@ -45,6 +45,16 @@ void ConnectionPool::clear() {
   std::vector<Idle> closed;
   const std::lock_guard lock(mutex_);
   closed.swap(idle_);
+}
+
+void ConnectionPool::set_most_idle(size_t count) {
+  std::vector<Idle> closed;
+  const std::lock_guard lock(mutex_);
+  most_idle_ = count;
+  while (idle_.size() > count) {
+    closed.push_back(std::move(idle_.back()));
+    idle_.pop_back();
+  }
 }
 
 size_t ConnectionPool::idle() const {

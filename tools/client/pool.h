@@ -30,6 +30,8 @@ class ConnectionPool {
   void give_back(std::unique_ptr<Connection> connection);
   // Closes all that are idle.
   void clear();
+  // From now on; closes those that are more.
+  void set_most_idle(size_t count);
 
   size_t idle() const;
   const Endpoint& endpoint() const noexcept { return endpoint_; }
@@ -37,9 +39,9 @@ class ConnectionPool {
  private:
   const Endpoint endpoint_;
   const ConnectionOptions options_;
-  const size_t most_idle_;
   const std::chrono::milliseconds trusted_idle_;
   mutable std::mutex mutex_;
+  size_t most_idle_;  // guarded by mutex_
   struct Idle {
     std::unique_ptr<Connection> connection;
     std::chrono::steady_clock::time_point since;

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "tools/client/deadline.h"
+
 namespace larder::client {
 namespace {
 
@@ -42,14 +44,6 @@ void gather(std::span<Share> shares, Deadline deadline) {
     std::erase_if(waiting, [](const Connection* connection) { return !waits(*connection); });
     if (wait == 0) return;
   }
-}
-
-int milliseconds_until(Deadline deadline) {
-  const auto left = deadline - std::chrono::steady_clock::now();
-  if (left <= left.zero()) return 0;
-  constexpr std::chrono::milliseconds kLongest{60'000};
-  return static_cast<int>(
-      std::min(std::chrono::ceil<std::chrono::milliseconds>(left), kLongest).count());
 }
 
 }  // namespace larder::client

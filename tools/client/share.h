@@ -23,7 +23,4 @@ void begin(Share& share);
 // operations or answers go away.
 void gather(std::span<Share> shares, Deadline deadline);
 
-// For poll(): 0 exactly if the deadline has passed, else rounded up and at most a minute.
-int milliseconds_until(Deadline deadline);
-
 }  // namespace larder::client

@@ -3,17 +3,16 @@
 
 #include <sys/uio.h>
 
-#include <chrono>
 #include <memory>
 #include <span>
 #include <string>
 
+#include "tools/client/deadline.h"
 #include "tools/client/result.h"
 
 namespace larder::client {
 
 struct Endpoint;
-using Deadline = std::chrono::steady_clock::time_point;
 
 // A descriptor that is closed with its owner.
 class Descriptor {
