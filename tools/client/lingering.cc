@@ -24,7 +24,7 @@ void reset_on_close(int socket) {
 // it is, by asking. Of a Unix socket the kernel knows it anyway.
 void give_up_unheard(int socket) {
   constexpr int kOn = 1;
-  constexpr int kAskEverySeconds = kUnheardSeconds / 4;
+  constexpr int kAskEverySeconds = 1;
   constexpr unsigned kUnheardMs = kUnheardSeconds * 1000;
   setsockopt(socket, IPPROTO_TCP, TCP_KEEPIDLE, &kAskEverySeconds, sizeof kAskEverySeconds);
   setsockopt(socket, IPPROTO_TCP, TCP_KEEPINTVL, &kAskEverySeconds, sizeof kAskEverySeconds);

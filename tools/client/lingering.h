@@ -19,7 +19,7 @@
 
 namespace larder::client {
 
-constexpr int kUnheardSeconds = 20;
+constexpr int kUnheardSeconds = 5;
 
 // One thread at a time. Owns a descriptor.
 class Lingering {
