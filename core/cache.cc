@@ -209,6 +209,7 @@ bool Cache::is_short_of_memory() const noexcept { return pool_->is_nearly_overdr
 
 bool Cache::wants_memory_ahead() const noexcept { return pool_->wants_ahead(); }
 bool Cache::ready_memory_ahead() noexcept { return pool_->ready_ahead(); }
+bool Cache::ready_all_memory() noexcept { return pool_->ready_all(); }
 
 bool Cache::relieve() {
   for (const auto& shard : shards_) {

@@ -208,6 +208,9 @@ class Cache {
   // having some of it had: milliseconds, one thread, no turn; true if there is more.
   bool wants_memory_ahead() const noexcept;
   bool ready_memory_ahead() noexcept;
+  // Likewise all of the limit at once: before anybody uses the cache. False, with errno, if the
+  // kernel does not give it.
+  bool ready_all_memory() noexcept;
 
   // Whether upkeep frees what has expired or was flushed, or leaves it until somebody asks for it
   // or for room. Any thread.

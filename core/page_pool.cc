@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <stdexcept>
 #include <string>
 
@@ -14,6 +15,21 @@ namespace larder::core {
 namespace {
 
 constexpr size_t kHugePageBytes = 2_MiB;
+constexpr size_t kSmallPageBytes = 4_KiB;
+
+// Has the kernel back this part of a mapping, whose contents stay. False, with errno.
+bool populate(void* begin, size_t bytes) noexcept {
+  const auto start = reinterpret_cast<uintptr_t>(begin);
+  const uintptr_t from = start / kSmallPageBytes * kSmallPageBytes;
+  if (madvise(reinterpret_cast<void*>(from), start + bytes - from, MADV_POPULATE_WRITE) == 0) {
+    return true;
+  }
+  if (errno != EINVAL) return false;
+  // A kernel before 5.14.
+  auto* const at = static_cast<volatile char*>(begin);
+  for (size_t i = 0; i < bytes; i += kSmallPageBytes) at[i] = at[i];
+  return true;
+}
 
 char* reserve(size_t bytes) {
   void* p = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
@@ -116,6 +132,18 @@ bool PagePool::ready_ahead() noexcept {
   if (begin < end) madvise(address(begin), size_t{end - begin} * kPageBytes, MADV_POPULATE_WRITE);
   ready_.store(std::max(begin, end), std::memory_order_relaxed);
   return wants_ahead();
+}
+
+bool PagePool::ready_all() noexcept {
+  const auto end = static_cast<PageNumber>(limit_.load(std::memory_order_relaxed) + 1);
+  const PageNumber fresh = next_fresh_.load(std::memory_order_relaxed);
+  const PageNumber begin = std::max(ready_.load(std::memory_order_relaxed), fresh);
+  if (!populate(expiries_, end * sizeof(BlockExpiries))) return false;
+  if (!populate(infos_, end * sizeof(PageInfo))) return false;
+  if (begin >= end) return true;
+  if (!populate(address(begin), size_t{end - begin} * kPageBytes)) return false;
+  ready_.store(end, std::memory_order_relaxed);
+  return true;
 }
 
 bool PagePool::trim(size_t pages) {

@@ -117,6 +117,9 @@ class PagePool {
   }
   // Does one; a system call, one thread. True if more is wanted.
   bool ready_ahead() noexcept;
+  // All that is within the limit at once, seconds for a large one; nobody uses the pool meanwhile.
+  // False, with errno, if the kernel does not give it; then some of it is ready.
+  bool ready_all() noexcept;
 
   // Which pages are used and what is known of each: for a pool of the same reservation over the
   // same file. Nobody uses the pool meanwhile. restore() says false where numbers contradict each

@@ -317,7 +317,8 @@ constexpr auto kOptions = std::to_array<Option>({
      },
      {{"memory_file", [](const Settings& s) { return s.memory_file.empty() ? "(null)" : s.memory_file; }}}},
     {"-L,--enable-largepages", nullptr,
-     "refuse to start if the kernel gives no huge pages (they are used where it does)",
+     "take all of -m at the start, so that nobody waits for memory later; refuse to start if the "
+     "kernel gives no huge pages (they are used where it does)",
      [](Settings& s, const Given&) { s.large_pages = true; },
      {{"large_pages", flag<&Settings::large_pages>}}},
     {"-D", "<char>",

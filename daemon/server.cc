@@ -15,6 +15,7 @@
 #include <limits>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 #include <utility>
 
 #include "core/observer.h"
@@ -54,6 +55,12 @@ std::unique_ptr<core::MemoryFile> open_memory_file(const Settings& settings) {
             "' is not on tmpfs: what the cache changes will be written to a disk");
   }
   return file;
+}
+
+void take_all_memory(core::Cache& cache) {
+  if (cache.ready_all_memory()) return;
+  log(LogLevel::Warning, "option -L: the kernel does not give all of -m now: " +
+                             std::generic_category().message(errno));
 }
 
 sigset_t handled_signals() {
@@ -139,6 +146,7 @@ void Server::start(Signals signals) {
     cache_.begin_use();
     memory_file_in_use_ = true;
   }
+  if (settings_.large_pages) take_all_memory(cache_);
   base_ = make_event_base();
   mailbox_event_ =
       make_event(base_.get(), mailbox_.fd(), EV_READ | EV_PERSIST, on_mailbox_event, this);

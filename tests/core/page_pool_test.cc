@@ -111,6 +111,26 @@ TEST_CASE("memory is made ready ahead of what is used, and not beyond the limit"
   CHECK_FALSE(pool.wants_ahead());
 }
 
+TEST_CASE("all memory is made ready at once, and not beyond the limit") {
+  PagePool pool(16_MiB, 64_MiB, true);
+  const PageNumber used = pool.take(false);
+  pool.address(used)[0] = 'x';
+  const auto limit = static_cast<PageNumber>(pool.pages_limit());
+  REQUIRE(pool.ready_all());
+  for (PageNumber page = used; page <= limit; ++page) REQUIRE(resident(pool, page));
+  CHECK_FALSE(resident(pool, limit + 2_MiB / kPageBytes));
+  CHECK(pool.address(used)[0] == 'x');
+  CHECK_FALSE(pool.wants_ahead());
+  REQUIRE(pool.ready_all());  // nothing is left to do
+
+  REQUIRE(pool.set_limit(2_MiB));
+  while (pool.trim(16)) {
+  }
+  size_t left = 0;
+  for (PageNumber page = used; page <= limit; ++page) left += resident(pool, page);
+  CHECK(left <= pool.pages_limit());
+}
+
 TEST_CASE("a reference names its page and address") {
   PagePool pool(1_MiB, 1_MiB, false);
   const PageNumber page = pool.take(false);

@@ -274,6 +274,20 @@ class CommandLineTest(unittest.TestCase):
         resident = int(re.search(r"VmRSS:\s+(\d+) kB", status).group(1))
         self.assertLess(resident, 256 * 1024)
 
+    @unittest.skipUnless(os.path.isdir("/dev/shm"), "there is no tmpfs")
+    def test_with_large_pages_all_memory_is_taken_at_the_start(self):
+        with tempfile.TemporaryDirectory(dir="/dev/shm", prefix="larder-wire-") as tmpfs:
+            os.chmod(tmpfs, 0o777)
+            for more in ([], ["-e", os.path.join(tmpfs, "items")]):
+                process = self.start("-L", "-m", "256", *more)
+                self.ask(b"version\r\n")
+                with open(f"/proc/{process.pid}/status") as file:
+                    resident = int(re.search(r"VmRSS:\s+(\d+) kB", file.read()).group(1))
+                self.assertGreaterEqual(resident, 256 * 1024 * 0.98, more)
+                process.terminate()
+                self.assertEqual(process.wait(PATIENCE_SECONDS), 0)
+                self.assertNotIn("-L", process.stderr.read())
+
 
 if __name__ == "__main__":
     unittest.main()
