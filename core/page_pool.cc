@@ -17,7 +17,8 @@ namespace {
 constexpr size_t kHugePageBytes = 2_MiB;
 constexpr size_t kSmallPageBytes = 4_KiB;
 
-// Has the kernel back this part of a mapping, whose contents stay. False, with errno.
+// Has the kernel back this part of a mapping, whose contents stay. Nobody writes there meanwhile.
+// False, with errno.
 bool populate(void* begin, size_t bytes) noexcept {
   const auto start = reinterpret_cast<uintptr_t>(begin);
   const uintptr_t from = start / kSmallPageBytes * kSmallPageBytes;

@@ -39,6 +39,13 @@ std::vector<std::string> names_of(const std::vector<int>& ports) {
   return names;
 }
 
+// One that belongs to the node of this port.
+std::string key_at(const Client& cache, int port) {
+  std::string key = "key";
+  for (int i = 0; cache.node_of(key) != names_of({port})[0]; ++i) key = "key" + std::to_string(i);
+  return key;
+}
+
 // Four servers, of which the first tells the list.
 class Told {
  public:
@@ -49,6 +56,9 @@ class Told {
   void tell(int version, const std::vector<int>& servers) {
     std::vector<int> ports;
     for (const int i : servers) ports.push_back(port(i));
+    tell_ports(version, ports);
+  }
+  void tell_ports(int version, const std::vector<int>& ports) {
     const std::string block = std::to_string(version) + "\n" + line_of(ports);
     WireClient client = first_.connect();
     REQUIRE(client.ask_line("config set cluster 0 " + std::to_string(block.size()) + "\r\n" +
@@ -207,10 +217,7 @@ TEST_CASE("a node that left the list and comes back is flushed before it is used
   Told fleet;
   fleet.tell(1, {0, 1});
   const auto cache = make_client(fleet.options());
-  std::string key = "key";
-  for (int i = 0; cache->node_of(key) != names_of({fleet.port(1)})[0]; ++i) {
-    key = "key" + std::to_string(i);
-  }
+  const std::string key = key_at(*cache, fleet.port(1));
   REQUIRE(says(cache->set(key, "old"), Outcome::Done));
   fleet.tell(2, {0});
   REQUIRE(*cache->refresh());
@@ -225,29 +232,20 @@ TEST_CASE("a node that left the list and comes back is flushed before it is used
 TEST_CASE("a write that was given up before its node left the list cannot come once it is back") {
   Told fleet;
   Gate gate(fleet.port(1));
-  const auto tell = [&](int version, const std::vector<int>& ports) {
-    const std::string block = std::to_string(version) + "\n" + line_of(ports);
-    WireClient client = fleet.server(0).connect();
-    REQUIRE(client.ask_line("config set cluster 0 " + std::to_string(block.size()) + "\r\n" +
-                            block) == "STORED");
-  };
-  tell(1, {fleet.port(0), gate.port()});
+  fleet.tell_ports(1, {fleet.port(0), gate.port()});
   ClientOptions options = quick(fleet.options());
   options.health.failures_to_eject = 1'000'000;
   const auto cache = make_client(options);
-  std::string key = "key";
-  for (int i = 0; cache->node_of(key) != names_of({gate.port()})[0]; ++i) {
-    key = "key" + std::to_string(i);
-  }
+  const std::string key = key_at(*cache, gate.port());
   REQUIRE(eventually([&] { return says(cache->set(key, "old"), Outcome::Done); }));
   gate.hold_existing();  // new connections get through
   CHECK(fails_with(cache->set(key, "late"), ErrorKind::Timeout));
 
   const auto follow = [&] { return eventually([&] { return cache->refresh().ok(); }); };
-  tell(2, {fleet.port(0)});
+  fleet.tell_ports(2, {fleet.port(0)});
   REQUIRE(follow());
   REQUIRE(eventually([&] { return says(cache->set(key, "meanwhile"), Outcome::Done); }));
-  tell(3, {fleet.port(0), gate.port()});
+  fleet.tell_ports(3, {fleet.port(0), gate.port()});
   REQUIRE(follow());
   CHECK(fails_with(cache->set(key, "too early"), ErrorKind::Timeout));
   gate.open();
