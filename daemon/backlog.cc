@@ -75,12 +75,15 @@ Backlog::~Backlog() {
 Socket::Moved Backlog::send(Socket& socket) {
   Socket::Moved all{Socket::Status::Ok, 0};
   while (!empty()) {
+    if (all.bytes == kBytesPerSend) return {Socket::Status::Again, all.bytes};
     std::array<iovec, 256> window;
     size_t count = 0;
     size_t offered = 0;
     for (size_t i = next_; i < parts_.size() && count < window.size(); ++i, ++count) {
-      window[count] = {const_cast<char*>(parts_[i].data), parts_[i].bytes};
-      offered += parts_[i].bytes;
+      const size_t bytes = std::min(parts_[i].bytes, kBytesPerSend - all.bytes - offered);
+      if (bytes == 0) break;
+      window[count] = {const_cast<char*>(parts_[i].data), bytes};
+      offered += bytes;
     }
     const Socket::Moved moved = socket.send({window.data(), count});
     if (moved.status != Socket::Status::Ok) return {moved.status, all.bytes};

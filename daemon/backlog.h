@@ -56,7 +56,12 @@ class Backlog {
   Backlog(const Backlog&) = delete;
   Backlog& operator=(const Backlog&) = delete;
 
-  // Sends until all is gone (Ok) or the socket takes no more (Again); else Broken.
+  // What one call of send() offers to the socket. From a client that keeps up, TLS takes all that
+  // is offered, and the worker's other clients wait while it encrypts.
+  static constexpr size_t kBytesPerSend = 512 * 1024;
+
+  // Sends until all is gone (Ok), kBytesPerSend have gone or the socket takes no more (Again); else
+  // Broken.
   Socket::Moved send(Socket& socket);
 
   bool empty() const noexcept { return next_ == parts_.size(); }

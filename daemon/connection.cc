@@ -5,11 +5,13 @@
 #include <sys/socket.h>
 
 #include <array>
+#include <cassert>
 #include <cstring>
 
 #include "daemon/authority.h"
 #include "daemon/pump.h"
 #include "daemon/secret.h"
+#include "daemon/service.h"
 #include "daemon/worker.h"
 #include "proto/verbs.h"
 
@@ -97,7 +99,10 @@ void Connection::on_read_event(int, short, void* self) {
 
 void Connection::on_tls_event(int, short what, void* self) {
   auto& connection = *static_cast<Connection*>(self);
-  if ((what & EV_WRITE) != 0) connection.write_event_.reset();
+  if ((what & EV_WRITE) != 0) {
+    connection.write_event_.reset();
+    if (!connection.wait_for_input()) return connection.close();
+  }
   connection.on_readable();
   connection.look_after_tls();
 }
@@ -108,6 +113,7 @@ void Connection::on_write_event(int, short, void* self) {
 
 void Connection::on_readable() {
   if (paused_ != 0) return;  // put off in this pass: the worker comes back to it
+  if (was_served()) return come_back(false);
   worker_.begin_turn();
   if (phase_ == Phase::Value && !pending_->draft.complete()) return receive_value();
 
@@ -170,11 +176,15 @@ void Connection::on_writable() {
   if (phase_ == Phase::Closing) return close();
   show_waiting();
   if ((paused_ & kPausedForAnswer) != 0) return;
-  if (event_add(read_event_.get(), nullptr) != 0) return close();
-  if (!input_.empty() || phase_ == Phase::Memory || phase_ == Phase::Dump ||
-      phase_ == Phase::Credentials) {
-    serve(input_.bytes());
+  if (!wait_for_input()) return close();
+  const bool serves = !input_.empty() || phase_ == Phase::Memory || phase_ == Phase::Dump ||
+                      phase_ == Phase::Credentials;
+  if ((paused_ & kPausedForTurn) != 0) {  // resume() is about to be called
+    again_ = again_ || serves;
+    return;
   }
+  if (serves && was_served()) return come_back(true);
+  if (serves) serve(input_.bytes());
   look_after_tls();
 }
 
@@ -185,33 +195,50 @@ void Connection::pause_for_answer() {
 }
 
 void Connection::go_on_with_answer() {
+  assert(!was_served());
   paused_ &= static_cast<uint8_t>(~kPausedForAnswer);
-  if (paused_ != 0) return;  // a backlog goes first
+  if ((paused_ & kPausedForWrite) != 0) return;  // a backlog goes first: on_writable comes here
+  assert(paused_ == 0);
   worker_.begin_turn();
-  if (event_add(read_event_.get(), nullptr) != 0) return close();
+  if (!wait_for_input()) return close();
   serve(input_.bytes());
   look_after_tls();
+}
+
+bool Connection::wait_for_input() {
+  if ((paused_ & (kPausedForWrite | kPausedForAnswer)) != 0 || write_event_ != nullptr) return true;
+  return event_add(read_event_.get(), nullptr) == 0;
 }
 
 void Connection::look_after_tls() {
   if (closed() || paused_ != 0) return;
   if (socket_.wants_write() && write_event_ == nullptr) {
     write_event_ = make_event(worker_.base(), socket_.fd(), EV_WRITE, on_tls_event, this);
-    if (write_event_ == nullptr || event_add(write_event_.get(), nullptr) != 0) return close();
+    if (write_event_ == nullptr || event_add(write_event_.get(), nullptr) != 0 ||
+        event_del(read_event_.get()) != 0) {
+      return close();
+    }
   }
-  if (!socket_.holds_input()) return;
-  again_ = false;
+  if (socket_.holds_input()) come_back(false);
+}
+
+void Connection::come_back(bool with_kept_input) {
+  assert((paused_ & kPausedForTurn) == 0);
+  again_ = with_kept_input;
   paused_ |= kPausedForTurn;
   worker_.resume_later(*this);
 }
 
+bool Connection::was_served() const noexcept { return served_in_ == worker_.pass(); }
+
 void Connection::resume() {
   paused_ &= static_cast<uint8_t>(~kPausedForTurn);
+  if (paused_ != 0) return;  // since then a send was short, and its backlog goes first
   worker_.begin_turn();
   if (again_) {
     serve(input_.bytes());
   } else {
-    on_readable();  // TLS held input, see look_after_tls
+    on_readable();
   }
   look_after_tls();
 }
@@ -244,23 +271,26 @@ void Connection::drop_everything() {
 }
 
 void Connection::serve(std::span<char> input) {
+  assert(!was_served() && paused_ == 0 && !closed());
+  served_in_ = worker_.pass();
   const bool lent_window = input.empty() || input.data() != input_.bytes().data();
   shown_.store(kWorking, std::memory_order_relaxed);
   last_active_.store(worker_.now(), std::memory_order_relaxed);
 
-  worker_.executor().set_client(socket_.fd());
-  const size_t used = pump(input);
-  if (const uint32_t streams = std::exchange(worker_.lent().watch_streams, 0); streams != 0)
-      [[unlikely]] {
-    become_watcher(streams);  // no reply waits: watch came first
-    return worker_.cache().refresh_turn(worker_.id());
-  }
-  if (!put_off_replies()) {
-    send_replies();
-    settle_replies();
-    worker_.send_waiting();
-  }
-  if (closed()) return;
+  const size_t used = [&] {
+    Service service(worker_.lent().buffers, worker_.stats().reply_buffer_not_empty);
+    worker_.executor().set_client(socket_.fd());
+    const size_t taken = pump(input, service);
+    if (service.watch_streams() != 0) [[unlikely]] {
+      become_watcher(service.watch_streams());  // no reply waits: watch came first
+    } else if (!put_off_replies(service)) {
+      send_replies(service);
+      settle_replies(service);
+      worker_.send_waiting();
+    }
+    return taken;
+  }();
+  if (closed()) return worker_.cache().refresh_turn(worker_.id());
 
   if (!lent_window) {
     drop_input(used);
@@ -268,27 +298,24 @@ void Connection::serve(std::span<char> input) {
     worker_.stats().response_oom.add();
     return close();
   }
-  if (again_ && paused_ == 0) {
-    paused_ |= kPausedForTurn;
-    worker_.resume_later(*this);
-  }
+  if (again_ && paused_ == 0) come_back(true);
   show_waiting();
   worker_.cache().refresh_turn(worker_.id());
 }
 
-size_t Connection::pump(std::span<char> input) {
+size_t Connection::pump(std::span<char> input, Service& service) {
   again_ = false;
   if (phase_ == Phase::Credentials) [[unlikely]] {
-    const size_t used = take_credentials(input);
+    const size_t used = take_credentials(input, service.replies());
     if (phase_ != Phase::Commands) return used;
-    return used + pump_commands(input.subspan(used));
+    return used + pump_commands(input.subspan(used), service);
   }
-  return pump_commands(input);
+  return pump_commands(input, service);
 }
 
-size_t Connection::take_credentials(std::span<char> input) {
+size_t Connection::take_credentials(std::span<char> input, proto::ReplyBuffer& replies) {
   if (authenticator_ == nullptr) authenticator_ = make_authenticator(false);
-  Authenticator::Progress progress = authenticator_->take(input, worker_.lent().replies);
+  Authenticator::Progress progress = authenticator_->take(input, replies);
   switch (progress.verdict) {
     case Authenticator::Verdict::NeedMore:
       break;
@@ -327,26 +354,26 @@ bool Connection::return_to_credentials(const proto::Command& command) {
   return true;
 }
 
-size_t Connection::pump_commands(std::span<char> input) {
+size_t Connection::pump_commands(std::span<char> input, Service& service) {
   if (family_ == Family::Unknown) {
     if (input.empty()) return 0;
     family_ =
         static_cast<unsigned char>(input.front()) == kBinaryMagic ? Family::Binary : Family::Text;
   }
-  if (family_ == Family::Text) return Pump<proto::TextProtocol>(*this, text_).run(input);
-  return Pump<proto::BinaryProtocol>(*this, binary_).run(input);
+  if (family_ == Family::Text) return Pump<proto::TextProtocol>(*this, text_, service).run(input);
+  return Pump<proto::BinaryProtocol>(*this, binary_, service).run(input);
 }
 
-bool Connection::put_off_replies() {
-  Worker::Lent& lent = worker_.lent();
+bool Connection::put_off_replies(Service& service) {
+  proto::ReplyBuffer& replies = service.replies();
   // What refers to the cache must go in this turn, and serve() begins a new one.
-  if (lent.replies.empty() || lent.replies.mark().referred > 0 || lent.blocked || lent.broken ||
-      again_ || phase_ == Phase::Closing) {
+  if (replies.empty() || replies.mark().referred > 0 || !service.may_send() || again_ ||
+      phase_ == Phase::Closing) {
     return false;
   }
-  if (!lent.outbox.add(*this, lent.replies.pieces(), lent.replies.total_bytes())) return false;
-  lent.replies.clear();
-  if (lent.outbox.full()) worker_.send_waiting();
+  Outbox& outbox = worker_.lent().outbox;
+  if (!outbox.add(*this, replies.pieces(), replies.total_bytes())) return false;
+  if (outbox.full()) worker_.send_waiting();
   return true;
 }
 
@@ -360,12 +387,12 @@ void Connection::send_waiting(std::string_view bytes) {
   hold_back({&piece, 1}, moved.bytes);
 }
 
-void Connection::send_replies() {
-  Worker::Lent& lent = worker_.lent();
-  if (lent.blocked || lent.broken || lent.replies.empty()) return;
-  const auto& pieces = lent.replies.pieces();
+void Connection::send_replies(Service& service) {
+  proto::ReplyBuffer& replies = service.replies();
+  if (!service.may_send() || replies.empty()) return;
+  const auto& pieces = replies.pieces();
   size_t sent = 0;
-  for (size_t i = 0; i < pieces.size();) {
+  for (size_t i = 0; i < pieces.size() && service.may_send();) {
     std::array<iovec, IOV_MAX> window;  // not initialised: only what is used is touched
     size_t count = 0;
     size_t offered = 0;
@@ -375,36 +402,22 @@ void Connection::send_replies() {
     }
     const Socket::Moved moved = socket_.send({window.data(), count});
     sent += moved.bytes;
+    worker_.stats().bytes_written.add(moved.bytes);
     if (moved.status != Socket::Status::Ok && moved.status != Socket::Status::Again) {
-      lent.broken = true;
-      break;
+      return service.break_off();
     }
-    if (moved.bytes < offered) {
-      lent.blocked = true;
-      break;
-    }
+    if (moved.bytes < offered) return service.block(sent);
   }
-  worker_.stats().bytes_written.add(sent);
-  if (lent.blocked) {
-    lent.sent_bytes = sent;
-  } else {
-    lent.replies.clear();
-  }
+  replies.clear();
 }
 
-// Leaves the lent buffers clean: what the socket did not take becomes the backlog.
-void Connection::settle_replies() {
-  Worker::Lent& lent = worker_.lent();
-  const bool broken = std::exchange(lent.broken, false);
-  if (std::exchange(lent.blocked, false)) {
-    hold_back(lent.replies.pieces(), std::exchange(lent.sent_bytes, 0));
-    lent.replies.clear();
-    return;
-  }
-  if (broken || phase_ == Phase::Closing) close();
+void Connection::settle_replies(Service& service) {
+  if (service.is_blocked()) return hold_back(service.replies().pieces(), service.sent_bytes());
+  if (service.is_broken() || phase_ == Phase::Closing) close();
 }
 
 void Connection::hold_back(std::span<const proto::ReplyBuffer::Piece> pieces, size_t sent) {
+  assert(backlog_ == nullptr && !closed());
   backlog_ = Backlog::keep(pieces, sent, worker_.cache(), worker_.budget());
   if (backlog_ == nullptr) {
     worker_.stats().response_oom.add();

@@ -16,8 +16,12 @@
 //
 // Invariants:
 //  1. While any pause bit is set nothing is read and nothing is parsed.
+//  1a. It is served once in a pass of its worker at most, whatever wakes it: replies of that
+//  service may wait in the outbox until the pass ends. A second wake-up puts it off to the next
+//  pass.
 //  2. A backlog exists exactly while kPausedForWrite is set; then EV_WRITE is armed. EV_READ is
-//  armed unless kPausedForWrite or kPausedForAnswer is set.
+//  armed unless kPausedForWrite or kPausedForAnswer is set, or TLS waits for EV_WRITE: it could not
+//  read, and a level-triggered event would come back in every pass.
 //  3. `pending_` exists exactly in phases Value, Memory, Discard and Dump.
 //  4. With TLS, input that the session holds makes no event: then kPausedForTurn is set, or
 //     a backlog goes first. EV_WRITE is also armed while a handshake waits for it.
@@ -50,6 +54,7 @@
 
 namespace larder::daemon {
 
+class Service;
 class Worker;
 template <proto::Protocol P>
 class Pump;
@@ -94,6 +99,9 @@ class Connection {
   // Goes on with input that is already here: the worker calls it for what was put off with
   // Worker::resume_later.
   void resume();
+
+  // Whether it was served in the pass that runs now.
+  bool was_served() const noexcept;
 
   // Whether the answer is there for which the connection asked Worker::wait_for_answer, and what
   // follows then.
@@ -140,23 +148,28 @@ class Connection {
   void receive_value();
   // Sees to it that input that TLS holds is read, and that TLS may write where it has to.
   void look_after_tls();
+  // Waits for input, unless TLS has to write before it can read. False without memory.
+  [[nodiscard]] bool wait_for_input();
+  // Has the next pass go on: with the input that is kept, or by reading.
+  void come_back(bool with_kept_input);
 
   // The client, which was admitted, wants to authenticate with this command; false: it cannot.
   bool return_to_credentials(const proto::Command& command);
-  size_t take_credentials(std::span<char> input);
+  size_t take_credentials(std::span<char> input, proto::ReplyBuffer& replies);
   std::unique_ptr<Authenticator> make_authenticator(bool admitted);
   void pause_for_answer();
 
   // Runs the request loop over `input`, sends the replies, keeps what is left over. `input` is
   // the lent window or the bytes of input_.
   void serve(std::span<char> input);
-  size_t pump(std::span<char> input);
-  size_t pump_commands(std::span<char> input);
-  // Sends what the lent reply buffer holds; may leave it blocked or broken.
-  void send_replies();
-  void settle_replies();
-  // True if the lent replies wait in the outbox now.
-  bool put_off_replies();
+  size_t pump(std::span<char> input, Service& service);
+  size_t pump_commands(std::span<char> input, Service& service);
+  // Sends the replies that there are; the service may be blocked or broken then.
+  void send_replies(Service& service);
+  // What the socket did not take becomes the backlog; closes if there is nobody to send it to.
+  void settle_replies(Service& service);
+  // True if the replies wait in the outbox now.
+  bool put_off_replies(Service& service);
   // The socket took only `sent` bytes: the rest becomes the backlog.
   void hold_back(std::span<const proto::ReplyBuffer::Piece> pieces, size_t sent);
   // Gives up everything but the socket, which goes to the watchers.
@@ -169,13 +182,14 @@ class Connection {
   Worker& worker_;
   Socket socket_;
   EventPtr read_event_;
-  EventPtr write_event_;  // exists only while there is a backlog, or TLS has to write
+  EventPtr write_event_;  // exists exactly while there is a backlog, or TLS has to write
   Phase phase_ = Phase::Commands;
   Family family_ = Family::Unknown;
   uint8_t paused_ = 0;
   uint8_t gather_;  // how many reads make a batch: fewer where values are large
   bool tcp_ = false;
-  bool again_ = false;                             // pump() wants to go on in the next pass
+  bool again_ = false;                             // the next pass goes on with kept input
+  uint32_t served_in_ = 0;                         // the worker's pass in which it was served last
   CloseReason close_reason_ = CloseReason::Error;  // what those who watch are told
   std::atomic<core::Seconds> last_active_;         // relaxed: read for figures only
   std::atomic<const char*> shown_;                 // likewise

@@ -26,6 +26,7 @@
 
 #include "daemon/connection.h"
 #include "daemon/get_line.h"
+#include "daemon/service.h"
 #include "daemon/worker.h"
 #include "proto/binary_header.h"
 #include "proto/command.h"
@@ -58,11 +59,11 @@ constexpr uint8_t kFirstGather = 8;
 template <proto::Protocol P>
 class Pump {
  public:
-  Pump(Connection& connection, P& parser)
+  Pump(Connection& connection, P& parser, Service& service)
       : connection_(connection),
         parser_(parser),
         worker_(connection.worker_),
-        lent_(worker_.lent()),
+        service_(service),
         points_(static_cast<size_t>(std::max(worker_.settings().requests_per_event, 1)) *
                 kPointsPerRequest),
         counts_requests_(worker_.settings().requests_per_event_given) {}
@@ -78,7 +79,7 @@ class Pump {
         run_stores();
         continue;
       }
-      proto::Command& command = lent_.batch.next();
+      proto::Command& command = service_.batch().next();
       const proto::Parsed parsed =
           parser_.parse(input.data() + used_, input.size() - used_, command);
       if (parsed.status == proto::Parsed::Status::Complete && gather_store(command, parsed))
@@ -97,8 +98,8 @@ class Pump {
         gather(command);
       } else {
         run_batch();  // the command stays where it is until the next one is parsed
-        if (command.op == proto::Op::Watch && (used_ != parsed.consumed || !lent_.replies.empty()))
-            [[unlikely]]
+        if (command.op == proto::Op::Watch &&
+            (used_ != parsed.consumed || !service_.replies().empty())) [[unlikely]]
           command.want |= proto::Want::kBehindOthers;
         const size_t more = run_alone(command, input.subspan(used_));
         used_ += more;
@@ -120,8 +121,7 @@ class Pump {
   static constexpr size_t kHeadBytes = 2;  // of the verb; binary: magic and opcode
 
   bool may_go_on() const noexcept {
-    return connection_.phase_ == Phase::Commands && spent_ < points_ && !lent_.blocked &&
-           !lent_.broken;
+    return connection_.phase_ == Phase::Commands && spent_ < points_ && service_.may_send();
   }
 
   // A classic get line is one request, however many keys it has: its last key counts, or its end.
@@ -140,13 +140,13 @@ class Pump {
       hash = worker_.cache().hash(command.key);
       worker_.cache().prefetch(hash);
     }
-    lent_.batch.add(hash);
+    service_.batch().add(hash);
     spend(command, kPointsPerRead);
-    if (lent_.batch.size() >= connection_.gather_) run_batch();
+    if (service_.batch().size() >= connection_.gather_) run_batch();
   }
 
   void run_batch() {
-    Batch& batch = lent_.batch;
+    Batch& batch = service_.batch();
     if (batch.empty()) return;
     worker_.executor().run_reads(batch.commands(), batch.hashes(), batch.replies(), worker_.now());
     answered_bytes_ = 0;
@@ -183,7 +183,7 @@ class Pump {
     if (!stores_gathered_) {
       run_batch();
       if (!may_go_on()) return false;
-      proto::Command& first = lent_.batch.next();
+      proto::Command& first = service_.batch().next();
       if (&first != &command) first = command;
       std::memcpy(store_head_, input_.data() + used_, kHeadBytes);
       at_store_ = parser_;
@@ -192,16 +192,16 @@ class Pump {
     const core::KeyHash hash = worker_.cache().hash(command.key);
     worker_.cache().prefetch(hash);
     spend(command, kPointsPerWrite + command.value_bytes / kStoredBytesPerPoint);
-    lent_.batch.add(hash, body);
+    service_.batch().add(hash, body);
     used_ = body + body_bytes(command);
-    if (lent_.batch.full()) run_stores();
+    if (service_.batch().full()) run_stores();
     return true;
   }
 
   void run_stores() {
     if (!stores_gathered_) return;
     stores_gathered_ = false;
-    Batch& batch = lent_.batch;
+    Batch& batch = service_.batch();
     if (worker_.cache().is_short_of_memory()) [[unlikely]]
       let_readers_end();
     if (batch.size() > 1) worker_.cache().prefetch_items(batch.hashes());
@@ -255,7 +255,8 @@ class Pump {
       used_ -= proto::BinaryRequestHeader::kBytes;  // the authenticator begins with it
       return 0;
     }
-    if (command.swallow_bytes > 0) {
+    // Lengths that make no sense may announce a body that never comes: the answer does not wait.
+    if (command.swallow_bytes > 0 && !command.wants(proto::Want::kClose)) {
       return discard(command, command.swallow_bytes, proto::ErrorId::None, false, rest);
     }
     execute(command);
@@ -270,7 +271,7 @@ class Pump {
       connection_.close_reason_ = CloseReason::Shutdown;
     }
     if (command.op == proto::Op::Watch && reply.status == proto::Status::Ok) {
-      lent_.watch_streams = static_cast<uint32_t>(reply.number);
+      service_.watch(static_cast<uint32_t>(reply.number));
       connection_.phase_ = Phase::Closing;
       return;
     }
@@ -291,7 +292,8 @@ class Pump {
 
   void run_admin(const proto::Command& command) {
     proto::Reply reply;
-    const auto dumps = lent_.replies.empty() ? Admin::Dumps::Possible : Admin::Dumps::Pipelined;
+    const auto dumps =
+        service_.replies().empty() ? Admin::Dumps::Possible : Admin::Dumps::Pipelined;
     std::unique_ptr<Dump> dump = worker_.executor().run_admin(command, dumps, reply);
     finish(command, reply);
     if (dump == nullptr) return;
@@ -304,7 +306,7 @@ class Pump {
   void go_on_with_dump() {
     worker_.send_waiting();
     if (connection_.pending_->dump->write_slice(worker_.cache(), worker_.now(),
-                                                worker_.unix_time_of_zero(), lent_.replies)) {
+                                                worker_.unix_time_of_zero(), service_.replies())) {
       end_pending();
     } else {
       connection_.again_ = true;
@@ -319,7 +321,7 @@ class Pump {
     worker_.executor().release_scratch();
     // As long as no reply points into the cache, a turn may be as short as one write: what was
     // replaced comes free at once, also in a long pipeline of stores.
-    if (lent_.replies.mark().referred == 0) worker_.cache().refresh_turn(worker_.id());
+    if (service_.replies().mark().referred == 0) worker_.cache().refresh_turn(worker_.id());
     if (command.op == proto::Op::Quit || command.wants(proto::Want::kClose)) {
       if (command.op == proto::Op::Quit) connection_.close_reason_ = CloseReason::Normal;
       connection_.phase_ = Phase::Closing;
@@ -484,7 +486,7 @@ class Pump {
       return give_up_store(failed->command, std::move(failed->draft),
                            out_of_memory(failed->command), missing, input);
     }
-    if (here > 0) pending.starved_since = 0;
+    if (!starved) pending.starved_since = 0;
     if (starved) starve();
     if (!pending.draft.complete() || input.size() - here < P::kTrailerBytes) return here;
     const auto done = end_pending();
@@ -504,11 +506,11 @@ class Pump {
   // Ends the turn and begins a new one: what refers to the cache is sent first. False if it cannot
   // be sent now; then the turn ends when the connection is done with in this pass.
   bool end_turn_here() {
-    if (lent_.replies.mark().referred > 0) {
-      connection_.send_replies();
-      get_line_.begin_again(lent_.replies);
+    if (service_.replies().mark().referred > 0) {
+      connection_.send_replies(service_);
+      get_line_.begin_again(service_.replies());
     }
-    if (lent_.blocked || lent_.broken) return false;
+    if (!service_.may_send()) return false;
     worker_.cache().refresh_turn(worker_.id());
     return true;
   }
@@ -562,13 +564,15 @@ class Pump {
   // -- Replies.
 
   void write(const proto::Command& command, const proto::Reply& reply) {
-    proto::ReplyBuffer& out = lent_.replies;
+    if (service_.is_broken()) [[unlikely]]
+      return;  // the rest of a batch has no reader
+    proto::ReplyBuffer& out = service_.replies();
     const size_t before = out.total_bytes();
     get_line_.mark(command, out);
     P::write(command, reply, out);
     if (out.total_bytes() > before) answered_bytes_ += out.total_bytes() - before;
-    if (out.total_bytes() > kSendAboveBytes && !lent_.blocked) {
-      connection_.send_replies();
+    if (out.total_bytes() > kSendAboveBytes && service_.may_send()) {
+      connection_.send_replies(service_);
       get_line_.begin_again(out);
     }
   }
@@ -576,7 +580,7 @@ class Pump {
   Connection& connection_;
   P& parser_;
   Worker& worker_;
-  Worker::Lent& lent_;
+  Service& service_;
   const size_t points_;
   const bool counts_requests_;
   std::span<char> input_;

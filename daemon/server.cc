@@ -492,6 +492,12 @@ bool Server::debug_time([[maybe_unused]] std::string_view argument) {
 #endif
 }
 
+uint64_t Server::worker_passes() const {
+  uint64_t passes = 0;
+  for (const auto& worker : workers_) passes += worker->stats().passes.get();
+  return passes;
+}
+
 StatsSources Server::sources() const {
   StatsSources from;
   from.cache = &cache_;

@@ -84,6 +84,7 @@ class Server final : public ServerControl {
   Clock& clock() noexcept { return clock_; }
   uint64_t open_connections() const noexcept { return open_.load(); }
   uint64_t buffered_bytes() const noexcept { return budget_.used(); }
+  uint64_t worker_passes() const;  // of all workers' event loops
 
   // -- ServerControl.
   const Settings& settings() const override { return settings_; }

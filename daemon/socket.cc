@@ -69,6 +69,10 @@ void Socket::close() noexcept {
   if (fd_ >= 0) ::close(std::exchange(fd_, -1));
 }
 
+void Socket::leave_worker() noexcept {
+  if (tls_ != nullptr) tls_->leave_worker();
+}
+
 bool Socket::holds_input() const noexcept { return tls_ != nullptr && tls_->holds_input(); }
 
 bool Socket::wants_write() const noexcept { return tls_ != nullptr && tls_->wants_write(); }

@@ -51,7 +51,8 @@ class Socket {
   // Encrypts from now on; nothing has been received or sent yet.
   void use(TlsPtr session) noexcept { tls_ = std::move(session); }
   bool is_tls() const noexcept { return tls_ != nullptr; }
-  // As TlsSession's; false without one.
+  // As TlsSession's; nothing, and false, without one.
+  void leave_worker() noexcept;
   bool holds_input() const noexcept;
   bool wants_write() const noexcept;
 

@@ -25,9 +25,11 @@ struct alignas(64) WorkerStats {
   Counter store_too_large, store_no_memory;
   Counter auth_cmds, auth_errors;
   Counter conn_yields, idle_kicks;
+  Counter passes;  // of the event loop
   Counter bytes_read, bytes_written;
   Counter response_count, response_bytes, response_oom;  // replies held for slow clients
   Counter read_buffer_count, read_buffer_bytes;
+  Counter reply_buffer_not_empty;  // replies that were about to go to a client they are not for: 0
   std::array<ClassStats, core::kMaxClasses> classes;
 };
 

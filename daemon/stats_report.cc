@@ -454,7 +454,9 @@ void append_larder_stats(const StatsSources& sources, StatList& list) {
       .add("held_items", totals.held_items)
       .add("lock_waits", totals.lock_waits)
       .add("buffer_limit_bytes", sources.settings->buffer_limit_bytes)
-      .add("backlog_bytes", sources.backlog_bytes);
+      .add("backlog_bytes", sources.backlog_bytes)
+      .add("passes", sum(sources, &WorkerStats::passes))
+      .add("reply_buffer_not_empty", sum(sources, &WorkerStats::reply_buffer_not_empty));
 }
 
 void reset_worker_stats(WorkerStats& stats) noexcept {
@@ -465,7 +467,7 @@ void reset_worker_stats(WorkerStats& stats) noexcept {
         &stats.incr_misses, &stats.decr_misses,     &stats.cas_misses,      &stats.flush_cmds,
         &stats.meta_cmds,   &stats.store_too_large, &stats.store_no_memory, &stats.conn_yields,
         &stats.idle_kicks,  &stats.bytes_read,      &stats.bytes_written,   &stats.response_oom,
-        &stats.auth_cmds,   &stats.auth_errors}) {
+        &stats.auth_cmds,   &stats.auth_errors,     &stats.passes}) {
     counter->reset();
   }
   for (ClassStats& counts : stats.classes) {

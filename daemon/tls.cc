@@ -83,6 +83,11 @@ int min_version_of(const Settings::Tls& settings) {
 // The default would ask at the terminal, also for a key that is read again by a worker.
 int no_passphrase(char*, int, int, void*) { return 0; }
 
+// OpenSSL shows every message here, and the header of each record under a type of its own.
+void see_message(int write, int, int type, const void*, size_t, SSL*, void* session) {
+  if (write == 0 && type == SSL3_RT_HEADER) static_cast<TlsSession*>(session)->count_record();
+}
+
 int count_new_session(SSL* ssl, SSL_SESSION*) {
   auto* counters = static_cast<TlsCounters*>(SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl)));
   counters->new_sessions.fetch_add(1, std::memory_order_relaxed);
@@ -96,7 +101,10 @@ void TlsDeleter::operator()(TlsSession* session) const noexcept { delete session
 // -- Sessions.
 
 TlsSession::TlsSession(SslPtr ssl, std::span<char> gather, TlsCounters& counters, EventLog& events)
-    : ssl_(std::move(ssl)), gather_(gather), counters_(counters), events_(events) {}
+    : ssl_(std::move(ssl)), gather_(gather), counters_(counters), events_(events) {
+  SSL_set_msg_callback(ssl_.get(), see_message);
+  SSL_set_msg_callback_arg(ssl_.get(), this);
+}
 
 TlsSession::~TlsSession() {
   if (!broken_ && shaken_) SSL_shutdown(ssl_.get());
@@ -110,8 +118,25 @@ void TlsSession::tell_error(std::string_view message) noexcept {
   };
 }
 
+// The loops that a peer can feed are inside OpenSSL, and none of them can be left in the middle.
+// All of them look, after each record, whether the peer has said goodbye.
+void TlsSession::count_record() noexcept {
+  if (++records_without_data_ > kMaxRecordsWithoutData) {
+    SSL_set_shutdown(ssl_.get(), SSL_get_shutdown(ssl_.get()) | SSL_RECEIVED_SHUTDOWN);
+  }
+}
+
 Socket::Status TlsSession::status_after_failure(bool& wants_write) noexcept {
   const int error = errno;
+  if (records_without_data_ > kMaxRecordsWithoutData) {
+    if (!broken_) {
+      auto& counter = shaken_ ? counters_.protocol_errors : counters_.handshake_errors;
+      counter.fetch_add(1, std::memory_order_relaxed);
+      tell_error("too many records without data");
+    }
+    broken_ = true;
+    return Socket::Status::Broken;
+  }
   switch (SSL_get_error(ssl_.get(), 0)) {
     case SSL_ERROR_WANT_READ:
       return Socket::Status::Again;
@@ -155,6 +180,7 @@ Socket::Moved TlsSession::receive(std::span<const iovec> into) noexcept {
         return {Socket::Status::Ok, total};
       }
       shaken_ = true;
+      records_without_data_ = 0;
       used += bytes;
       total += bytes;
       // Spares the call of recv that would say that there is no more.

@@ -29,6 +29,11 @@ namespace larder::daemon {
 // The most bytes in one TLS record; a longer buffer to gather them in would only be copied twice.
 constexpr size_t kMaxRecordBytes = 16 * 1024;
 
+// The most records in a row that may bring no data. A handshake takes about ten, a client
+// certificate of 100 KB seven more; OpenSSL itself takes KeyUpdates and refused renegotiations
+// without end, inside one call, and each costs the worker some ten microseconds.
+constexpr uint32_t kMaxRecordsWithoutData = 32;
+
 struct TlsCounters {
   std::atomic<uint64_t> new_sessions{0};  // entered into the session cache. All: plain sums
   std::atomic<uint64_t> handshake_errors{0};
@@ -49,11 +54,19 @@ class TlsSession {
   TlsSession(const TlsSession&) = delete;
   TlsSession& operator=(const TlsSession&) = delete;
 
+  // OpenSSL has read the header of a record, inside receive(). Ends the session if none of the last
+  // kMaxRecordsWithoutData records brought data: receive() returns Broken then.
+  void count_record() noexcept;
+
   // As Socket's. The handshake happens inside receive(), which says Again until it is done; nothing
   // may be sent before it has given the first bytes. After a send() that was short the same bytes
   // must be offered again, at least as many.
   Socket::Moved receive(std::span<const iovec> into) noexcept;
   Socket::Moved send(std::span<const iovec> pieces) noexcept;
+
+  // The session leaves the worker that lent it the memory to gather in: from now on each piece is a
+  // record of its own.
+  void leave_worker() noexcept { gather_ = {}; }
 
   // After receive(): more can be received although the socket may not become readable again. Never
   // set after Again.
@@ -66,11 +79,12 @@ class TlsSession {
   void tell_error(std::string_view message) noexcept;
 
   SslPtr ssl_;
-  const std::span<char> gather_;
+  std::span<char> gather_;
   TlsCounters& counters_;
   EventLog& events_;
   bool holds_input_ = false;
   bool wants_write_ = false;
+  uint32_t records_without_data_ = 0;
   bool shaken_ = false;  // the handshake is done; OpenSSL forgets that when something fails
   bool broken_ = false;  // no goodbye
 };

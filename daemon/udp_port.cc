@@ -7,6 +7,7 @@
 #include <stdexcept>
 
 #include "daemon/listener.h"
+#include "daemon/service.h"
 #include "daemon/udp_request.h"
 #include "daemon/worker.h"
 #include "proto/binary_protocol.h"
@@ -108,23 +109,21 @@ size_t UdpPort::answer(std::span<char> datagram) {
   if (header.total != 1 || !may_answer()) return 0;
   last_active_.store(worker_.now(), std::memory_order_relaxed);
 
+  Service service(worker_.lent().buffers, worker_.stats().reply_buffer_not_empty);
   worker_.executor().set_client(socket_.fd());
   const std::span<char> input = datagram.subspan(UdpHeader::kBytes);
   const size_t most = most_reply_bytes(worker_.settings());
   if (static_cast<unsigned char>(input.front()) == kBinaryMagic) {
-    UdpRequest<proto::BinaryProtocol>(worker_, most).run(input);
+    UdpRequest<proto::BinaryProtocol>(worker_, service, most).run(input);
   } else {
-    UdpRequest<proto::TextProtocol>(worker_, most).run(whole_lines(input));
+    UdpRequest<proto::TextProtocol>(worker_, service, most).run(whole_lines(input));
   }
-  proto::ReplyBuffer& replies = worker_.lent().replies;
-  const size_t bytes = replies.total_bytes();
-  if (bytes > 0) send_reply(header.request_id);
-  replies.clear();
+  const size_t bytes = service.replies().total_bytes();
+  if (bytes > 0) send_reply(service.replies(), header.request_id);
   return bytes;
 }
 
-void UdpPort::send_reply(uint16_t request_id) {
-  proto::ReplyBuffer& replies = worker_.lent().replies;
+void UdpPort::send_reply(proto::ReplyBuffer& replies, uint16_t request_id) {
   UdpMessage message(request_id, replies.pieces(), replies.total_bytes());
   std::array<mmsghdr, kDatagramsPerCall> datagrams{};
   std::array<size_t, kDatagramsPerCall> first_piece;

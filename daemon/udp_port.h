@@ -41,7 +41,7 @@ class UdpPort {
   void on_readable();
   bool may_answer() const noexcept;
   size_t answer(std::span<char> datagram);  // returns how long the reply was
-  void send_reply(uint16_t request_id);
+  void send_reply(proto::ReplyBuffer& replies, uint16_t request_id);
   // False if the network takes no more: what is missing is lost, as datagrams are.
   bool send(std::span<mmsghdr> datagrams);
 

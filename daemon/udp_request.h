@@ -13,6 +13,7 @@
 
 #include "daemon/get_line.h"
 #include "daemon/pump.h"
+#include "daemon/service.h"
 #include "daemon/worker.h"
 #include "proto/command.h"
 #include "proto/protocol.h"
@@ -25,14 +26,14 @@ class UdpRequest {
  public:
   // most_reply_bytes   a longer reply becomes an error: who sends forged addresses would have
   //                    others flooded with it
-  UdpRequest(Worker& worker, size_t most_reply_bytes)
-      : worker_(worker), lent_(worker.lent()), most_reply_bytes_(most_reply_bytes) {}
+  UdpRequest(Worker& worker, Service& service, size_t most_reply_bytes)
+      : worker_(worker), service_(service), most_reply_bytes_(most_reply_bytes) {}
 
-  // Leaves the reply in the lent buffer, for this turn.
+  // Leaves the reply with the service, for this turn.
   void run(std::span<char> input) {
     began_ = worker_.meter().begin();
     while (!input.empty() && !ended_) {
-      proto::Command& command = lent_.batch.next();
+      proto::Command& command = service_.batch().next();
       const proto::Parsed parsed = parser_.parse(input.data(), input.size(), command);
       if (parsed.status != proto::Parsed::Status::Complete) break;
       input = input.subspan(parsed.consumed);
@@ -53,12 +54,12 @@ class UdpRequest {
       hash = worker_.cache().hash(command.key);
       worker_.cache().prefetch(hash);
     }
-    lent_.batch.add(hash);
-    if (lent_.batch.size() >= kFirstGather) run_batch();
+    service_.batch().add(hash);
+    if (service_.batch().size() >= kFirstGather) run_batch();
   }
 
   void run_batch() {
-    Batch& batch = lent_.batch;
+    Batch& batch = service_.batch();
     if (batch.empty()) return;
     if (!ended_) {
       worker_.executor().run_reads(batch.commands(), batch.hashes(), batch.replies(),
@@ -131,7 +132,7 @@ class UdpRequest {
 
   // False: what has been found in this turn is still to be sent.
   bool refresh_turn() {
-    if (lent_.replies.mark().referred > 0) return false;
+    if (service_.replies().mark().referred > 0) return false;
     worker_.cache().refresh_turn(worker_.id());
     return true;
   }
@@ -196,7 +197,7 @@ class UdpRequest {
   // -- Replies.
 
   void write(const proto::Command& command, const proto::Reply& reply) {
-    proto::ReplyBuffer& out = lent_.replies;
+    proto::ReplyBuffer& out = service_.replies();
     get_line_.mark(command, out);
     P::write(command, reply, out);
     if (out.total_bytes() <= most_reply_bytes_) return;
@@ -211,7 +212,7 @@ class UdpRequest {
   }
 
   Worker& worker_;
-  Worker::Lent& lent_;
+  Service& service_;
   const size_t most_reply_bytes_;
   P parser_;
   uint64_t began_ = 0;  // 0: nobody times this

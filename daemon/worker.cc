@@ -103,11 +103,19 @@ void Worker::join() {
 
 void Worker::list_connections(core::Seconds now, std::vector<ConnectionRow>& rows) {
   for (const auto& port : udp_ports_) rows.push_back(port->row(now));
-  core::MutexLock lock(list_mutex_);
-  for (const Connection* c = first_; c != nullptr; c = c->next_) {
-    const core::Seconds active = c->last_active();
-    rows.push_back({c->fd(), peer_address(c->fd()), local_address(c->fd()), c->state_name(),
-                    now > active ? now - active : 0, false});
+  const size_t first = rows.size();
+  {
+    core::MutexLock lock(list_mutex_);
+    for (const Connection* c = first_; c != nullptr; c = c->next_) {
+      const core::Seconds active = c->last_active();
+      rows.push_back({c->fd(), {}, {}, c->state_name(), now > active ? now - active : 0, false});
+    }
+  }
+  // Two system calls a row: without the lock, which accepts and closes of this worker need. A
+  // connection that has closed since shows no address, or that of its successor.
+  for (size_t i = first; i < rows.size(); ++i) {
+    rows[i].addr = peer_address(rows[i].fd);
+    rows[i].listen_addr = local_address(rows[i].fd);
   }
 }
 
@@ -142,10 +150,13 @@ void Worker::run() {
   around_.event_log.become_writer(id_);
   bool more_upkeep = false;
   while (!stopping_) {
+    ++pass_;
+    stats_.passes.add();
     resuming_.swap(resume_);  // what this pass puts off waits for the next one
-    const bool wait = resuming_.empty() && !more_upkeep;
+    const bool wait = resuming_.empty() && !more_upkeep && !answers_came_;
     event_base_loop(base_.get(), EVLOOP_ONCE | (wait ? 0 : EVLOOP_NONBLOCK));
     resume_connections();
+    if (answers_came_) go_on_with_answers();
     send_waiting();
     leave_turn();
     closed_.clear();
@@ -184,7 +195,7 @@ void Worker::read_mail() {
     if (message.kind == Message::Kind::NewConnection) {
       adopt(std::move(message.socket), message.traits);
     }
-    if (message.kind == Message::Kind::Wake && !waiting_.empty()) go_on_with_answers();
+    if (message.kind == Message::Kind::Wake) answers_came_ = !waiting_.empty();
     if (message.kind == Message::Kind::Stop) stopping_ = true;
   }
   mail_.clear();
@@ -228,7 +239,9 @@ void Worker::retire(Connection& connection) {
 
 void Worker::hand_over(Connection& connection, uint32_t streams) {
   peers_.erase(connection.fd());
-  around_.watchers.add(forget(connection), streams, now_);
+  Socket socket = forget(connection);
+  socket.leave_worker();
+  around_.watchers.add(std::move(socket), streams, now_);
 }
 
 void Worker::tell_arrival(int fd) {
@@ -260,7 +273,11 @@ Socket Worker::forget(Connection& connection) {
   }
   std::replace(resume_.begin(), resume_.end(), &connection, static_cast<Connection*>(nullptr));
   std::replace(resuming_.begin(), resuming_.end(), &connection, static_cast<Connection*>(nullptr));
-  std::erase(waiting_, &connection);
+  if (walks_waiting_) {
+    std::replace(waiting_.begin(), waiting_.end(), &connection, static_cast<Connection*>(nullptr));
+  } else {
+    std::erase(waiting_, &connection);
+  }
   closed_.emplace_back(&connection);
   objects_.fetch_sub(1, std::memory_order_relaxed);
   return socket;
@@ -274,14 +291,22 @@ void Worker::resume_connections() {
 }
 
 void Worker::go_on_with_answers() {
-  // They leave the list first: what they do next may bring them back to it.
-  const auto first = std::stable_partition(waiting_.begin(), waiting_.end(),
-                                           [](Connection* c) { return !c->has_answer(); });
-  const std::vector<Connection*> answered(first, waiting_.end());
-  waiting_.erase(first, waiting_.end());
-  for (Connection* connection : answered) {
-    if (!connection->closed()) connection->go_on_with_answer();
+  answers_came_ = false;
+  walks_waiting_ = true;
+  // A connection leaves the list first: what it does next may bring it back, behind the others.
+  const size_t count = waiting_.size();
+  for (size_t i = 0; i < count; ++i) {
+    Connection* const connection = waiting_[i];
+    if (connection == nullptr || !connection->has_answer()) continue;
+    if (connection->was_served()) {
+      answers_came_ = true;
+      continue;
+    }
+    waiting_[i] = nullptr;
+    connection->go_on_with_answer();
   }
+  std::erase(waiting_, nullptr);
+  walks_waiting_ = false;
 }
 
 void Worker::close_idle_connections() {

@@ -19,7 +19,6 @@
 #include "core/mutex.h"
 #include "daemon/authority.h"
 #include "daemon/backlog.h"
-#include "daemon/batch.h"
 #include "daemon/clock.h"
 #include "daemon/connection.h"
 #include "daemon/event_log.h"
@@ -30,13 +29,13 @@
 #include "daemon/meter.h"
 #include "daemon/outbox.h"
 #include "daemon/server_control.h"
+#include "daemon/service.h"
 #include "daemon/settings.h"
 #include "daemon/stats.h"
 #include "daemon/stats_report.h"
 #include "daemon/tls.h"
 #include "daemon/udp_port.h"
 #include "daemon/watchers.h"
-#include "proto/reply_buffer.h"
 
 namespace larder::daemon {
 
@@ -81,16 +80,11 @@ struct WorkerSurroundings {
 
 class Worker {
  public:
-  // What the connection that is being served may use; clean between connections but for `outbox`.
+  // What the connection that is being served may use.
   struct Lent {
     std::array<char, kWindowBytes> window;
-    Batch batch;
-    proto::ReplyBuffer replies;
-    Outbox outbox;               // of connections served before in this pass
-    size_t sent_bytes = 0;       // of `replies`, while `blocked`
-    bool blocked = false;        // the socket took only part of `replies`
-    bool broken = false;         // the socket is gone
-    uint32_t watch_streams = 0;  // the connection is to become a watcher of these
+    Service::Buffers buffers;  // reached through a Service
+    Outbox outbox;             // of connections served before in this pass
   };
 
   Worker(uint32_t id, const WorkerSurroundings& surroundings);
@@ -133,12 +127,15 @@ class Worker {
   Meter& meter() noexcept { return meter_; }
   Lent& lent() noexcept { return lent_; }
   event_base* base() noexcept { return base_.get(); }
+  // Numbers the passes, from 1; it wraps after 2^32 of them.
+  uint32_t pass() const noexcept { return pass_; }
 
   // Sends what waits in the outbox. To be called before anything that takes its time.
   void send_waiting();
   // Calls Connection::resume in the next pass, which does not wait for events.
   void resume_later(Connection& connection) { resume_.push_back(&connection); }
-  // Calls Connection::go_on_with_answer when that has its answer, after a wake().
+  // Calls Connection::go_on_with_answer when that has its answer, after a wake(): at the end of
+  // that pass, or of the next one if the connection was served in that one.
   void wait_for_answer(Connection& connection) { waiting_.push_back(&connection); }
   // Takes a closed connection out of the books; it is deleted when the pass ends.
   void retire(Connection& connection);
@@ -185,7 +182,10 @@ class Worker {
   std::vector<char> tls_gather_;  // lent to TLS sessions
 
   core::Seconds now_ = core::kFirstSecond;
+  uint32_t pass_ = 1;
   bool in_turn_ = false;
+  bool answers_came_ = false;   // for some of `waiting_`
+  bool walks_waiting_ = false;  // a connection that closes leaves a null there
   bool stopping_ = false;
   core::Seconds last_idle_check_ = 0;
   std::vector<Connection*> resume_;    // put off to the next pass, in order

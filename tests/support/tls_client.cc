@@ -80,6 +80,13 @@ bool TlsClient::receive_more() {
   return true;
 }
 
+bool TlsClient::update_key(bool asks) {
+  SSL_key_update(ssl_.get(), asks ? SSL_KEY_UPDATE_REQUESTED : SSL_KEY_UPDATE_NOT_REQUESTED);
+  const bool sent = SSL_do_handshake(ssl_.get()) == 1;
+  ERR_clear_error();
+  return sent;
+}
+
 std::string TlsClient::server_name() const {
   char name[128] = "";
   X509_NAME_get_text_by_NID(X509_get_subject_name(SSL_get0_peer_certificate(ssl_.get())),

@@ -32,6 +32,10 @@ class TlsClient : public StreamClient {
   size_t send_some(std::string_view bytes) override;
   void finish_sending() override;  // close_notify; the socket stays open
 
+  // TLS 1.3: a record that brings no data, a new key. With `asks` the server has to answer with one
+  // of its own. False: the server has closed, or takes nothing now.
+  bool update_key(bool asks);
+
   std::string server_name() const;  // the CN of its certificate
   bool resumed() const;
   TlsSessionPtr session() const;  // for another client to resume

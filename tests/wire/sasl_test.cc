@@ -2,6 +2,8 @@
 #include <catch2/catch.hpp>
 #include <chrono>
 #include <memory>
+#include <optional>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
@@ -28,6 +30,7 @@ constexpr uint8_t kGet = 0x00;
 constexpr uint8_t kSet = 0x01;
 constexpr uint8_t kNoop = 0x0a;
 constexpr uint8_t kStat = 0x10;
+constexpr uint8_t kQuietSet = 0x11;
 constexpr uint8_t kList = 0x20;
 constexpr uint8_t kStart = 0x21;
 constexpr uint8_t kStep = 0x22;
@@ -47,7 +50,7 @@ struct SaslServer {
 std::string request(uint8_t opcode, const std::string& key = "", const std::string& value = "") {
   return BinaryRequest{.opcode = opcode,
                        .key = key,
-                       .extras = opcode == kSet ? std::string(8, '\0') : "",
+                       .extras = opcode == kSet || opcode == kQuietSet ? std::string(8, '\0') : "",
                        .value = value}
       .bytes();
 }
@@ -239,4 +242,88 @@ TEST_CASE("without -S the opcodes of SASL are unknown") {
   CHECK(ask(client, request(kList)).status == 0x81);
   CHECK(ask(client, plain("foo", "bar")).status == 0x81);
   CHECK(ask(client, request(kNoop)).status == 0);
+}
+
+namespace {
+
+// One worker, busy with others, so that a login's answer is often there before the pass in which it
+// was asked for ends: a client's second service would follow its first in the same pass.
+class BusySaslServer {
+ public:
+  BusySaslServer() {
+    for (int i = 0; i < 18; ++i) {
+      others_.push_back(connect());
+      if (ask(others_.back(), plain("foo", "bar")).status != 0)
+        throw std::runtime_error("no login");
+    }
+    for (int i = 0; i < 230; ++i) {
+      work_ += request(kQuietSet, "k" + std::to_string(i), std::string(200, 'y'));
+    }
+    work_ += request(kNoop);
+  }
+
+  WireClient connect() { return server_.connect(); }
+
+  // Sends between the work of the others, before and after, and has a client accepted meanwhile.
+  void send_amid_work(WireClient& client, const std::string& bytes) {
+    for (size_t i = 0; i < 6; ++i) others_[i].send(work_);
+    client.send(bytes);
+    for (size_t i = 6; i < others_.size(); ++i) others_[i].send(work_);
+    newcomer_.emplace(connect());
+  }
+  void finish_work() {
+    for (WireClient& other : others_) {
+      if (receive(other).opcode != kNoop) throw std::runtime_error("another client is disturbed");
+    }
+    newcomer_.reset();
+  }
+
+ private:
+  static Settings settings() {
+    Settings settings = sasl_settings();
+    settings.threads = 1;
+    return settings;
+  }
+  const SaslSetup setup_;
+  TempServer server_{settings()};
+  std::vector<WireClient> others_;
+  std::optional<WireClient> newcomer_;
+  std::string work_;
+};
+
+}  // namespace
+
+TEST_CASE("replies of a pipelined login come in order, and all of them") {
+  BusySaslServer server;
+  {
+    WireClient writer = server.connect();
+    REQUIRE(ask(writer, plain("foo", "bar")).status == 0);
+    REQUIRE(ask(writer, request(kSet, "big", std::string(20'000, 'x'))).status == 0);
+  }
+  constexpr uint8_t kVersion = 0x0b;
+  constexpr uint8_t kQuit = 0x07;
+  for (int i = 0; i < 200; ++i) {
+    WireClient client = server.connect();
+    const bool leaves = i % 2 == 1;
+    server.send_amid_work(client, request(kVersion) + plain("foo", "bar") +
+                                      (leaves ? request(kQuit) : request(kGet, "big")));
+    INFO(i);
+    CHECK(receive(client).opcode == kVersion);
+    CHECK(receive(client).opcode == kStart);
+    CHECK(receive(client).opcode == (leaves ? kQuit : kGet));
+    server.finish_work();
+  }
+}
+
+TEST_CASE("a client that pipelines its login and resets costs nobody anything") {
+  BusySaslServer server;
+  constexpr uint8_t kVersion = 0x0b;
+  for (int i = 0; i < 300; ++i) {
+    WireClient client = server.connect();
+    server.send_amid_work(client, request(kVersion) + plain("foo", "bar") +
+                                      request(kStat, "settings") + request(kStat, "settings"));
+    std::this_thread::sleep_for(std::chrono::microseconds(i * 8));  // at another point each time
+    client.reset();
+    server.finish_work();
+  }
 }

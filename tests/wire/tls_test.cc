@@ -1,9 +1,12 @@
 // TLS: a server, and OpenSSL's client at the other end.
 #include <openssl/ssl.h>
+#include <sys/socket.h>
 
 #include <catch2/catch.hpp>
+#include <chrono>
 #include <fstream>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "tests/support/temp_folder.h"
@@ -316,4 +319,56 @@ TEST_CASE("one may watch over TLS, and see what fails in it") {
   garbage.send("get a\r\nget b\r\n");
   CHECK(shows(" type=conntlserr fd="));
   CHECK(client.answers("get none\r\n", "END\r\n"));
+}
+
+TEST_CASE("records without data end a TLS connection, and its worker goes on") {
+  const TlsFiles files;
+  Settings settings = files.settings();
+  settings.threads = 1;
+  TempServer server(settings);
+  TlsClient honest(server.port());
+  for (const bool asks : {false, true}) {
+    TlsClient client(server.port(), only(TLS1_3_VERSION));
+    REQUIRE(client.answers("mn\r\n", "MN\r\n"));
+    // Far more in all than may come in a row.
+    for (int i = 0; i < 20; ++i) {
+      for (int k = 0; k < 20; ++k) REQUIRE(client.update_key(asks));
+      REQUIRE(client.answers("mn\r\n", "MN\r\n"));
+    }
+    for (int k = 0; k < 40 && client.update_key(asks); ++k) {
+    }
+    CHECK(client.closed_by_peer());
+    CHECK(honest.answers("mn\r\n", "MN\r\n"));
+  }
+}
+
+TEST_CASE("a silent TLS client that has to be written to first costs its worker no pass") {
+  const TlsFiles files;
+  Settings settings = files.settings();
+  settings.threads = 1;
+  TempServer server(settings);
+  TlsOptions options = only(TLS1_3_VERSION);
+  options.receive_buffer = 4096;
+  TlsClient client(server.port(), options);
+  REQUIRE(client.answers("mn\r\n", "MN\r\n"));
+  const int small = 16 * 1024;  // so that it soon notices that nobody reads it
+  setsockopt(client.fd(), SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
+  // Each asks for a record that the client never reads; the set brings data, and no reply.
+  const auto blocked = [&] {
+    return !client.update_key(true) || client.send_some("set k 0 0 1 noreply\r\nx\r\n") == 0;
+  };
+  while (!blocked()) {
+  }
+  // It may have been a pause: what it could not send then lies in OpenSSL.
+  REQUIRE(eventually([&] {
+    const uint64_t before = server.server().worker_passes();
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    return server.server().worker_passes() - before < 40;
+  }));
+  const uint64_t before = server.server().worker_passes();
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  // Ticks, of a millisecond at most.
+  CHECK(server.server().worker_passes() - before <= 210);
+  TlsClient honest(server.port());
+  CHECK(honest.answers("get k\r\n", "VALUE k 0 1\r\nx\r\nEND\r\n"));
 }
