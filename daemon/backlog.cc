@@ -19,7 +19,7 @@ bool worth_holding(const Piece& piece) {
 }  // namespace
 
 std::unique_ptr<Backlog> Backlog::keep(std::span<const Piece> pieces, size_t sent,
-                                       core::Cache& cache, BufferBudget& budget) {
+                                       core::Cache& cache, ClientBuffers& buffers, Client client) {
   while (!pieces.empty() && sent >= pieces.front().bytes) {
     sent -= pieces.front().bytes;
     pieces = pieces.subspan(1);
@@ -32,10 +32,8 @@ std::unique_ptr<Backlog> Backlog::keep(std::span<const Piece> pieces, size_t sen
     if (!worth_holding(piece)) to_copy += piece.bytes - skip;
     skip = 0;
   }
-  if (!budget.take(total)) return nullptr;
-
-  std::unique_ptr<Backlog> backlog(new Backlog(cache, budget));
-  backlog->left_ = backlog->charged_ = total;
+  std::unique_ptr<Backlog> backlog(new Backlog(cache));
+  backlog->left_ = total;
   backlog->copied_ = std::make_unique_for_overwrite<char[]>(to_copy);
   backlog->parts_.reserve(pieces.size());
   char* copy = backlog->copied_.get();
@@ -62,6 +60,9 @@ std::unique_ptr<Backlog> Backlog::keep(std::span<const Piece> pieces, size_t sen
     }
     copy += bytes;
   }
+  backlog->copies_claim_.take(buffers.copies, client.worker, client.connection, to_copy);
+  buffers.pinned.set_limit(cache.memory_limit() / ClientBuffers::kPinnedShare);
+  backlog->pinned_claim_.take(buffers.pinned, client.worker, client.connection, total - to_copy);
   return backlog;
 }
 
@@ -69,7 +70,6 @@ Backlog::~Backlog() {
   for (size_t i = next_; i < parts_.size(); ++i) {
     if (parts_[i].held != nullptr) cache_.release(parts_[i].held);
   }
-  budget_.give_back(charged_);
 }
 
 Socket::Moved Backlog::send(Socket& socket) {
@@ -96,18 +96,21 @@ Socket::Moved Backlog::send(Socket& socket) {
 
 void Backlog::drop_front(size_t bytes) noexcept {
   left_ -= bytes;
-  budget_.give_back(bytes);
-  charged_ -= bytes;
+  uint64_t of_copies = 0;
+  uint64_t of_pinned = 0;
   while (bytes > 0) {
     Part& part = parts_[next_];
     const size_t taken = std::min(bytes, part.bytes);
     part.data += taken;
     part.bytes -= taken;
     bytes -= taken;
-    if (part.bytes > 0) return;
+    (part.held != nullptr ? of_pinned : of_copies) += taken;
+    if (part.bytes > 0) break;
     if (part.held != nullptr) cache_.release(part.held);
     ++next_;
   }
+  copies_claim_.give_back(of_copies);
+  pinned_claim_.give_back(of_pinned);
 }
 
 }  // namespace larder::daemon

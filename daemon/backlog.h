@@ -1,9 +1,8 @@
-// Backlog: the replies that a client has not taken yet, and the budget that all of them share.
+// Backlog: the replies that a client has not taken yet.
 #pragma once
 
 #include <sys/uio.h>
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -11,47 +10,32 @@
 #include <vector>
 
 #include "core/cache.h"
+#include "daemon/buffer_budget.h"
 #include "daemon/socket.h"
 #include "proto/reply_buffer.h"
 
 namespace larder::daemon {
-
-// Bytes that may wait in the process for clients: replies copied, values held, input put aside.
-// One for the whole server; any thread. It is touched only when a client is slow.
-class BufferBudget {
- public:
-  explicit BufferBudget(uint64_t limit_bytes) : limit_(limit_bytes) {}
-
-  // False if the budget is used up already. What finds room is admitted whole, so one value may be
-  // larger than the limit: the overshoot is one connection's backlog.
-  [[nodiscard]] bool take(uint64_t bytes) noexcept {
-    if (used() >= limit_) return false;
-    used_.fetch_add(bytes, std::memory_order_relaxed);
-    return true;
-  }
-  // The same without asking, for what is bounded otherwise.
-  void charge(uint64_t bytes) noexcept { used_.fetch_add(bytes, std::memory_order_relaxed); }
-  void give_back(uint64_t bytes) noexcept { used_.fetch_sub(bytes, std::memory_order_relaxed); }
-
-  uint64_t used() const noexcept { return used_.load(std::memory_order_relaxed); }
-
- private:
-  const uint64_t limit_;
-  std::atomic<uint64_t> used_{0};  // a plain sum: relaxed
-};
 
 // Values longer than this are held in the cache until they are sent; shorter ones are copied, so
 // that a slow client does not keep many small chunks from being reused.
 constexpr size_t kHoldAboveBytes = 64 * 1024;
 
 // What remained of one ReplyBuffer after a short send. One thread, its worker's; may be destroyed
-// at any time (held items are released, the budget gets its bytes back).
+// at any time (held items are released, the budgets get their bytes back).
 class Backlog {
  public:
+  // Whose replies these are: the connection is closed if a budget is used up and nobody has waited
+  // for longer without taking a byte.
+  struct Client {
+    uint32_t worker;
+    Connection* connection;
+  };
+
   // The pieces without their first `sent` bytes. Pieces with an owner belong to the core::Item that
-  // it points to, found in this turn. Null if the budget has no room: then nothing is held.
+  // it points to, found in this turn. Throws std::bad_alloc: then nothing is held or claimed.
   static std::unique_ptr<Backlog> keep(std::span<const proto::ReplyBuffer::Piece> pieces,
-                                       size_t sent, core::Cache& cache, BufferBudget& budget);
+                                       size_t sent, core::Cache& cache, ClientBuffers& buffers,
+                                       Client client);
   ~Backlog();
   Backlog(const Backlog&) = delete;
   Backlog& operator=(const Backlog&) = delete;
@@ -74,16 +58,16 @@ class Backlog {
     const core::Item* held;  // released once this part is sent; null: nothing to release
   };
 
-  Backlog(core::Cache& cache, BufferBudget& budget) : cache_(cache), budget_(budget) {}
+  explicit Backlog(core::Cache& cache) : cache_(cache) {}
   void drop_front(size_t bytes) noexcept;
 
   core::Cache& cache_;
-  BufferBudget& budget_;
   std::unique_ptr<char[]> copied_;
+  BufferClaim copies_claim_;
+  BufferClaim pinned_claim_;
   std::vector<Part> parts_;
   size_t next_ = 0;  // parts before it are sent
   uint64_t left_ = 0;
-  uint64_t charged_ = 0;
 };
 
 }  // namespace larder::daemon

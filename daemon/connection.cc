@@ -7,6 +7,7 @@
 #include <array>
 #include <cassert>
 #include <cstring>
+#include <new>
 
 #include "daemon/authority.h"
 #include "daemon/pump.h"
@@ -29,8 +30,8 @@ constexpr unsigned char kBinaryMagic = 0x80;
 // A long value goes from the socket straight into its item, this much in one pass.
 constexpr size_t kValueBytesPerPass = 512 * 1024;
 
-// So much of a half-received command is kept even if the buffer budget is used up: no command is
-// longer without its value, so that the total is bounded by -c.
+// A connection that keeps no more than this is not closed because a budget is used up: no command
+// is longer without its value, so that the total is bounded by -c.
 constexpr size_t kAlwaysKeepBytes = 4096;
 
 // memcached's words, as `stats conns` shows them.
@@ -93,29 +94,66 @@ bool Connection::watch() {
   return read_event_ != nullptr && event_add(read_event_.get(), nullptr) == 0;
 }
 
+template <class Step>
+void Connection::guard(Step step) noexcept {
+  try {
+    step();
+  } catch (const std::bad_alloc&) {
+    worker_.stats().connections_lost.add();
+    close();
+  }
+}
+
 void Connection::on_read_event(int, short, void* self) {
-  static_cast<Connection*>(self)->on_readable();
+  auto& connection = *static_cast<Connection*>(self);
+  connection.guard([&] { connection.on_readable(); });
 }
 
 void Connection::on_tls_event(int, short what, void* self) {
   auto& connection = *static_cast<Connection*>(self);
-  if ((what & EV_WRITE) != 0) {
-    connection.write_event_.reset();
-    if (!connection.wait_for_input()) return connection.close();
-  }
-  connection.on_readable();
-  connection.look_after_tls();
+  connection.guard([&] {
+    if ((what & EV_WRITE) != 0) {
+      connection.write_event_.reset();
+      if (!connection.wait_for_input()) return connection.close();
+    }
+    connection.on_readable();
+    connection.look_after_tls();
+  });
 }
 
 void Connection::on_write_event(int, short, void* self) {
-  static_cast<Connection*>(self)->on_writable();
+  auto& connection = *static_cast<Connection*>(self);
+  connection.guard([&] { connection.on_writable(); });
+}
+
+void Connection::resume() {
+  guard([this] { go_on(); });
+}
+
+void Connection::go_on_with_answer() {
+  guard([this] {
+    assert(!was_served());
+    paused_ &= static_cast<uint8_t>(~kPausedForAnswer);
+    if ((paused_ & kPausedForWrite) != 0) return;  // a backlog goes first: on_writable comes here
+    assert(paused_ == 0);
+    worker_.begin_turn();
+    if (!wait_for_input()) return close();
+    serve(input_.bytes());
+    look_after_tls();
+  });
+}
+
+void Connection::send_waiting(std::string_view bytes) {
+  guard([this, bytes] { send_put_off(bytes); });
 }
 
 void Connection::on_readable() {
   if (paused_ != 0) return;  // put off in this pass: the worker comes back to it
   if (was_served()) return come_back(false);
   worker_.begin_turn();
-  if (phase_ == Phase::Value && !pending_->draft.complete()) return receive_value();
+  if (phase_ == Phase::Value && pending_->draft && !pending_->draft.complete()) {
+    return receive_value();
+  }
 
   const std::span<char> window(worker_.lent().window);
   const size_t kept = input_.size();
@@ -194,17 +232,6 @@ void Connection::pause_for_answer() {
   phase_ = Phase::Closing;
 }
 
-void Connection::go_on_with_answer() {
-  assert(!was_served());
-  paused_ &= static_cast<uint8_t>(~kPausedForAnswer);
-  if ((paused_ & kPausedForWrite) != 0) return;  // a backlog goes first: on_writable comes here
-  assert(paused_ == 0);
-  worker_.begin_turn();
-  if (!wait_for_input()) return close();
-  serve(input_.bytes());
-  look_after_tls();
-}
-
 bool Connection::wait_for_input() {
   if ((paused_ & (kPausedForWrite | kPausedForAnswer)) != 0 || write_event_ != nullptr) return true;
   return event_add(read_event_.get(), nullptr) == 0;
@@ -231,7 +258,7 @@ void Connection::come_back(bool with_kept_input) {
 
 bool Connection::was_served() const noexcept { return served_in_ == worker_.pass(); }
 
-void Connection::resume() {
+void Connection::go_on() {
   paused_ &= static_cast<uint8_t>(~kPausedForTurn);
   if (paused_ != 0) return;  // since then a send was short, and its backlog goes first
   worker_.begin_turn();
@@ -243,7 +270,7 @@ void Connection::resume() {
   look_after_tls();
 }
 
-void Connection::close() {
+void Connection::close() noexcept {
   if (closed()) return;
   drop_everything();
   worker_.retire(*this);  // closes the socket
@@ -254,7 +281,7 @@ void Connection::become_watcher(uint32_t streams) {
   worker_.hand_over(*this, streams);
 }
 
-void Connection::drop_everything() {
+void Connection::drop_everything() noexcept {
   if (phase_ == Phase::Credentials) drop_input(input_.size());  // which is wiped in this phase
   authenticator_.reset();
   phase_ = Phase::Closed;
@@ -292,11 +319,10 @@ void Connection::serve(std::span<char> input) {
   }();
   if (closed()) return worker_.cache().refresh_turn(worker_.id());
 
-  if (!lent_window) {
+  if (lent_window) {
+    keep_input(input.subspan(used));
+  } else {
     drop_input(used);
-  } else if (!keep_input(input.subspan(used))) {
-    worker_.stats().response_oom.add();
-    return close();
   }
   if (again_ && paused_ == 0) come_back(true);
   show_waiting();
@@ -377,7 +403,7 @@ bool Connection::put_off_replies(Service& service) {
   return true;
 }
 
-void Connection::send_waiting(std::string_view bytes) {
+void Connection::send_put_off(std::string_view bytes) {
   const iovec whole = {const_cast<char*>(bytes.data()), bytes.size()};
   const Socket::Moved moved = socket_.send({&whole, 1});
   worker_.stats().bytes_written.add(moved.bytes);
@@ -418,11 +444,7 @@ void Connection::settle_replies(Service& service) {
 
 void Connection::hold_back(std::span<const proto::ReplyBuffer::Piece> pieces, size_t sent) {
   assert(backlog_ == nullptr && !closed());
-  backlog_ = Backlog::keep(pieces, sent, worker_.cache(), worker_.budget());
-  if (backlog_ == nullptr) {
-    worker_.stats().response_oom.add();
-    return close();
-  }
+  backlog_ = Backlog::keep(pieces, sent, worker_.cache(), worker_.buffers(), {worker_.id(), this});
   worker_.stats().response_count.add();
   worker_.stats().response_bytes.add(backlog_->bytes());
   paused_ |= kPausedForWrite;
@@ -435,31 +457,36 @@ void Connection::hold_back(std::span<const proto::ReplyBuffer::Piece> pieces, si
   }
 }
 
-bool Connection::keep_input(std::span<char> rest) {
-  if (rest.empty()) return true;
-  if (rest.size() <= kAlwaysKeepBytes) {
-    worker_.budget().charge(rest.size());
-  } else if (!worker_.budget().take(rest.size())) {
-    return false;
-  }
+void Connection::keep_input(std::span<char> rest) {
+  if (rest.empty()) return;
   if (phase_ == Phase::Credentials) {
     input_.keep({rest.data(), rest.size()}, InputBuffer::Memory::Secret);
     wipe(rest);  // what it stands in is the next client's
   } else {
     input_.keep({rest.data(), rest.size()});
   }
+  claim(input_claim_, rest.size());
   worker_.stats().read_buffer_count.add();
   worker_.stats().read_buffer_bytes.add(input_.capacity());
-  return true;
 }
 
-void Connection::drop_input(size_t bytes) {
+void Connection::claim(BufferClaim& claim, uint64_t bytes) {
+  if (phase_ == Phase::Credentials) {
+    claim.take(worker_.buffers().strangers, worker_.id(), this, bytes);
+  } else if (bytes > kAlwaysKeepBytes) {
+    claim.take(worker_.buffers().copies, worker_.id(), this, bytes);
+  } else {
+    claim.charge(worker_.buffers().copies, bytes);
+  }
+}
+
+void Connection::drop_input(size_t bytes) noexcept {
   if (input_.empty()) return;
   const size_t capacity = input_.capacity();
   if (phase_ == Phase::Credentials) wipe(input_.bytes().first(bytes));
   input_.drop_front(bytes);
   if (!input_.empty()) return;
-  worker_.budget().give_back(capacity);
+  input_claim_.release();
   worker_.stats().read_buffer_count.add(-uint64_t{1});
   worker_.stats().read_buffer_bytes.add(-uint64_t{capacity});
 }

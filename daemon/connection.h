@@ -40,6 +40,7 @@
 #include "core/units.h"
 #include "daemon/authenticator.h"
 #include "daemon/backlog.h"
+#include "daemon/buffer_budget.h"
 #include "daemon/dump.h"
 #include "daemon/event.h"
 #include "daemon/event_ptr.h"
@@ -74,6 +75,12 @@ struct Pending {
   bool silent = false;                            // phase Discard: nothing is answered
   std::unique_ptr<Dump> dump;                     // phase Dump
   std::string storage;                            // where the command's views point
+
+  // Phases Value and Memory, for a value that fits a chunk: it gathers here, with its trailer, and
+  // takes no memory of the cache before it is whole.
+  std::unique_ptr<char[]> body;
+  uint32_t body_filled = 0;
+  BufferClaim body_claim;
 };
 
 class Connection {
@@ -112,13 +119,17 @@ class Connection {
   void send_waiting(std::string_view bytes);
 
   // Closes the socket and drops drafts and backlog; the object goes at the end of the pass.
-  void close();
-  void close(CloseReason reason) {
+  // Allocates nothing.
+  void close() noexcept;
+  void close(CloseReason reason) noexcept {
     close_reason_ = reason;
     close();
   }
 
   bool closed() const noexcept { return phase_ == Phase::Closed; }
+  // Replies wait, and the client has taken nothing of them since last_active(). The worker's
+  // thread.
+  bool waits_for_client() const noexcept { return backlog_ != nullptr; }
   // Nothing came and nothing went since then.
   core::Seconds last_active() const noexcept {
     return last_active_.load(std::memory_order_relaxed);
@@ -143,8 +154,14 @@ class Connection {
   static void on_read_event(int fd, short what, void* self);
   static void on_tls_event(int fd, short what, void* self);
   static void on_write_event(int fd, short what, void* self);
+  // Does one of the steps below for libevent or the worker. Without memory for it the connection is
+  // lost, and nothing else.
+  template <class Step>
+  void guard(Step step) noexcept;
   void on_readable();
   void on_writable();
+  void go_on();
+  void send_put_off(std::string_view bytes);
   void receive_value();
   // Sees to it that input that TLS holds is read, and that TLS may write where it has to.
   void look_after_tls();
@@ -168,15 +185,17 @@ class Connection {
   void send_replies(Service& service);
   // What the socket did not take becomes the backlog; closes if there is nobody to send it to.
   void settle_replies(Service& service);
+  // Claims `bytes` that this connection has the server hold.
+  void claim(BufferClaim& claim, uint64_t bytes);
   // True if the replies wait in the outbox now.
   bool put_off_replies(Service& service);
   // The socket took only `sent` bytes: the rest becomes the backlog.
   void hold_back(std::span<const proto::ReplyBuffer::Piece> pieces, size_t sent);
   // Gives up everything but the socket, which goes to the watchers.
   void become_watcher(uint32_t streams);
-  void drop_everything();
-  [[nodiscard]] bool keep_input(std::span<char> rest);
-  void drop_input(size_t bytes);
+  void drop_everything() noexcept;
+  void keep_input(std::span<char> rest);
+  void drop_input(size_t bytes) noexcept;
   void show_waiting();
 
   Worker& worker_;
@@ -196,10 +215,11 @@ class Connection {
   proto::TextProtocol text_;
   proto::BinaryProtocol binary_;
   InputBuffer input_;
+  BufferClaim input_claim_;
   std::unique_ptr<Pending> pending_;
   std::unique_ptr<Backlog> backlog_;
   std::unique_ptr<Authenticator> authenticator_;  // phase Credentials, once something has come
-  Connection* previous_ = nullptr;                // the worker's list
+  Connection* previous_ = nullptr;  // the worker's list; next_: also that of closed ones
   Connection* next_ = nullptr;
 };
 

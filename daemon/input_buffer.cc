@@ -15,12 +15,13 @@ void InputBuffer::Release::operator()(char* memory) const noexcept {
 void InputBuffer::keep(std::string_view rest, Memory memory) {
   assert(empty());
   if (rest.empty()) return clear();
-  capacity_ = static_cast<uint32_t>(rest.size());
+  const auto bytes = static_cast<uint32_t>(rest.size());
   if (memory == Memory::Secret) {
-    memory_ = {allocate_secret(capacity_).data(), Release{capacity_}};
+    memory_ = {allocate_secret(bytes).data(), Release{bytes}};
   } else {
-    memory_ = {new char[capacity_], Release{}};
+    memory_ = {new char[bytes], Release{}};
   }
+  capacity_ = bytes;
   std::memcpy(memory_.get(), rest.data(), rest.size());
   begin_ = 0;
   end_ = static_cast<uint32_t>(rest.size());

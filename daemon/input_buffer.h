@@ -29,7 +29,8 @@ class InputBuffer {
   // May be changed in place: parsers decode keys where they stand.
   std::span<char> bytes() noexcept { return {memory_.get() + begin_, size()}; }
 
-  // Copies `rest`, which lies elsewhere; the buffer was empty.
+  // Copies `rest`, which lies elsewhere; the buffer was empty. Throws std::bad_alloc: it is empty
+  // still.
   void keep(std::string_view rest, Memory memory = Memory::Ordinary);
   // The first `bytes` are used up; the rest stays where it is. Frees the memory with the last.
   void drop_front(size_t bytes) noexcept;

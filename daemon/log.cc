@@ -1,9 +1,11 @@
 #include "daemon/log.h"
 
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <chrono>
-#include <string>
+#include <cstdio>
+#include <iterator>
 
 namespace larder::daemon {
 namespace {
@@ -16,14 +18,21 @@ int64_t seconds_now() {
   return std::chrono::duration_cast<std::chrono::seconds>(since).count();
 }
 
-void write_line(std::string_view sentence, uint64_t left_out) {
-  std::string line = "larderd: ";
-  line += sentence;
-  if (left_out != 0) line += " (and " + std::to_string(left_out) + " times more before this)";
-  line += '\n';
-  // One call, so that lines of several threads do not mix. If stderr is gone there is nobody to
-  // tell.
-  [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, line.data(), line.size());
+// Allocates nothing: that memory ran out may be what is to be said.
+void write_line(std::string_view sentence, uint64_t left_out) noexcept {
+  constexpr std::string_view kStart = "larderd: ";
+  char more[64] = "\n";
+  size_t more_bytes = 1;
+  if (left_out != 0) {
+    const int n = std::snprintf(more, sizeof more, " (and %llu times more before this)\n",
+                                static_cast<unsigned long long>(left_out));
+    more_bytes = static_cast<size_t>(n);
+  }
+  const iovec parts[] = {{const_cast<char*>(kStart.data()), kStart.size()},
+                         {const_cast<char*>(sentence.data()), sentence.size()},
+                         {more, more_bytes}};
+  // One call, so that lines of several threads do not mix. If stderr is gone nobody reads it.
+  [[maybe_unused]] const ssize_t written = ::writev(STDERR_FILENO, parts, std::size(parts));
 }
 
 }  // namespace

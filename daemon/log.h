@@ -30,7 +30,7 @@ struct LogSite {
 void set_log_verbosity(int verbosity) noexcept;
 bool log_enabled(LogLevel level) noexcept;
 
-// Writes "larderd: <sentence>\n" in one write(2). The sentence has no line break.
+// Writes "larderd: <sentence>\n" in one writev(2). The sentence has no line break.
 void log(LogLevel level, std::string_view sentence) noexcept;
 void log(LogLevel level, LogSite& site, std::string_view sentence) noexcept;
 

@@ -3,6 +3,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <cassert>
 #include <cerrno>
 #include <cstring>
 #include <stdexcept>
@@ -28,13 +29,13 @@ void Mailbox::post(Message message) {
   [[maybe_unused]] const ssize_t n = ::write(wakeup_.fd(), &one, sizeof one);
 }
 
-void Mailbox::drain(std::vector<Message>& into) {
+void Mailbox::swap(std::vector<Message>& empty) noexcept {
+  assert(empty.empty());
   // Reset before looking: a message that comes in between rings again, for nothing at worst.
   uint64_t rings;
   [[maybe_unused]] const ssize_t n = ::read(wakeup_.fd(), &rings, sizeof rings);
   core::MutexLock lock(mutex_);
-  for (Message& message : messages_) into.push_back(std::move(message));
-  messages_.clear();
+  messages_.swap(empty);
 }
 
 }  // namespace larder::daemon

@@ -1,7 +1,7 @@
 // Mailbox: the only way to speak to another thread.
 //
-// Any thread posts; one thread, the owner, waits on fd() and drains. A message is handed over
-// whole.
+// Any thread posts; one thread, the owner, waits on fd() and takes all there is with swap(). A
+// message is handed over whole.
 #pragma once
 
 #include <cstdint>
@@ -29,10 +29,11 @@ class Mailbox {
  public:
   Mailbox();  // throws std::runtime_error without a descriptor
 
+  // Throws std::bad_alloc: nothing was posted.
   void post(Message message);
 
-  // Appends what has come, in order, and resets fd().
-  void drain(std::vector<Message>& into);
+  // Gives out what has come, in order, for an empty vector, and resets fd().
+  void swap(std::vector<Message>& empty) noexcept;
 
   int fd() const noexcept { return wakeup_.fd(); }  // readable while there is something
 

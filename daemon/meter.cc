@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <chrono>
 #include <limits>
+#include <new>
+#include <utility>
 
 namespace larder::daemon {
 namespace {
@@ -90,8 +92,8 @@ void Meter::sample_reads(std::span<const proto::Command> reads,
   size_t done = 0;
   while (until_key_ <= reads.size() - done) {
     done += until_key_;
-    sample(reads[done - 1], replies[done - 1], now);
     until_key_ = next(kKeySampleEvery);
+    sample(reads[done - 1], replies[done - 1], now);
   }
   until_key_ -= reads.size() - done;
 }
@@ -112,9 +114,13 @@ void Meter::sample(const proto::Command& command, const proto::Reply& reply, cor
 }
 
 void Meter::flush(core::Seconds now) {
-  keys_.add({samples_.data(), sampled_}, now);
-  sampled_ = 0;
+  const size_t count = std::exchange(sampled_, 0);
   flushed_at_ = now;
+  try {
+    keys_.add({samples_.data(), count}, now);
+  } catch (const std::bad_alloc&) {
+    // These samples are missing from the figures.
+  }
 }
 
 }  // namespace larder::daemon

@@ -479,6 +479,12 @@ constexpr auto kSubOptions = std::to_array<SubOption>({
     {"idle_timeout", Takes::Value, "seconds after which a silent client is let go (default: 0, off)",
      [](Settings& s, const Given& g) { s.idle_timeout_seconds = number<int>(g, 0, kAnyInt); },
      {{"idle_timeout", count<&Settings::idle_timeout_seconds>}}},
+    {"stalled_timeout", Takes::Value,
+     "seconds after which a client is let go that takes nothing of its replies (default: 0, off)",
+     [](Settings& s, const Given& g) {
+       s.stalled_timeout_seconds = number<uint32_t>(g, 0, kAnyInt);
+     },
+     {{"stalled_timeout", count<&Settings::stalled_timeout_seconds>}}},
     {"read_buf_mem_limit", Takes::Value,
      "MiB for replies that slow clients have not taken yet, of all connections (default: 64)",
      [](Settings& s, const Given& g) {

@@ -24,6 +24,7 @@
 #include <thread>
 #include <utility>
 
+#include "core/size_classes.h"
 #include "daemon/connection.h"
 #include "daemon/get_line.h"
 #include "daemon/service.h"
@@ -51,6 +52,10 @@ constexpr core::Seconds kMemoryPatienceSeconds = 1;
 // the others are let run, 2 ms in all.
 constexpr int kRestsForReaders = 20;
 constexpr std::chrono::microseconds kRestForReaders{100};
+
+// Values that are not all here and not longer than this gather outside of the cache: what fits a
+// chunk, with the longest key and the item's header.
+constexpr uint32_t kGatheredValueBytes = core::SizeClasses::kMaxItemBytes - 512;
 
 // How many reads a fresh connection gathers; then what fits kSendAboveBytes, judging by the last
 // batch. What a batch has found must be kept if the client does not take it.
@@ -352,12 +357,57 @@ class Pump {
   }
 
   size_t start_store(const proto::Command& command, std::span<char> rest) {
+    if (rest.size() < body_bytes(command) && command.value_bytes <= kGatheredValueBytes) {
+      return begin_body(command, rest);
+    }
     StoreStart start = begin_store(command);
     if (start.busy) {
       wait_for_memory(command);
       return 0;
     }
     return take_value(command, std::move(start), rest);
+  }
+
+  // -- A value that fits a chunk and is not all here gathers outside of the cache: clients that
+  // never send the rest cost memory of the budget of buffers, and no chunk or page.
+
+  size_t begin_body(const proto::Command& command, std::span<char> rest) {
+    auto pending = std::make_unique<Pending>(command);
+    const size_t bytes = body_bytes(command);
+    pending->body = std::make_unique_for_overwrite<char[]>(bytes);
+    connection_.claim(pending->body_claim, bytes + pending->storage.size());
+    connection_.pending_ = std::move(pending);
+    connection_.phase_ = Phase::Value;
+    return fill_body(rest);
+  }
+
+  size_t fill_body(std::span<const char> input) {
+    Pending& pending = *connection_.pending_;
+    const size_t missing = body_bytes(pending.command) - pending.body_filled;
+    const size_t here = std::min(missing, input.size());
+    if (here > 0) std::memcpy(pending.body.get() + pending.body_filled, input.data(), here);
+    pending.body_filled += static_cast<uint32_t>(here);
+    if (here == missing) store_body(end_pending());
+    return here;
+  }
+
+  // The value and its trailer are all here.
+  void store_body(std::unique_ptr<Pending> whole) {
+    const proto::Command& command = whole->command;
+    const std::span<char> body(whole->body.get(), body_bytes(command));
+    if (run_store_at_once(command, body)) return;
+    StoreStart start = begin_store(command);
+    if (!start.busy) {
+      take_value(command, std::move(start), body);
+      return;
+    }
+    if (whole->starved_since != 0 && out_of_patience(*whole)) {
+      give_up_store(command, {}, proto::ErrorId::OutOfMemoryStoring, body.size(), body);
+      return;
+    }
+    connection_.pending_ = std::move(whole);
+    connection_.phase_ = Phase::Memory;
+    starve();
   }
 
   StoreStart begin_store(const proto::Command& command) {
@@ -478,6 +528,7 @@ class Pump {
       return 0;
     }
     assert(connection_.phase_ == Phase::Value);
+    if (pending.body != nullptr) return fill_body(input);
     const uint64_t missing = uint64_t{pending.draft.remaining()} + P::kTrailerBytes;
     const size_t here = fill(pending.draft, input);
     const bool starved = is_starved(pending.draft, here, input);
@@ -544,6 +595,10 @@ class Pump {
   }
 
   size_t ask_again_for_memory(std::span<char> input) {
+    if (connection_.pending_->body != nullptr) {
+      store_body(end_pending());
+      return 0;
+    }
     StoreStart start = begin_store(connection_.pending_->command);
     if (start.busy && !out_of_patience(*connection_.pending_)) {
       starve();

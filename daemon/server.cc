@@ -13,6 +13,7 @@
 #include <cstring>
 #include <ctime>
 #include <limits>
+#include <new>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -86,7 +87,9 @@ Server::Server(Settings settings, std::unique_ptr<TlsContext> tls)
       event_log_(static_cast<uint32_t>(settings_.threads) + 1, settings_.worker_logbuf_bytes),
       memory_file_(open_memory_file(settings_)),
       cache_(config_over(settings_, memory_file_.get(), event_log_)),
-      budget_(settings_.buffer_limit_bytes),
+      buffers_(settings_.buffer_limit_bytes, settings_.memory_bytes,
+               static_cast<size_t>(settings_.threads),
+               [this](uint32_t worker) { workers_[worker]->wake(); }),
       prefixes_(settings_.stats_prefix.front(), settings_.stats_detail),
       key_samples_(settings_.stats_prefix.front()),
       memory_ahead_(cache_),
@@ -99,7 +102,7 @@ Server::Server(Settings settings, std::unique_ptr<TlsContext> tls)
                 settings_.watcher_logbuf_bytes, [this] { connection_closed(); }),
       surroundings_{settings_,     cache_,
                     clock_,        *this,
-                    budget_,       flush_,
+                    buffers_,      flush_,
                     memory_ahead_, authority_,
                     tls_.get(),    event_log_,
                     watchers_,     key_samples_,
@@ -240,9 +243,13 @@ void Server::report_to(ServiceManager& manager) {
 
 void Server::on_watch_event(int, short, void* self) {
   auto& server = *static_cast<Server*>(self);
-  std::vector<uint64_t> beats;
-  for (const auto& worker : server.workers_) beats.push_back(worker->beats());
-  if (server.watchdog_->all_alive(beats, Watchdog::Clock::now())) server.manager_->alive();
+  try {
+    std::vector<uint64_t> beats;
+    for (const auto& worker : server.workers_) beats.push_back(worker->beats());
+    if (server.watchdog_->all_alive(beats, Watchdog::Clock::now())) server.manager_->alive();
+  } catch (const std::bad_alloc&) {
+    // The next look is soon enough: there are several in the time that the watchdog has.
+  }
 }
 
 Server::Ended Server::run() {
@@ -325,7 +332,11 @@ void Server::save_cache() {
 
 void Server::on_listener_event(int, short, void* door) {
   auto& d = *static_cast<Door*>(door);
-  d.server->accept_from(*d.listener);
+  try {
+    d.server->accept_from(*d.listener);
+  } catch (const std::bad_alloc&) {
+    // The listener is readable still: the next pass tries again.
+  }
 }
 
 void Server::on_mailbox_event(int, short, void* self) { static_cast<Server*>(self)->read_mail(); }
@@ -370,7 +381,11 @@ void Server::accept_from(Listener& listener) {
     }
     open_.fetch_add(1);
     total_.fetch_add(1, std::memory_order_relaxed);
-    workers_[next_worker_]->serve(std::move(socket), listener.traits());
+    try {
+      workers_[next_worker_]->serve(std::move(socket), listener.traits());
+    } catch (const std::bad_alloc&) {
+      open_.fetch_sub(1);  // and the client is closed
+    }
     next_worker_ = (next_worker_ + 1) % workers_.size();
   }
 }
@@ -399,7 +414,12 @@ void Server::resume_accepting() {
 
 void Server::connection_closed() {
   open_.fetch_sub(1);
-  if (waiting_for_room_.load()) mailbox_.post({Message::Kind::ConnectionClosed, Socket()});
+  if (!waiting_for_room_.load()) return;
+  try {
+    mailbox_.post({Message::Kind::ConnectionClosed, Socket()});
+  } catch (const std::bad_alloc&) {
+    // The next one that leaves says it.
+  }
 }
 
 // -- Signals, stopping.
@@ -409,7 +429,11 @@ void Server::on_signal_event(int, short, void* self) {
   signalfd_siginfo info;
   while (::read(server.signals_.fd(), &info, sizeof info) == sizeof info) {
     if (info.ssi_signo == SIGHUP) {
-      server.reload();
+      try {
+        server.reload();
+      } catch (const std::bad_alloc&) {
+        log(LogLevel::Error, "SIGHUP: no memory to read the files again");
+      }
       continue;
     }
     if (info.ssi_signo == SIGUSR1) server.graceful_ = true;
@@ -435,7 +459,7 @@ void Server::request_shutdown(bool graceful) {
 }
 
 void Server::read_mail() {
-  mailbox_.drain(mail_);
+  mailbox_.swap(mail_);
   for (const Message& message : mail_) {
     if (message.kind == Message::Kind::Stop) ended_ = true;
     if (message.kind == Message::Kind::ConnectionClosed && waiting_for_room_ && !full()) {
@@ -525,6 +549,8 @@ StatsSources Server::sources() const {
   from.connections.reserved_fds = 2 * (workers_.size() + 1) + 1 + listeners_.size();
 
   from.events = watchers_.counters();
+  from.buffers = {buffers_.copies.used(), buffers_.pinned.used(), buffers_.pinned.limit(),
+                  buffers_.strangers.used(), buffers_.strangers.limit()};
 
   if (const auto published = discovers_ ? discovery_.published() : nullptr) {
     from.discovery.version = published->list.version;

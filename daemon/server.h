@@ -83,7 +83,9 @@ class Server final : public ServerControl {
   core::Cache& cache() noexcept { return cache_; }
   Clock& clock() noexcept { return clock_; }
   uint64_t open_connections() const noexcept { return open_.load(); }
-  uint64_t buffered_bytes() const noexcept { return budget_.used(); }
+  uint64_t buffered_bytes() const noexcept {
+    return buffers_.copies.used() + buffers_.pinned.used() + buffers_.strangers.used();
+  }
   uint64_t worker_passes() const;  // of all workers' event loops
 
   // -- ServerControl.
@@ -157,7 +159,7 @@ class Server final : public ServerControl {
   EventLog event_log_;                             // before the cache, which tells it of evictions
   std::unique_ptr<core::MemoryFile> memory_file_;  // -e
   core::Cache cache_;
-  BufferBudget budget_;
+  ClientBuffers buffers_;
   ScheduledFlush flush_;
   PrefixStats prefixes_;
   KeySamples key_samples_;

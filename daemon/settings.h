@@ -42,6 +42,7 @@ struct Settings {
   int max_connections = 1024;    // -c
   bool maxconns_fast = true;     // -o maxconns_fast / no_maxconns_fast
   int idle_timeout_seconds = 0;  // -o idle_timeout; 0 off
+  uint32_t stalled_timeout_seconds = 0;  // -o stalled_timeout; 0 off
   enum class Protocol { Auto, Ascii, Binary } protocol = Protocol::Auto;  // -B
   bool protocol_given = false;
   std::string auth_file;  // -Y; empty: none. Ascii only

@@ -455,19 +455,28 @@ void append_larder_stats(const StatsSources& sources, StatList& list) {
       .add("lock_waits", totals.lock_waits)
       .add("buffer_limit_bytes", sources.settings->buffer_limit_bytes)
       .add("backlog_bytes", sources.backlog_bytes)
+      .add("copies_bytes", sources.buffers.copies)
+      .add("pinned_bytes", sources.buffers.pinned)
+      .add("pinned_limit_bytes", sources.buffers.pinned_limit)
+      .add("strangers_bytes", sources.buffers.strangers)
+      .add("strangers_limit_bytes", sources.buffers.strangers_limit)
+      .add("stalled_kicks", sum(sources, &WorkerStats::stalled_kicks))
+      .add("connections_lost", sum(sources, &WorkerStats::connections_lost))
       .add("passes", sum(sources, &WorkerStats::passes))
       .add("reply_buffer_not_empty", sum(sources, &WorkerStats::reply_buffer_not_empty));
 }
 
 void reset_worker_stats(WorkerStats& stats) noexcept {
   // Not response_count and the like: those are how things stand, not what has happened.
-  for (Counter* counter :
-       {&stats.get_cmds,    &stats.get_misses,      &stats.get_expired,     &stats.get_flushed,
-        &stats.touch_cmds,  &stats.touch_misses,    &stats.set_cmds,        &stats.delete_misses,
-        &stats.incr_misses, &stats.decr_misses,     &stats.cas_misses,      &stats.flush_cmds,
-        &stats.meta_cmds,   &stats.store_too_large, &stats.store_no_memory, &stats.conn_yields,
-        &stats.idle_kicks,  &stats.bytes_read,      &stats.bytes_written,   &stats.response_oom,
-        &stats.auth_cmds,   &stats.auth_errors,     &stats.passes}) {
+  for (Counter* counter : {&stats.get_cmds,        &stats.get_misses,      &stats.get_expired,
+                           &stats.get_flushed,     &stats.touch_cmds,      &stats.touch_misses,
+                           &stats.set_cmds,        &stats.delete_misses,   &stats.incr_misses,
+                           &stats.decr_misses,     &stats.cas_misses,      &stats.flush_cmds,
+                           &stats.meta_cmds,       &stats.store_too_large, &stats.store_no_memory,
+                           &stats.conn_yields,     &stats.idle_kicks,      &stats.bytes_read,
+                           &stats.bytes_written,   &stats.response_oom,    &stats.auth_cmds,
+                           &stats.auth_errors,     &stats.passes,          &stats.stalled_kicks,
+                           &stats.connections_lost}) {
     counter->reset();
   }
   for (ClassStats& counts : stats.classes) {

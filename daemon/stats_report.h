@@ -59,6 +59,16 @@ struct TlsFigures {
   uint64_t seconds_since_refresh = 0;  // of the certificates
 };
 
+// What clients have the server hold, in bytes: buffer_budget.h. The limit of copies is
+// Settings::buffer_limit_bytes.
+struct BufferFigures {
+  uint64_t copies = 0;
+  uint64_t pinned = 0;
+  uint64_t pinned_limit = 0;
+  uint64_t strangers = 0;
+  uint64_t strangers_limit = 0;
+};
+
 // Of `config get cluster`.
 struct DiscoveryFigures {
   uint64_t version = 0;  // 0: there is no list
@@ -76,6 +86,7 @@ struct StatsSources {
   TlsFigures tls;
   EventCounters events;
   DiscoveryFigures discovery;
+  BufferFigures buffers;
 
   core::Seconds now = core::kFirstSecond;  // on the cache's clock
   int pid = 0;

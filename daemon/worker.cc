@@ -7,8 +7,10 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <new>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 #include "daemon/log.h"
 
@@ -127,8 +129,12 @@ void Worker::on_tick_event(int fd, short, void* self) {
   auto& worker = *static_cast<Worker*>(self);
   worker.beats_.add();
   worker.choose_ticks(ticks);
-  worker.close_idle_connections();
-  worker.meter_.flush_if_old(worker.around_.clock.sample());
+  try {
+    worker.close_idle_connections();
+    worker.meter_.flush_if_old(worker.around_.clock.sample());
+  } catch (const std::bad_alloc&) {
+    // The next tick looks again.
+  }
 }
 
 void Worker::choose_ticks(uint64_t passed) {
@@ -158,16 +164,43 @@ void Worker::run() {
     resume_connections();
     if (answers_came_) go_on_with_answers();
     send_waiting();
+    for (BufferBudget* budget :
+         {&around_.buffers.copies, &around_.buffers.pinned, &around_.buffers.strangers}) {
+      if (budget->has_condemned(id_)) [[unlikely]]
+        close_condemned(*budget);
+    }
     leave_turn();
-    closed_.clear();
+    delete_closed();
     around_.memory_ahead.look();
-    more_upkeep = around_.cache.tend(id_, around_.clock.sample(), kTendMicroseconds);
+    more_upkeep = tend();
   }
   close_all_connections();
-  closed_.clear();
+  delete_closed();
 }
 
-void Worker::send_waiting() {
+bool Worker::tend() noexcept {
+  try {
+    return around_.cache.tend(id_, around_.clock.sample(), kTendMicroseconds);
+  } catch (const std::bad_alloc&) {
+    return false;  // the next pass goes on
+  }
+}
+
+void Worker::close_condemned(BufferBudget& budget) noexcept {
+  while (Connection* const connection = budget.next_condemned(id_)) {
+    if (connection->closed()) continue;
+    stats_.response_oom.add();
+    connection->close();
+  }
+}
+
+void Worker::delete_closed() noexcept {
+  while (closed_ != nullptr) {
+    const std::unique_ptr<Connection> closed(std::exchange(closed_, closed_->next_));
+  }
+}
+
+void Worker::send_waiting() noexcept {
   for (const Outbox::Entry& entry : lent_.outbox.entries()) {
     if (!entry.connection->closed()) entry.connection->send_waiting(entry.bytes);
   }
@@ -189,8 +222,8 @@ void Worker::leave_turn() noexcept {
   around_.cache.end_turn(id_);
 }
 
-void Worker::read_mail() {
-  mailbox_.drain(mail_);
+void Worker::read_mail() noexcept {
+  mailbox_.swap(mail_);
   for (Message& message : mail_) {
     if (message.kind == Message::Kind::NewConnection) {
       adopt(std::move(message.socket), message.traits);
@@ -201,38 +234,44 @@ void Worker::read_mail() {
   mail_.clear();
 }
 
-void Worker::adopt(Socket socket, ListenerTraits traits) {
+void Worker::adopt(Socket socket, ListenerTraits traits) noexcept {
+  try {
+    if (begin_connection(std::move(socket), traits)) return;
+  } catch (const std::bad_alloc&) {
+  }
+  stats_.connections_lost.add();
+  log(LogLevel::Warning, no_memory_site, "no memory for a new connection; it is closed");
+  around_.connection_closed();
+}
+
+bool Worker::begin_connection(Socket socket, ListenerTraits traits) {
   now_ = around_.clock.sample();  // when the connection was last active
   if (traits.tls != TlsMode::Off) {
     TlsPtr session = around_.tls->begin(socket.fd(), traits.tls, tls_gather_, around_.event_log);
-    if (session == nullptr) {
-      log(LogLevel::Warning, no_memory_site, "no memory for a TLS connection; it is closed");
-      socket.close();
-      around_.connection_closed();
-      return;
-    }
+    if (session == nullptr) return false;
     socket.use(std::move(session));
   }
   auto connection = std::make_unique<Connection>(*this, std::move(socket), traits.protocol);
-  if (!connection->watch()) {
-    log(LogLevel::Warning, no_memory_site, "cannot watch a new connection; it is closed");
-    connection.reset();
-    around_.connection_closed();
-    return;
-  }
-  objects_.fetch_add(1, std::memory_order_relaxed);
+  if (!connection->watch()) return false;
   if (around_.event_log.wants(Streams::kConnEvents)) [[unlikely]]
     tell_arrival(connection->fd());
+  objects_.fetch_add(1, std::memory_order_relaxed);
   core::MutexLock lock(list_mutex_);
   Connection* added = connection.release();  // the list owns it until retire()
   added->next_ = first_;
   if (first_ != nullptr) first_->previous_ = added;
   first_ = added;
+  return true;
 }
 
-void Worker::retire(Connection& connection) {
-  if (around_.event_log.wants(Streams::kConnEvents) || !peers_.empty()) [[unlikely]]
-    tell_close(connection);
+void Worker::retire(Connection& connection) noexcept {
+  if (around_.event_log.wants(Streams::kConnEvents) || !peers_.empty()) [[unlikely]] {
+    try {
+      tell_close(connection);
+    } catch (const std::bad_alloc&) {
+      // Those who watch miss it.
+    }
+  }
   forget(connection).close();
   around_.connection_closed();
 }
@@ -259,7 +298,7 @@ void Worker::tell_close(const Connection& connection) {
                                      connection.close_reason_);
 }
 
-Socket Worker::forget(Connection& connection) {
+Socket Worker::forget(Connection& connection) noexcept {
   Socket socket;
   {
     core::MutexLock lock(list_mutex_);
@@ -278,7 +317,7 @@ Socket Worker::forget(Connection& connection) {
   } else {
     std::erase(waiting_, &connection);
   }
-  closed_.emplace_back(&connection);
+  connection.next_ = std::exchange(closed_, &connection);
   objects_.fetch_sub(1, std::memory_order_relaxed);
   return socket;
 }
@@ -310,23 +349,29 @@ void Worker::go_on_with_answers() {
 }
 
 void Worker::close_idle_connections() {
-  const auto limit = static_cast<core::Seconds>(around_.settings.idle_timeout_seconds);
+  const auto idle_limit = static_cast<core::Seconds>(around_.settings.idle_timeout_seconds);
+  const core::Seconds stall_limit = around_.settings.stalled_timeout_seconds;
   const core::Seconds now = around_.clock.sample();
-  if (limit == 0 || now == last_idle_check_) return;
+  if ((idle_limit == 0 && stall_limit == 0) || now == last_idle_check_) return;
   last_idle_check_ = now;
-  // Unix sockets are exempt, as in memcached: whoever uses them sits on this machine.
-  std::vector<Connection*> idle;
+  struct Late {
+    Connection* connection;
+    bool stalled;
+  };
+  std::vector<Late> late;
   {
     core::MutexLock lock(list_mutex_);
     for (Connection* c = first_; c != nullptr; c = c->next_) {
-      if (c->is_tcp() && now > c->last_active() && now - c->last_active() > limit) {
-        idle.push_back(c);
-      }
+      const core::Seconds quiet = now - std::min(now, c->last_active());
+      const bool stalled = stall_limit != 0 && quiet > stall_limit && c->waits_for_client();
+      // Unix sockets are exempt, as in memcached: whoever uses them sits on this machine.
+      const bool idle = idle_limit != 0 && quiet > idle_limit && c->is_tcp();
+      if (stalled || idle) late.push_back({c, stalled});
     }
   }
-  for (Connection* c : idle) {
-    stats_.idle_kicks.add();
-    c->close(CloseReason::IdleTimeout);
+  for (const Late& one : late) {
+    (one.stalled ? stats_.stalled_kicks : stats_.idle_kicks).add();
+    one.connection->close(CloseReason::IdleTimeout);
   }
 }
 

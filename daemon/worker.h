@@ -18,7 +18,7 @@
 #include "core/cache.h"
 #include "core/mutex.h"
 #include "daemon/authority.h"
-#include "daemon/backlog.h"
+#include "daemon/buffer_budget.h"
 #include "daemon/clock.h"
 #include "daemon/connection.h"
 #include "daemon/event_log.h"
@@ -66,7 +66,7 @@ struct WorkerSurroundings {
   core::Cache& cache;
   const Clock& clock;
   ServerControl& control;
-  BufferBudget& budget;
+  ClientBuffers& buffers;
   ScheduledFlush& flush;
   MemoryAhead& memory_ahead;
   const Authority& authority;
@@ -121,7 +121,7 @@ class Worker {
   int64_t unix_time_of_zero() const { return around_.clock.unix_time_of_zero(); }
   const Settings& settings() const noexcept { return around_.settings; }
   core::Cache& cache() noexcept { return around_.cache; }
-  BufferBudget& budget() noexcept { return around_.budget; }
+  ClientBuffers& buffers() noexcept { return around_.buffers; }
   const Authority& authority() const noexcept { return around_.authority; }
   Executor& executor() noexcept { return executor_; }
   Meter& meter() noexcept { return meter_; }
@@ -131,14 +131,15 @@ class Worker {
   uint32_t pass() const noexcept { return pass_; }
 
   // Sends what waits in the outbox. To be called before anything that takes its time.
-  void send_waiting();
+  void send_waiting() noexcept;
   // Calls Connection::resume in the next pass, which does not wait for events.
   void resume_later(Connection& connection) { resume_.push_back(&connection); }
   // Calls Connection::go_on_with_answer when that has its answer, after a wake(): at the end of
   // that pass, or of the next one if the connection was served in that one.
   void wait_for_answer(Connection& connection) { waiting_.push_back(&connection); }
-  // Takes a closed connection out of the books; it is deleted when the pass ends.
-  void retire(Connection& connection);
+  // Takes a closed connection out of the books; it is deleted when the pass ends. Allocates
+  // nothing.
+  void retire(Connection& connection) noexcept;
   // Likewise, but its socket lives on with the watchers.
   void hand_over(Connection& connection, uint32_t streams);
 
@@ -151,14 +152,20 @@ class Worker {
   void choose_ticks(uint64_t passed);
   void enter_turn() noexcept;
   void leave_turn() noexcept;
-  void read_mail();
-  void adopt(Socket socket, ListenerTraits traits);
+  void read_mail() noexcept;
+  void adopt(Socket socket, ListenerTraits traits) noexcept;
+  // False, or std::bad_alloc: there is no memory for it.
+  bool begin_connection(Socket socket, ListenerTraits traits);
+  bool tend() noexcept;  // whether upkeep is left over
   void resume_connections();
   void go_on_with_answers();
   void close_idle_connections();
+  // Closes those whose memory another client needs more.
+  void close_condemned(BufferBudget& budget) noexcept;
+  void delete_closed() noexcept;
   void close_all_connections();
   // Out of all lists; it is deleted when the pass ends. Gives back its socket.
-  Socket forget(Connection& connection);
+  Socket forget(Connection& connection) noexcept;
   // For those who watch connections come and go.
   void tell_arrival(int fd);
   void tell_close(const Connection& connection);
@@ -191,7 +198,7 @@ class Worker {
   std::vector<Connection*> resume_;    // put off to the next pass, in order
   std::vector<Connection*> resuming_;  // put off to this one; null where one was closed meanwhile
   std::vector<Connection*> waiting_;   // for answers
-  std::vector<std::unique_ptr<Connection>> closed_;  // until the pass ends
+  Connection* closed_ = nullptr;       // until the pass ends; linked by Connection::next_
   std::vector<Message> mail_;
   // Of those who came while somebody watched: one whose connection was reset has no address any
   // more.

@@ -7,16 +7,20 @@
 
 using namespace larder;
 using daemon::Backlog;
-using daemon::BufferBudget;
+using daemon::ClientBuffers;
+using daemon::Connection;
 using daemon::Socket;
 using proto::ReplyBuffer;
 
 namespace {
 
+// Is never looked at: an address.
+Connection* const kClient = reinterpret_cast<Connection*>(1);
+
 // A cache, a turn, and a socket whose other end takes bytes only when told.
 class BacklogTest {
  protected:
-  BacklogTest() : cache_(config()), budget_(1 << 20) {
+  BacklogTest() : cache_(config()) {
     cache_.begin_turn(0);
     int fds[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds) != 0) throw 0;
@@ -52,8 +56,10 @@ class BacklogTest {
   }
 
   std::unique_ptr<Backlog> keep(size_t sent) {
-    return Backlog::keep(replies_.pieces(), sent, cache_, budget_);
+    return Backlog::keep(replies_.pieces(), sent, cache_, buffers_, {0, kClient});
   }
+
+  uint64_t claimed() const { return buffers_.copies.used() + buffers_.pinned.used(); }
 
   // Lets the other end read until the backlog is empty.
   std::string drain(Backlog& backlog) {
@@ -72,7 +78,7 @@ class BacklogTest {
   }
 
   core::Cache cache_;
-  BufferBudget budget_;
+  ClientBuffers buffers_{1 << 20, 64 << 20, 1, nullptr};
   ReplyBuffer replies_;
   Socket near_, far_;
 };
@@ -84,17 +90,6 @@ std::string pattern(size_t bytes) {
 }
 
 }  // namespace
-
-TEST_CASE_METHOD(BacklogTest, "the budget admits whole what finds room, then refuses") {
-  BufferBudget budget(100);
-  CHECK(budget.take(1000));
-  CHECK(budget.used() == 1000);
-  CHECK_FALSE(budget.take(1));
-  budget.give_back(950);
-  CHECK(budget.take(1));
-  budget.give_back(51);
-  CHECK(budget.used() == 0);
-}
 
 TEST_CASE_METHOD(BacklogTest, "what was sent already is left out, wherever the cut lies") {
   const core::Item* large = store("large", pattern(100'000));
@@ -114,10 +109,10 @@ TEST_CASE_METHOD(BacklogTest, "what was sent already is left out, wherever the c
     auto backlog = keep(sent);
     REQUIRE(backlog != nullptr);
     CHECK(backlog->bytes() == whole.size() - sent);
-    CHECK(budget_.used() == whole.size() - sent);
+    CHECK(claimed() == whole.size() - sent);
     CHECK(drain(*backlog) == whole.substr(sent));
     CHECK(backlog->empty());
-    CHECK(budget_.used() == 0);
+    CHECK(claimed() == 0);
   }
   CHECK(cache_.totals().held_items == 0);
 }
@@ -159,19 +154,22 @@ TEST_CASE_METHOD(BacklogTest, "a backlog that is dropped gives everything back")
     REQUIRE(backlog != nullptr);
     CHECK(backlog->send(near_).status == Socket::Status::Again);
     CHECK(backlog->bytes() < 200'007);
-    CHECK(budget_.used() == backlog->bytes());
+    CHECK(claimed() == backlog->bytes());
     CHECK(cache_.totals().held_items == 1);
   }
-  CHECK(budget_.used() == 0);
+  CHECK(claimed() == 0);
   CHECK(cache_.totals().held_items == 0);
 }
 
-TEST_CASE_METHOD(BacklogTest, "without room in the budget nothing is kept and nothing held") {
-  budget_.charge(1 << 20);
+TEST_CASE_METHOD(BacklogTest, "copies and pinned values count against budgets of their own") {
   refer(store("k", pattern(200'000)));
-  CHECK(keep(0) == nullptr);
-  CHECK(cache_.totals().held_items == 0);
-  CHECK(budget_.used() == 1 << 20);
+  replies_.copy("\r\nEND\r\n");
+  auto backlog = keep(0);
+  CHECK(buffers_.pinned.used() == 200'000);
+  CHECK(buffers_.copies.used() == 7);
+  CHECK(buffers_.pinned.limit() == cache_.memory_limit() / 4);
+  drain(*backlog);
+  CHECK(claimed() == 0);
 }
 
 TEST_CASE_METHOD(BacklogTest, "a client that is gone is Broken") {
