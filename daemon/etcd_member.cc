@@ -31,7 +31,7 @@ constexpr milliseconds kIdleLook{500};
 
 // What a list may name as its version. etcd's revisions do not come near it, and above there is
 // room for versions that grow.
-constexpr uint64_t kMostNamedVersion = kMaxClusterVersion / 2;
+constexpr uint64_t kMostNamedVersion = Discovery::kMostOrdinaryVersion;
 
 LogSite trouble_site;
 LogSite usable_site;
