@@ -14,7 +14,7 @@ bool Discovery::offer(ClusterList& list) {
   core::MutexLock lock(mutex_);
   const bool same = published_ != nullptr && published_->list.nodes == list.nodes;
   if (same && list.version <= version_) return false;
-  list.version = std::max(list.version, version_ + 1);
+  list.version = std::max(list.version, std::min(version_ + 1, kMaxClusterVersion));
   publish(list, 0);
   return true;
 }
@@ -34,6 +34,7 @@ bool Discovery::set(ClusterList& list, uint32_t client_flags) {
 
 bool Discovery::remove() {
   core::MutexLock lock(mutex_);
+  if (version_ > kMostOrdinaryVersion) version_ = 0;
   return std::exchange(published_, nullptr) != nullptr;
 }
 

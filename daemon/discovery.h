@@ -3,7 +3,8 @@
 // The list comes from a source: a file (cluster_file.h) or `config set`. Whoever speaks last
 // counts. Clients follow a list only if its version is larger than that of the one they have, so:
 //
-//  1. The version only grows, also over `config delete`.
+//  1. The version only grows, also over `config delete`, unless it is above kMostOrdinaryVersion:
+//     then a client has set it so that none could follow, and `config delete` forgets it.
 //  2. A change gets the version that its source gives it, if that is larger than the one before,
 //  and
 //     else one more than that.
@@ -40,6 +41,9 @@ class Discovery {
   // From an operator, who gives the version, too. False: it is not larger than the one in force, or
   // than the last one that was, which is now in `list`. The same list again is fine.
   bool set(ClusterList& list, uint32_t client_flags);
+
+  // Counting and clocks do not lead above it.
+  static constexpr uint64_t kMostOrdinaryVersion = kMaxClusterVersion / 2;
 
   // False: there was none.
   bool remove();

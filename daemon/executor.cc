@@ -456,17 +456,17 @@ void Executor::run_one(const Command& command, Reply& reply, Seconds now) {
       return;
     case Op::Error:
       return fail(reply, command.error);
-    case Op::Get:
-    case Op::EndOfKeys:
-    case Op::Noop:
     case Op::Crawler:
     case Op::Slabs:
     case Op::Lru:
       (void)admin_.run(command, Admin::Dumps::Impossible, reply);
       return;
+    case Op::Get:
+    case Op::EndOfKeys:
+    case Op::Noop:
     case Op::Store:
       assert(false);  // the caller's mistake: these have their own calls
-      return;
+      return fail(reply, ErrorId::UnknownCommand);
   }
 }
 

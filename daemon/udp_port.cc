@@ -41,6 +41,13 @@ size_t most_reply_bytes(const Settings& settings) noexcept {
 // The port that this thread is busy with.
 thread_local const UdpPort* answering = nullptr;
 
+// Of a command in text, perhaps behind blanks. All replies in text begin with a capital letter or a
+// digit, and those in binary have another magic.
+bool begins_request(char first) noexcept {
+  return static_cast<unsigned char>(first) == kBinaryMagic || first == ' ' ||
+         (first >= 'a' && first <= 'z');
+}
+
 // A line without its end will never have one.
 std::span<char> whole_lines(std::span<char> text) noexcept {
   const auto last = std::find(text.rbegin(), text.rend(), '\n');
@@ -96,7 +103,9 @@ void UdpPort::on_readable() {
   answering = nullptr;
 }
 
-// Two servers whose clients' address was forged to be each other's would exchange errors for ever.
+// A server that is answered by another one, because somebody has forged the sender of a datagram,
+// must not answer that: the two would go on for ever. This is for the own port; another server's
+// answers are told by begins_request().
 bool UdpPort::may_answer() const noexcept {
   const uint16_t port = port_of(client_);
   return port != 0 && port != port_;
@@ -113,6 +122,7 @@ size_t UdpPort::answer(std::span<char> datagram) {
   worker_.executor().set_client(socket_.fd());
   const std::span<char> input = datagram.subspan(UdpHeader::kBytes);
   const size_t most = most_reply_bytes(worker_.settings());
+  if (!begins_request(input.front())) return 0;
   if (static_cast<unsigned char>(input.front()) == kBinaryMagic) {
     UdpRequest<proto::BinaryProtocol>(worker_, service, most).run(input);
   } else {

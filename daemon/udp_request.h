@@ -2,7 +2,8 @@
 //
 // The request loop of a connection (pump.h) goes on where the last read has ended. Here everything
 // is there or never will be: a command that the datagram does not hold as a whole is dropped, and
-// so is what follows it. Made for one datagram and gone after it; uses what the worker lends.
+// so is what follows it. An unknown command is dropped in the same way, without an ERROR. Made for
+// one datagram and gone after it; uses what the worker lends.
 #pragma once
 
 #include <algorithm>
@@ -37,6 +38,7 @@ class UdpRequest {
       const proto::Parsed parsed = parser_.parse(input.data(), input.size(), command);
       if (parsed.status != proto::Parsed::Status::Complete) break;
       input = input.subspan(parsed.consumed);
+      if (is_unknown(command)) break;
       if (Executor::is_read(command)) {
         gather(command);
       } else {
@@ -71,6 +73,13 @@ class UdpRequest {
       worker_.executor().release_scratch();
     }
     batch.clear();
+  }
+
+  // It may be what another server says, see UdpPort::may_answer(); what is behind it would be bytes
+  // that a client has chosen.
+  static bool is_unknown(const proto::Command& command) noexcept {
+    return command.dialect != proto::Dialect::Binary && command.op == proto::Op::Error &&
+           command.error == proto::ErrorId::UnknownCommand;
   }
 
   // Ops that do all they do within one call of the executor. A new one that shows itself to a

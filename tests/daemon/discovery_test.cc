@@ -72,6 +72,21 @@ TEST_CASE("the version grows over a removal") {
   CHECK(told(discovery) == "13\na||1\n");
 }
 
+TEST_CASE("a version that leaves no room for a larger one is forgotten with its list") {
+  Discovery discovery;
+  CHECK(set(discovery, list(kMaxClusterVersion, "a||1")));
+  CHECK_FALSE(set(discovery, list(13, "b||1")));
+  CHECK(offer(discovery, list(13, "b||1")));  // a file's nodes are told all the same
+  CHECK(told(discovery) == std::to_string(kMaxClusterVersion) + "\nb||1\n");
+  CHECK(discovery.remove());
+  CHECK(set(discovery, list(13, "b||1")));
+  CHECK(told(discovery) == "13\nb||1\n");
+  // What an operator may have counted up to is kept.
+  CHECK(set(discovery, list(Discovery::kMostOrdinaryVersion, "a||1")));
+  CHECK(discovery.remove());
+  CHECK_FALSE(set(discovery, list(13, "b||1")));
+}
+
 TEST_CASE("a list that is set has a larger version, or is the same") {
   Discovery discovery;
   CHECK(set(discovery, list(5, "a||1")));

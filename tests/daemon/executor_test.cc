@@ -2,6 +2,10 @@
 // real cache and the real writers, without a socket. Expected bytes are those of memcached 1.6.45.
 #include "daemon/executor.h"
 
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <catch2/catch.hpp>
 #include <cstring>
 #include <map>
@@ -1191,6 +1195,61 @@ TEST_CASE("quiet commands report only what went wrong") {
   CHECK(all[0].status == 2);
   CHECK(all[1].status == 1);
   CHECK(all[2].status == 0);
+}
+
+#ifndef NDEBUG
+// Whether a process ends by an assert that runs such a command alone.
+bool asserts(Client& client, proto::Op op) {
+  const pid_t child = fork();
+  if (child == 0) {
+    signal(SIGABRT, SIG_DFL);
+    close(STDERR_FILENO);
+    Command command;
+    command.op = op;
+    command.key = "k";
+    Reply reply;
+    client.executor_.run_one(command, reply, client.control_.now_);
+    _exit(0);
+  }
+  int status = 0;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  return WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
+}
+
+TEST_CASE("reads and stores have calls of their own: to run one alone is a mistake of the caller") {
+  Client client;
+  for (const proto::Op op :
+       {proto::Op::Get, proto::Op::EndOfKeys, proto::Op::Noop, proto::Op::Store}) {
+    INFO(static_cast<int>(op));
+    CHECK(asserts(client, op));
+  }
+  for (const proto::Op op : {proto::Op::Crawler, proto::Op::Slabs, proto::Op::Lru,
+                             proto::Op::Version, proto::Op::Quit}) {
+    INFO(static_cast<int>(op));
+    CHECK_FALSE(asserts(client, op));
+  }
+}
+#endif
+
+TEST_CASE("the operator's commands that run alone are answered, and dump nothing") {
+  Client client;
+  const auto alone = [&](proto::Op op, std::string_view args) {
+    Command command;
+    command.op = op;
+    command.args = args;
+    Reply reply;
+    client.executor_.run_one(command, reply, client.control_.now_);
+    return reply.status == proto::Status::Error ? reply.error : proto::ErrorId::None;
+  };
+  CHECK(alone(proto::Op::Crawler, "metadump all") == proto::ErrorId::MetaDumpNotAllowed);
+  CHECK(alone(proto::Op::Crawler, "mgdump all") == proto::ErrorId::MgDumpNotAllowed);
+  CHECK(client.control_.tuning_.dumps_running == 0);
+  CHECK(alone(proto::Op::Crawler, "tocrawl 7") == proto::ErrorId::None);
+  CHECK(client.control_.tuning_.crawler_tocrawl == 7);
+  CHECK(alone(proto::Op::Slabs, "automove 2") == proto::ErrorId::None);
+  CHECK(client.control_.tuning_.automove == 2);
+  CHECK(alone(proto::Op::Lru, "mode flat") == proto::ErrorId::None);
+  CHECK(alone(proto::Op::Lru, "mode nonsense") == proto::ErrorId::UnknownCommand);
 }
 
 TEST_CASE("binary version, flush and stat") {

@@ -7,6 +7,7 @@
 
 #include <array>
 #include <stdexcept>
+#include <utility>
 
 #include "tests/support/wire_client.h"
 
@@ -83,6 +84,19 @@ std::string UdpClient::ask(std::string_view request) {
     reply += datagram.substr(UdpHeader::kBytes);
   }
   return reply;
+}
+
+std::vector<std::string> UdpClient::exchange(std::string_view datagram) {
+  send_raw(datagram);
+  // The reply to this comes last.
+  constexpr uint16_t kLast = 0xabcd;
+  send("mn\r\n", {kLast, 0, 1});
+  std::vector<std::string> replies;
+  while (true) {
+    std::string reply = receive();
+    if (UdpHeader::read(reply).request_id == kLast) return replies;
+    replies.push_back(std::move(reply));
+  }
 }
 
 bool UdpClient::nothing_comes() { return ask("mn\r\n") == "MN\r\n"; }

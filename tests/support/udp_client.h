@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "daemon/socket.h"
 #include "daemon/udp_message.h"
@@ -28,6 +29,9 @@ class UdpClient {
   // datagram of the reply bears the wrong id, number or total, or is not full and not the last.
   std::string ask(std::string_view request);
   size_t datagrams() const { return datagrams_; }  // of the last reply
+
+  // Sends a datagram as it is, and gives back those that come for it.
+  std::vector<std::string> exchange(std::string_view datagram);
 
   // Nothing has been answered since: the next request is. A client's datagrams go to one worker, in
   // order.

@@ -104,6 +104,16 @@ TEST_CASE("a list is set, told and deleted, in text") {
   CHECK(server.stat("curr_items") == "0");
 }
 
+TEST_CASE("after config delete a list can be set again, whatever version a client had set") {
+  TempServer server(settable());
+  WireClient client = server.connect();
+  REQUIRE(client.answers(set_line("9007199254740991\na||1\n") + "\r\n", "STORED\r\n"));
+  CHECK(client.ask_line(set_line(kTwo)).starts_with("CLIENT_ERROR bad configuration: version 12 "));
+  REQUIRE(client.answers("config delete cluster\r\n", "DELETED\r\n"));
+  CHECK(client.answers(set_line(kTwo) + "\r\n", "STORED\r\n"));
+  CHECK(client.answers(kAskCluster, config(kTwo)));
+}
+
 TEST_CASE("a list is set, told and deleted, in binary") {
   TempServer server(settable());
   const std::string get = BinaryRequest{.opcode = kGet, .key = "cluster"}.bytes();

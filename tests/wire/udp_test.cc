@@ -144,12 +144,125 @@ TEST_CASE("the sequence number and what is reserved are not looked at") {
 TEST_CASE("errors are answered, and the datagram goes on behind them") {
   UdpServer server;
   UdpClient client = server.udp();
-  CHECK(client.ask("nonsense\r\nmn\r\n") == "ERROR\r\nMN\r\n");
   CHECK(client.ask("watch\r\nmn\r\n") == "ERROR\r\nMN\r\n");  // there is nobody to show anything
   CHECK(client.ask("get a " + std::string(251, 'k') + "\r\nmn\r\n") ==
         "CLIENT_ERROR bad command line format\r\nMN\r\n");
   CHECK(client.ask("set k 0 0 1\r\nabc\r\n").starts_with("CLIENT_ERROR bad data chunk\r\n"));
   CHECK(client.ask("set k 0 x 1\r\na\r\nmn\r\n").ends_with("MN\r\n"));
+}
+
+TEST_CASE("an unknown command is not answered, and nothing behind it is done") {
+  UdpServer server;
+  UdpClient client = server.udp();
+  for (const std::string word : {"nonsense", "5",
+                                 "",
+                                 "ERROR",
+                                 "CLIENT_ERROR bad",
+                                 "SERVER_ERROR out",
+                                 "VALUE k 0 1",
+                                 "STORED",
+                                 "NOT_STORED",
+                                 "EXISTS",
+                                 "NOT_FOUND",
+                                 "DELETED",
+                                 "TOUCHED",
+                                 "OK",
+                                 "RESET",
+                                 "BUSY",
+                                 "END",
+                                 "STAT pid 1",
+                                 "VERSION 1",
+                                 "HD",
+                                 "VA 1",
+                                 "EN",
+                                 "NS",
+                                 "NF",
+                                 "EX",
+                                 "MN",
+                                 "ME k",
+                                 "17"}) {
+    INFO(word);
+    client.send(word + "\r\nset k 0 0 1\r\nx\r\nget k\r\n", {1, 0, 1});
+    CHECK(client.nothing_comes());
+  }
+  CHECK(client.ask("mn\r\nnonsense\r\nset k 0 0 1\r\nx\r\n") == "MN\r\n");
+  std::string response = binary_get("k");
+  response[0] = '\x81';
+  client.send(response, {1, 0, 1});
+  client.send(response + "\r\nget k\r\n", {1, 0, 1});
+  CHECK(client.nothing_comes());
+  CHECK(client.ask("get k\r\n") == "END\r\n");
+  // An opcode that nobody knows is a request all the same: its reply has another magic.
+  CHECK(client.ask(binary_get("k", 0xfe)).starts_with("\x81\xfe"));
+}
+
+// A datagram with a forged sender makes one server answer another one. What goes to and fro is
+// carried by the test: a forged sender takes privileges.
+TEST_CASE("two servers that are made to talk to each other fall silent at once") {
+  UdpServer one;
+  UdpServer other;
+  UdpClient to_one = one.udp();
+  UdpClient to_other = other.udp();
+  const std::string longer = std::string(300, 'v');
+  for (UdpClient* client : {&to_one, &to_other}) {
+    REQUIRE(client->ask("set k 0 0 1\r\nx\r\nset n 0 0 1\r\n5\r\n") == "STORED\r\nSTORED\r\n");
+    // A value that looks like requests.
+    REQUIRE(client->ask("set evil 0 0 35\r\nget k\r\nget evil\r\nmn\r\nget evil\r\nmn\r\n\r\n") ==
+            "STORED\r\n");
+  }
+  const std::string header("\0\1\0\0\0\1\0\0", 8);
+  for (const std::string& request : {std::string("get k\r\n"),
+                                     std::string("gets k n\r\n"),
+                                     std::string("get none\r\n"),
+                                     std::string("get evil\r\n"),
+                                     std::string("mg evil v\r\n"),
+                                     std::string("mg k k\r\n"),
+                                     std::string("mg none v\r\n"),
+                                     std::string("me k\r\n"),
+                                     std::string("md none\r\n"),
+                                     std::string("ms k 1\r\nx\r\n"),
+                                     std::string("ma n v\r\n"),
+                                     std::string("mn\r\n"),
+                                     std::string("set k 0 0 1\r\nx\r\n"),
+                                     std::string("add k 0 0 1\r\nx\r\n"),
+                                     std::string("set k 0 0 1\r\nxyz\r\n"),
+                                     std::string("set k 0 0 x\r\n"),
+                                     std::string("incr n 1\r\n"),
+                                     std::string("incr none 1\r\n"),
+                                     std::string("incr evil 1\r\n"),
+                                     std::string("delete none\r\n"),
+                                     std::string("touch k 0\r\n"),
+                                     std::string("version\r\n"),
+                                     std::string("verbosity 0\r\n"),
+                                     std::string("stats reset\r\n"),
+                                     std::string("stats nonsense\r\n"),
+                                     std::string("stats detail dump\r\n"),
+                                     std::string("stats sizes\r\n"),
+                                     std::string("watch\r\n"),
+                                     std::string("config get cluster\r\n"),
+                                     std::string("lru_crawler metadump all\r\n"),
+                                     std::string("lru_crawler crawl all\r\n"),
+                                     std::string("slabs reassign 1 1\r\n"),
+                                     std::string("lru mode flat\r\n"),
+                                     std::string("refresh_certs\r\n"),
+                                     std::string("shutdown\r\n"),
+                                     std::string("cache_memlimit 1\r\n"),
+                                     std::string("nonsense\r\n"),
+                                     std::string("get ") + longer + "\r\n",
+                                     binary_get("k"),
+                                     binary_get("evil"),
+                                     binary_get("none"),
+                                     binary_get("k", 0xfe)}) {
+    INFO(request.substr(0, 40));
+    size_t answers = 0;
+    for (const std::string& reply : to_one.exchange(header + request)) {
+      for (const std::string& answer : to_other.exchange(reply)) {
+        ++answers;
+        answers += to_one.exchange(answer).size();
+      }
+    }
+    CHECK(answers == 0);
+  }
 }
 
 TEST_CASE("nothing can be watched over datagrams") {
