@@ -256,6 +256,7 @@ void Connection::serve(std::span<char> input) {
     return worker_.cache().refresh_turn(worker_.id());
   }
   if (!put_off_replies()) {
+    const Worker::OutsideTurn outside(worker_, worker_.lent().replies.mark().referred == 0);
     send_replies();
     settle_replies();
     worker_.send_waiting();

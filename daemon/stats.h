@@ -25,6 +25,7 @@ struct alignas(64) WorkerStats {
   Counter store_too_large, store_no_memory;
   Counter auth_cmds, auth_errors;
   Counter conn_yields, idle_kicks;
+  Counter rests_for_readers;  // sleeps for workers whose turns keep memory from coming free
   Counter bytes_read, bytes_written;
   Counter response_count, response_bytes, response_oom;  // replies held for slow clients
   Counter read_buffer_count, read_buffer_bytes;

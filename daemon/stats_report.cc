@@ -452,6 +452,11 @@ void append_larder_stats(const StatsSources& sources, StatList& list) {
       .add("reclaimed", totals.reclaimed)
       .add("retired_chunks", totals.retired)
       .add("held_items", totals.held_items)
+      .add("overdraft_bytes", totals.overdraft_bytes)
+      .add("overdraft_peak_bytes", totals.overdraft_peak_bytes)
+      .add("overdraft_limit_bytes", totals.overdraft_limit_bytes)
+      .add("reader_scans", totals.reader_scans)
+      .add("rests_for_readers", sum(sources, &WorkerStats::rests_for_readers))
       .add("lock_waits", totals.lock_waits)
       .add("buffer_limit_bytes", sources.settings->buffer_limit_bytes)
       .add("backlog_bytes", sources.backlog_bytes);
@@ -460,12 +465,12 @@ void append_larder_stats(const StatsSources& sources, StatList& list) {
 void reset_worker_stats(WorkerStats& stats) noexcept {
   // Not response_count and the like: those are how things stand, not what has happened.
   for (Counter* counter :
-       {&stats.get_cmds,    &stats.get_misses,      &stats.get_expired,     &stats.get_flushed,
-        &stats.touch_cmds,  &stats.touch_misses,    &stats.set_cmds,        &stats.delete_misses,
-        &stats.incr_misses, &stats.decr_misses,     &stats.cas_misses,      &stats.flush_cmds,
-        &stats.meta_cmds,   &stats.store_too_large, &stats.store_no_memory, &stats.conn_yields,
-        &stats.idle_kicks,  &stats.bytes_read,      &stats.bytes_written,   &stats.response_oom,
-        &stats.auth_cmds,   &stats.auth_errors}) {
+       {&stats.get_cmds,    &stats.get_misses,      &stats.get_expired,      &stats.get_flushed,
+        &stats.touch_cmds,  &stats.touch_misses,    &stats.set_cmds,         &stats.delete_misses,
+        &stats.incr_misses, &stats.decr_misses,     &stats.cas_misses,       &stats.flush_cmds,
+        &stats.meta_cmds,   &stats.store_too_large, &stats.store_no_memory,  &stats.conn_yields,
+        &stats.idle_kicks,  &stats.bytes_read,      &stats.bytes_written,    &stats.response_oom,
+        &stats.auth_cmds,   &stats.auth_errors,     &stats.rests_for_readers}) {
     counter->reset();
   }
   for (ClassStats& counts : stats.classes) {
