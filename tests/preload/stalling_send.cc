@@ -1,14 +1,17 @@
 // Preloaded into a server: a thread that sends bytes with the word kMark among them stays in that
 // call for as long as the file that LARDER_STALL_FILE names exists, as a thread does that the
-// system does not run. Everything else is sent as usual. The one who made the file decides when the
-// stall ends, so that a test needs no clock.
+// system does not run. Everything else is sent as usual. The stall has begun when there is a second
+// file, with
+// `.held` behind its name, and ends when the first is removed: a test needs no clock.
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include <cstdlib>
 #include <cstring>
+#include <string>
 
 namespace {
 
@@ -26,7 +29,8 @@ bool is_marked(const iovec* pieces, size_t count) {
 
 void stall_if_marked(const iovec* pieces, size_t count) {
   static const char* const file = std::getenv("LARDER_STALL_FILE");
-  if (file == nullptr || !is_marked(pieces, count)) return;
+  if (file == nullptr || !is_marked(pieces, count) || access(file, F_OK) != 0) return;
+  close(open((std::string(file) + ".held").c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0644));
   while (access(file, F_OK) == 0) usleep(kLookEveryMicroseconds);
 }
 

@@ -81,6 +81,12 @@ class StallTest(unittest.TestCase):
         if os.path.exists(self.stall):
             os.unlink(self.stall)
 
+    def wait_for_stall(self):
+        end = time.monotonic() + PATIENCE_SECONDS
+        while not os.path.exists(self.stall + ".held"):
+            self.assertLess(time.monotonic(), end, "nothing was held up")
+            time.sleep(0.01)
+
     def connect(self):
         """Clients come to the two workers in turn."""
         self.clients.append(Client(self.path))
@@ -96,6 +102,7 @@ class StallTest(unittest.TestCase):
         with open(self.stall, "w", encoding="ascii"):
             pass
         held.socket.sendall(b"get stall\r\n")
+        self.wait_for_stall()
         stored = 0
         for first in range(100_000, 120_000, 10):
             stored += storing.store(first, 10, value)

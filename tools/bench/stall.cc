@@ -54,9 +54,21 @@ class StallFile {
     if (fd < 0) throw std::runtime_error("cannot make " + path_);
     ::close(fd);
   }
-  void remove() const { ::unlink(path_.c_str()); }
+  void remove() const {
+    ::unlink(path_.c_str());
+    ::unlink(held_path().c_str());
+  }
+  void wait_until_held() const {
+    for (int i = 0; ::access(held_path().c_str(), F_OK) != 0; ++i) {
+      if (i == 10'000) throw std::runtime_error("no worker was held up: is the library preloaded?");
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  }
 
  private:
+  // Made by the library.
+  std::string held_path() const { return path_ + ".held"; }
+
   std::string folder_;
   std::string path_;
 };
@@ -151,7 +163,7 @@ class Clients {
       get_->exchange("set stall 0 0 " + std::to_string(value.size()) + "\r\n" + value + "\r\n",
                      "STORED\r\n", buffer_);
       held_.send("get stall\r\n", stall_reply_);
-      std::this_thread::sleep_for(std::chrono::milliseconds(20));  // now it is held up
+      stall->wait_until_held();
     }
     std::atomic<bool> stop{false};
     const auto start = Clock::now();
