@@ -24,7 +24,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr int kPipeline = 20;  // sets of one connection
 // A batch that took so long had to wait for memory.
-constexpr double kWaitedSeconds = 0.05;
+constexpr double kWaitedSeconds = 0.2;
 constexpr std::string_view kMark = "larder-stall";
 constexpr size_t kStallBytes = 4096;  // so long that the reply refers to the item
 
@@ -71,6 +71,31 @@ class StallFile {
 
   std::string folder_;
   std::string path_;
+};
+
+// Threads that go on until they are told to stop, also when an exception leaves the scope.
+class Threads {
+ public:
+  ~Threads() { stop(); }
+  template <class Body>
+  void add(Body body) {
+    threads_.emplace_back([this, body] {
+      try {
+        body(stop_);
+      } catch (const std::exception& e) {
+        std::fprintf(stderr, "%s\n", e.what());
+      }
+    });
+  }
+  void stop() {
+    stop_ = true;
+    for (std::thread& thread : threads_) thread.join();
+    threads_.clear();
+  }
+
+ private:
+  std::atomic<bool> stop_{false};
+  std::vector<std::thread> threads_;
 };
 
 struct Batch {
@@ -151,7 +176,6 @@ class Clients {
     const std::string value = std::string(kMark) + std::string(kStallBytes - kMark.size(), 'x');
     get_->exchange("set stall 0 0 " + std::to_string(value.size()) + "\r\n" + value + "\r\n",
                    "STORED\r\n", buffer_);
-    get_->exchange("set one 0 0 1\r\nv\r\n", "STORED\r\n", buffer_);
     stall_reply_ = "VALUE stall 0 " + std::to_string(value.size()) + "\r\n" + value + "\r\nEND\r\n";
   }
 
@@ -165,23 +189,20 @@ class Clients {
       held_.send("get stall\r\n", stall_reply_);
       stall->wait_until_held();
     }
-    std::atomic<bool> stop{false};
     const auto start = Clock::now();
-    std::vector<std::thread> threads;
-    threads.reserve(setters_.size());
+    Threads threads;
     for (const auto& setter : setters_) {
-      threads.emplace_back([&] { setter->run(start, stop); });
+      threads.add([&, start](const std::atomic<bool>& stop) { setter->run(start, stop); });
     }
     std::vector<double> latencies;
     for (auto now = start; seconds_between(start, now) * 1e3 < options_.milliseconds;) {
       const auto asked = Clock::now();
-      get_->exchange("get one\r\n", "VALUE one 0 1\r\nv\r\nEND\r\n", buffer_);
+      get_->exchange("get none\r\n", "END\r\n", buffer_);  // a hit might have been evicted
       now = Clock::now();
       latencies.push_back(seconds_between(asked, now) * 1e6);
     }
     if (stall != nullptr) stall->remove();
-    stop = true;
-    for (std::thread& thread : threads) thread.join();
+    threads.stop();
     if (stall != nullptr) {
       std::vector<char> reply(1 << 16);
       while (!held_.receive(reply)) {
@@ -231,13 +252,11 @@ class Clients {
 void fill(int port, size_t value_bytes) {
   const uint64_t items = stat(port, "limit_maxbytes") / value_bytes * 11 / 10;
   Setter setter(port, value_bytes, 0);
-  std::atomic<bool> stop{false};
-  std::thread thread([&] { setter.run(Clock::now(), stop); });
+  Threads threads;
+  threads.add([&](const std::atomic<bool>& stop) { setter.run(Clock::now(), stop); });
   while (stat(port, "total_items") < items) {
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
   }
-  stop = true;
-  thread.join();
 }
 
 void print(const char* what, const Run& run) {
