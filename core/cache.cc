@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstring>
+#include <map>
 #include <random>
 
 #include "core/epoch.h"
@@ -212,11 +213,9 @@ bool Cache::ready_memory_ahead() noexcept { return pool_->ready_ahead(); }
 bool Cache::ready_all_memory() noexcept { return pool_->ready_all(); }
 
 bool Cache::relieve() {
-  for (const auto& shard : shards_) {
-    if (!pool_->is_nearly_overdrawn()) return true;
-    shard->reclaim_all();
-  }
-  return !pool_->is_nearly_overdrawn();
+  bool freed = false;
+  for (const auto& shard : shards_) freed |= shard->reclaim_slice();
+  return freed;
 }
 
 void Cache::prefetch(KeyHash hash) const noexcept { shard_of(hash).table().prefetch(hash); }
@@ -401,6 +400,9 @@ CacheTotals Cache::totals() const {
   totals.pages_total = pool_->pages_limit();
   totals.pages_free = pool_->pages_left();
   totals.memory_bytes = pool_->limit_bytes();
+  totals.overdraft_bytes = pool_->pages_over_limit() * kPageBytes;
+  totals.overdraft_peak_bytes = pool_->overdraft_peak_pages() * kPageBytes;
+  totals.overdraft_limit_bytes = pool_->overdraft_pages() * kPageBytes;
   return totals;
 }
 
@@ -417,17 +419,29 @@ void Cache::reset_totals() {
 }
 
 void Cache::size_histogram(std::vector<std::pair<uint32_t, uint64_t>>& out) {
-  std::vector<uint64_t> by_32_bytes;
+  // By steps of 32 bytes. Nearly all values are short, and of long ones there are few.
+  constexpr uint32_t kStepBytes = 32;
+  constexpr uint32_t kShortSteps = 1_MiB / kStepBytes;
+  std::vector<uint64_t> short_ones(kShortSteps);
+  std::map<uint32_t, uint64_t> long_ones;
+  std::vector<uint32_t> sizes;
+  sizes.reserve(Shard::kSizesAtOnce);
   for (const auto& shard : shards_) {
-    size_t page = 0;
+    uint64_t at = 0;
     do {
-      page = shard->size_histogram(page, by_32_bytes);
-    } while (page != 0);
+      sizes.clear();
+      at = shard->list_sizes(at, sizes);
+      for (const uint32_t bytes : sizes) {
+        const uint32_t steps = bytes / kStepBytes + (bytes % kStepBytes != 0 ? 1 : 0);
+        ++(steps < kShortSteps ? short_ones[steps] : long_ones[steps]);
+      }
+    } while (at != 0);
   }
   out.clear();
-  for (size_t i = 0; i < by_32_bytes.size(); ++i) {
-    if (by_32_bytes[i] != 0) out.emplace_back(static_cast<uint32_t>(i * 32), by_32_bytes[i]);
+  for (uint32_t steps = 0; steps < kShortSteps; ++steps) {
+    if (short_ones[steps] != 0) out.emplace_back(steps * kStepBytes, short_ones[steps]);
   }
+  for (const auto& [steps, items] : long_ones) out.emplace_back(steps * kStepBytes, items);
 }
 
 void Cache::visit_class(uint32_t size_class, Seconds now,

@@ -78,6 +78,11 @@ struct CacheTotals {
   uint64_t lock_waits = 0;
   uint64_t memory_bytes = 0;  // limit in force
   uint64_t retired = 0;       // chunks waiting for turns to end
+  uint64_t reader_scans = 0;  // how often all workers' turns were looked at for those
+  // Of pages borrowed beyond the limit while turns had to end: now, at most so far, and allowed.
+  uint64_t overdraft_bytes = 0;
+  uint64_t overdraft_peak_bytes = 0;
+  uint64_t overdraft_limit_bytes = 0;
   uint64_t held_items = 0;
 };
 
@@ -152,7 +157,8 @@ class Cache {
   // a worker that was not scheduled in the middle of its turn does that. Who is about to store
   // should end its own turn and let the others run. Two loads.
   bool is_short_of_memory() const noexcept;
-  // Frees what ended turns have left; between turns. True if memory is no longer short.
+  // Frees some of what ended turns have left, at most 128 chunks of each shard under one hold of
+  // its lock; between turns. False if nothing could be freed.
   bool relieve();
   // Finds live items for up to kBatchKeys probes, in passes so that cache misses overlap. found[i]
   // belongs to probes[i].
@@ -229,7 +235,7 @@ class Cache {
   ClassTotals class_totals(uint32_t size_class, Seconds now = 0) const;
   void reset_totals();
   // Live items by size, for `stats sizes`: counts by stored bytes rounded up to 32. Walks the whole
-  // cache a page at a time under the shard's lock.
+  // cache; needs no turn, and holds a shard's lock for some 2,000 chunks at a time.
   void size_histogram(std::vector<std::pair<uint32_t, uint64_t>>& out);
   // Visits live items of a class, at most a page of them at a time under the shard's lock, until
   // `visit` says false. It must be short and not call the cache.

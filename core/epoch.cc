@@ -15,4 +15,20 @@ Epoch::Stamp Epoch::horizon() const noexcept {
   return oldest;
 }
 
+Epoch::Stamp Epoch::Horizon::look() noexcept {
+  if (!may_have_moved()) return known_;
+  ++scans_;
+  known_ = epoch_.now_.load(std::memory_order_seq_cst);  // first, as in horizon()
+  holder_ = nullptr;
+  for (size_t i = 0; i < epoch_.count_; ++i) {
+    const Reader& reader = epoch_.readers_[i];
+    const Stamp seen = reader.seen.load(std::memory_order_seq_cst);
+    if (seen < known_) {
+      known_ = seen;
+      holder_ = &reader;
+    }
+  }
+  return known_;
+}
+
 }  // namespace larder::core

@@ -61,6 +61,31 @@ class Epoch {
   Stamp horizon() const noexcept;
   bool passed(Stamp stamp) const noexcept { return stamp < horizon(); }
 
+  // The horizon as one caller knows it. The lines of all readers are read again only when the
+  // reader that held the horizon back has moved on: while that one is held up in its turn, a look
+  // costs one line that nobody writes, however many readers there are. One thread at a time.
+  class Horizon {
+   public:
+    explicit Horizon(const Epoch& epoch) noexcept : epoch_(epoch) {}
+    // As found by the last look; the true horizon is not below it.
+    Stamp known() const noexcept { return known_; }
+    Stamp look() noexcept;
+    // How often look() has read the lines of all readers.
+    uint64_t scans() const noexcept { return scans_; }
+
+   private:
+    bool may_have_moved() const noexcept {
+      // Relaxed: a change that is seen late only puts the scan off.
+      const Atomic<uint64_t>& held_by = holder_ != nullptr ? holder_->seen : epoch_.now_;
+      return held_by.load(std::memory_order_relaxed) != known_;
+    }
+
+    const Epoch& epoch_;
+    Stamp known_ = 0;
+    const Reader* holder_ = nullptr;  // has seen known_; null: no reader, now_ itself was known_
+    uint64_t scans_ = 0;
+  };
+
  private:
   static constexpr uint64_t kIdle = UINT64_MAX;
 

@@ -375,16 +375,19 @@ void HashTable::finish_resize() {
   resizing_.store(false, std::memory_order_relaxed);
 }
 
-void HashTable::reclaim(Epoch::Stamp horizon) {
-  const auto segments_end =
+uint32_t HashTable::reclaim(Epoch::Stamp horizon, uint32_t most) {
+  const auto passed =
       std::partition_point(retired_segments_.begin(), retired_segments_.end(),
                            [&](const auto& retired) { return retired.stamp < horizon; });
+  const auto segments = std::min<std::ptrdiff_t>(passed - retired_segments_.begin(), most);
+  const auto segments_end = retired_segments_.begin() + segments;
   for (auto it = retired_segments_.begin(); it != segments_end; ++it) free_segment(it->what);
   retired_segments_.erase(retired_segments_.begin(), segments_end);
   const auto views_end =
       std::partition_point(retired_views_.begin(), retired_views_.end(),
                            [&](const auto& retired) { return retired.stamp < horizon; });
   retired_views_.erase(retired_views_.begin(), views_end);
+  return static_cast<uint32_t>(segments);
 }
 
 uint32_t HashTable::take_segment(bool overdraft) {

@@ -133,8 +133,9 @@ class HashTable {
   // One step of growth if the table is too full, or, if asked, of shrinking if it is too empty;
   // about 30 microseconds. True if there is more to do.
   bool resize_step(bool overdraft, bool shrink = false);
-  // Frees retired segments and directories that no reader can see any more.
-  void reclaim(Epoch::Stamp horizon);
+  // Frees retired directories and segments that no reader can see any more, `most` segments at
+  // most; how many.
+  uint32_t reclaim(Epoch::Stamp horizon, uint32_t most = UINT32_MAX);
   bool has_retired() const noexcept {
     return !retired_segments_.empty() || !retired_views_.empty();
   }

@@ -44,7 +44,7 @@ PagePool::PagePool(size_t limit_bytes, size_t reserve_bytes, bool huge_pages, Me
     : huge_pages_(huge_pages), file_(file) {
   reserve_bytes = std::max(reserve_bytes, limit_bytes);
   reserve_pages_ = reserve_bytes / kBytesPerPage + 1;
-  const size_t pages = reserve_pages_ + kOverdraftPages + 1;
+  const size_t pages = pages_in_all();
   mapped_bytes_ = pages * kPageBytes + kHugePageBytes;
   mapping_ = reserve(mapped_bytes_);
   side_table_bytes_ = pages * (sizeof(PageInfo) + sizeof(BlockExpiries));
@@ -77,7 +77,7 @@ void PagePool::release() noexcept {
 bool PagePool::set_limit(size_t limit_bytes) noexcept {
   const size_t pages = limit_bytes / kBytesPerPage;
   if (pages > reserve_pages_) return false;
-  const size_t most = (pages + kOverdraftPages) * kPageBytes;
+  const size_t most = (pages + overdraft_of(pages)) * kPageBytes;
   if (file_ != nullptr && pages > limit_.load(std::memory_order_relaxed) &&
       !file_->has_room_for(most)) {
     return false;
@@ -86,8 +86,7 @@ bool PagePool::set_limit(size_t limit_bytes) noexcept {
   const size_t before = limit_.exchange(pages, std::memory_order_relaxed);
   if (huge_pages_ && pages != before) {
     // Advice only: a kernel without huge pages serves small ones.
-    madvise(base_, (reserve_pages_ + kOverdraftPages + 1) * kPageBytes,
-            pages > before ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+    madvise(base_, pages_in_all() * kPageBytes, pages > before ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
   }
   return true;
 }
@@ -96,7 +95,7 @@ PageNumber PagePool::take(bool overdraft) {
   MutexLock lock(mutex_);
   const size_t used = used_.load(std::memory_order_relaxed);
   const size_t limit = limit_.load(std::memory_order_relaxed);
-  if (used >= limit + (overdraft ? kOverdraftPages : 0)) return kNoPage;
+  if (used >= limit + (overdraft ? overdraft_of(limit) : 0)) return kNoPage;
   PageNumber page = kNoPage;
   if (!free_.empty()) {
     page = free_.back();
@@ -106,10 +105,13 @@ PageNumber PagePool::take(bool overdraft) {
     released_.pop_back();
   } else {
     page = next_fresh_.load(std::memory_order_relaxed);
-    if (page > reserve_pages_ + kOverdraftPages) return kNoPage;
+    if (page >= pages_in_all()) return kNoPage;
     next_fresh_.store(page + 1, std::memory_order_relaxed);
   }
   used_.store(used + 1, std::memory_order_relaxed);
+  if (used + 1 > limit + overdraft_peak_.load(std::memory_order_relaxed)) {
+    overdraft_peak_.store(used + 1 - limit, std::memory_order_relaxed);
+  }
   unpoison(address(page), kPageBytes);
   return page;
 }
@@ -193,7 +195,7 @@ bool PagePool::restore(SnapshotReader& in) {
   MutexLock lock(mutex_);
   const auto fresh = in.get<PageNumber>();
   const auto ready = in.get<PageNumber>();
-  const size_t end = reserve_pages_ + kOverdraftPages + 1;
+  const size_t end = pages_in_all();
   if (fresh == 0 || fresh > end || ready > end) return false;
   in.read_array(free_);
   in.read_array(released_);

@@ -7,10 +7,12 @@
 //
 // The reservation is larger than the limit, so that the limit can be raised, and so that a writer
 // which must wait for readers to leave a page can borrow another (overdraft) instead of failing;
-// shards give borrowed pages back as soon as they can. Pages that were never used cost nothing:
-// neither they nor their PageInfo are touched.
+// shards give borrowed pages back as soon as they can. While one worker is held up inside its turn
+// nothing comes free, and all other workers store into the overdraft: it grows with the limit.
+// Pages that were never used cost nothing: neither they nor their PageInfo are touched.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -72,7 +74,7 @@ class PagePool {
   PagePool(const PagePool&) = delete;
   PagePool& operator=(const PagePool&) = delete;
 
-  // A page within the limit, or kNoPage. With `overdraft` up to kOverdraftPages beyond it.
+  // A page within the limit, or kNoPage. With `overdraft` up to overdraft_pages() beyond it.
   PageNumber take(bool overdraft) EXCLUDES(mutex_);
   void give_back(PageNumber page) EXCLUDES(mutex_);
 
@@ -91,7 +93,15 @@ class PagePool {
   // not borrowed: the limit was lowered.)
   bool is_nearly_overdrawn() const noexcept {
     const size_t borrowed = pages_over_limit();
-    return borrowed > kOverdraftPages / 2 && borrowed <= kOverdraftPages;
+    const size_t most = overdraft_pages();
+    return borrowed > most / 2 && borrowed <= most;
+  }
+  // How many pages may be borrowed beyond the limit in force, and the most that ever were.
+  size_t overdraft_pages() const noexcept {
+    return overdraft_of(limit_.load(std::memory_order_relaxed));
+  }
+  size_t overdraft_peak_pages() const noexcept {
+    return overdraft_peak_.load(std::memory_order_relaxed);
   }
   size_t pages_used() const noexcept { return used_.load(std::memory_order_relaxed); }
   size_t pages_limit() const noexcept { return limit_.load(std::memory_order_relaxed); }
@@ -149,10 +159,18 @@ class PagePool {
   static constexpr size_t kBytesPerPage = kPageBytes + sizeof(PageInfo) + sizeof(BlockExpiries);
   static constexpr PageNumber kAheadFromPages = 128;  // 4 MiB
   static constexpr PageNumber kAheadPages = 256;      // 8 MiB
-  static constexpr size_t kOverdraftPages = 128;  // 4 MiB: what several workers' turns may retire
+  // 4 MiB: what several workers' turns may retire. 1/64: at 1 GB/s of sets the others store for
+  // 16 ms of each GiB. 256 MiB: more would be missing elsewhere in the machine.
+  static constexpr size_t kLeastOverdraftPages = 4_MiB / kPageBytes;
+  static constexpr size_t kMostOverdraftPages = 256_MiB / kPageBytes;
+  static constexpr size_t overdraft_of(size_t limit_pages) noexcept {
+    return std::clamp(limit_pages / 64, kLeastOverdraftPages, kMostOverdraftPages);
+  }
 
  private:
   void release() noexcept;
+  // Pages of the reservation, the overdraft of the highest limit included.
+  size_t pages_in_all() const noexcept { return reserve_pages_ + overdraft_of(reserve_pages_) + 1; }
   // How memory goes back: for that of a file, the place in the file has to be freed.
   int release_advice() const noexcept;
 
@@ -175,6 +193,7 @@ class PagePool {
   Atomic<size_t> used_{0};
   Atomic<size_t> limit_{0};
   Atomic<size_t> limit_bytes_{0};
+  Atomic<size_t> overdraft_peak_{0};  // written under the lock
   Atomic<uint64_t> draft_bytes_{0};
 };
 

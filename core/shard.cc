@@ -35,9 +35,13 @@ constexpr uint32_t kPagePartBytes = kPageBytes - Item::kHeaderBytes;
 constexpr Ref kMoved = Ref{1} << 63;
 // Bounds of one hold of the lock.
 constexpr uint32_t kReclaimAtOnce = 128;
-// Retired chunks that are worth a look at the readers.
+constexpr uint32_t kSegmentsAtOnce = 16;  // of the table; after a long turn there may be hundreds
+// Retired chunks that are worth a look at the readers, and how many more after a look in vain: with
+// many workers in short turns each look reads a line of each of them.
 constexpr size_t kReclaimFrom = 64;
+constexpr size_t kReclaimStep = 16;
 constexpr uint32_t kUnlinkAtOnce = 64;
+constexpr uint32_t kDrainAtOnce = 64;
 constexpr uint32_t kBlocksAtOnce = 64;
 // What one store does about expired items before it evicts live ones.
 constexpr uint32_t kBlocksPerStore = 16;
@@ -84,15 +88,6 @@ uint32_t rest_of_parts(uint32_t value_bytes) {
 
 }  // namespace
 
-void RetireQueue::resize(size_t entries) {
-  std::vector<Entry> ring(entries);
-  const size_t n = size();
-  for (size_t i = 0; i < n; ++i) ring[i] = ring_[(head_ + i) & (ring_.size() - 1)];
-  ring_ = std::move(ring);
-  head_ = 0;
-  tail_ = n;
-}
-
 bool Shard::Holds::may_free(Ref ref) {
   if (holds_.empty()) return true;
   const auto held = holds_.find(ref);
@@ -123,6 +118,8 @@ Shard::Shard(const CacheConfig& config, const SizeClasses& sizes, PagePool& pool
       table_(pool, epoch, number),
       slab_(pool, sizes, number),
       eviction_(pool, slab_, sizes.item_count(), uses, config.order),
+      horizon_(epoch),
+      reclaim_from_(kReclaimFrom),
       counters_(sizes.count()) {
   reserve_.reserve(kReservePages);
 }
@@ -246,8 +243,13 @@ void Shard::free_loose_part() {
 
 uint32_t Shard::reclaim() {
   if (!has_freeable() && !table_.has_retired()) return 0;
-  if (!retired_.empty() && retired_.front().stamp >= epoch_.now()) epoch_.advance();
-  const Epoch::Stamp horizon = epoch_.horizon();
+  Epoch::Stamp horizon = horizon_.known();
+  if (!retired_.empty() && retired_.front().stamp >= horizon) {
+    if (retired_.front().stamp >= epoch_.now()) epoch_.advance();
+    horizon = horizon_.look();
+  } else if (table_.has_retired()) {
+    horizon = horizon_.look();
+  }
   uint32_t chunks = kReclaimAtOnce;
   for (; chunks > 0 && !retired_.empty(); --chunks) {
     const RetireQueue::Entry entry = retired_.front();
@@ -256,18 +258,18 @@ uint32_t Shard::reclaim() {
     free_item(entry.ref);
   }
   for (; chunks > 0 && !loose_parts_.empty(); --chunks) free_loose_part();
+  uint32_t segments = 0;
   if (table_.has_retired()) {
-    table_.reclaim(horizon);
+    segments = table_.reclaim(horizon, kSegmentsAtOnce);
     // What is left waits for an epoch that nobody may start otherwise.
     if (table_.has_retired() && retired_.empty()) epoch_.advance();
   }
-  return kReclaimAtOnce - chunks;
+  return kReclaimAtOnce - chunks + segments;
 }
 
-void Shard::reclaim_all() {
+bool Shard::reclaim_slice() {
   MutexLock lock(mutex_);
-  while (reclaim() > 0) {
-  }
+  return reclaim() > 0;
 }
 
 void Shard::note_live(const Item& item, int sign) {
@@ -829,7 +831,7 @@ bool Shard::evict_one(uint32_t& steps, Seconds now) {
 
 size_t Shard::pages_wanted() const {
   if (!config_.evict || pool_.pages_left() > 0) return 0;
-  const size_t wanted = kReservePages + pool_.pages_over_limit();
+  const size_t wanted = kReservePages + pages_to_give_back();
   const size_t coming = reserve_.size() + drained_waiting_ + (draining_ != kNoPage ? 1 : 0);
   return wanted > coming ? wanted - coming : 0;
 }
@@ -839,8 +841,7 @@ uint64_t Shard::room_with_spare_page() const {
 }
 
 uint64_t Shard::room_goal() const {
-  const size_t to_give_back = pool_.pages_over_limit() / shard_count_;
-  return room_wanted_ + std::min(to_give_back, kMostPagesAhead) * kPageBytes;
+  return room_wanted_ + std::min(pages_to_give_back(), kMostPagesAhead) * kPageBytes;
 }
 
 void Shard::adjust_room(size_t bytes) {
@@ -869,7 +870,10 @@ void Shard::keep_room(size_t bytes, Seconds now) {
     evict_later_ = true;
     return;
   }
-  if (retired_.size() >= kReclaimFrom || !loose_parts_.empty()) reclaim();
+  if (retired_.size() >= reclaim_from_ || !loose_parts_.empty()) {
+    const bool freed = reclaim() > 0;
+    reclaim_from_ = freed ? kReclaimFrom : retired_.size() + kReclaimStep;
+  }
   adjust_room(bytes);
   if (!make_room(room_goal(), 64 + static_cast<uint32_t>(bytes / 64), now)) evict_later_ = true;
   if (pages_wanted() > 0 || draining_ != kNoPage) drain_step(now, 16);
@@ -882,7 +886,7 @@ bool Shard::drain_step(Seconds now, uint32_t items) {
     if (size_class == Slab::kNoClass) {
       // Nobody can give a page yet: let go of a little more. But not while there is so much room
       // that somebody will when readers have left: it may be long before they do.
-      const uint64_t enough = room_with_spare_page() + pool_.pages_over_limit() * kPageBytes;
+      const uint64_t enough = room_with_spare_page() + pages_to_give_back() * kPageBytes;
       if (has_freeable() && room_bytes() >= enough) return false;
       uint32_t blocks = kBlocksPerStore;
       uint32_t unlinks = kUnlinksPerStore;
@@ -1032,30 +1036,56 @@ bool Shard::sweep_flushed(uint32_t& blocks, uint32_t& unlinks, Seconds now) {
   return false;
 }
 
+// One kind a slice, so that a hold of the lock is as short as the longest of them.
 bool Shard::tend_slice(Seconds now, bool expire) {
   MutexLock lock(mutex_);
   if (!table_.started()) return false;
-  const size_t retired = retired_.size();
-  reclaim();
-  bool more = (retired_.size() < retired && !retired_.empty()) || !loose_parts_.empty();
-  more |= table_.resize_step(config_.evict, config_.evict && pool_.pages_left() == 0);
-  if (evict_later_) {
-    const size_t left = pool_.pages_left();
-    const bool wanted = config_.evict && left <= kReservePages &&
-                        room_bytes() + left * kPageBytes < room_goal() + kMostRoomOver;
-    evict_later_ = wanted && !make_room(room_bytes() + 1, 256, now);
+  for (uint32_t i = 0; i < kUpkeepKinds; ++i) {
+    const Upkeep kind = next_upkeep_;
+    next_upkeep_ = static_cast<Upkeep>((static_cast<uint32_t>(kind) + 1) % kUpkeepKinds);
+    if (tend_kind(kind, now, expire)) return true;
   }
-  if (pages_wanted() > 0 || draining_ != kNoPage) {
-    make_room(room_goal(), 256, now);
-    // Emptied pages come back when turns have ended: no use in spinning until then.
-    if (drained_waiting_ < kReservePages + 8) more |= drain_step(now, 64);
+  return false;
+}
+
+bool Shard::tend_kind(Upkeep kind, Seconds now, bool expire) {
+  switch (kind) {
+    case Upkeep::Reclaim:
+      return reclaim() > 0;
+    case Upkeep::Resize:
+      return table_.resize_step(config_.evict, config_.evict && pool_.pages_left() == 0);
+    case Upkeep::EvictLater: {
+      if (!evict_later_) return false;
+      const size_t left = pool_.pages_left();
+      const bool wanted = config_.evict && left <= kReservePages &&
+                          room_bytes() + left * kPageBytes < room_goal() + kMostRoomOver;
+      if (!wanted) {
+        evict_later_ = false;
+        return false;
+      }
+      evict_later_ = !make_room(room_bytes() + 1, 256, now);
+      return !evict_later_;
+    }
+    case Upkeep::MakeRoom:
+      return (pages_wanted() > 0 || draining_ != kNoPage) && make_room(room_goal(), 256, now);
+    case Upkeep::Drain:
+      // Emptied pages come back when turns have ended: no use in spinning until then.
+      return (pages_wanted() > 0 || draining_ != kNoPage) && drained_waiting_ < kReservePages + 8 &&
+             drain_step(now, kDrainAtOnce);
+    case Upkeep::SweepFlushed: {
+      uint32_t blocks = kBlocksAtOnce;
+      uint32_t unlinks = kUnlinkAtOnce;
+      return sweep_flushed(blocks, unlinks, now);
+    }
+    case Upkeep::Expire: {
+      if (!expire || !slab_.has_due(now)) return false;
+      uint32_t blocks = kBlocksAtOnce;
+      uint32_t unlinks = kUnlinkAtOnce;
+      while (slab_.has_due(now) && blocks > 0 && unlinks > 0) expire_blocks(blocks, unlinks, now);
+      return true;
+    }
   }
-  if (!expire) return more;
-  uint32_t blocks = kBlocksAtOnce;
-  uint32_t unlinks = kUnlinkAtOnce;
-  more |= sweep_flushed(blocks, unlinks, now);
-  while (slab_.has_due(now) && blocks > 0 && unlinks > 0) expire_blocks(blocks, unlinks, now);
-  return more || slab_.has_due(now);
+  return false;
 }
 
 // -- Stop and start.
@@ -1130,6 +1160,7 @@ void Shard::add_totals(CacheTotals& totals) {
   totals.lock_waits += mutex_.waits();
   totals.retired += retired_.size();
   totals.held_items += holds_.size();
+  totals.reader_scans += horizon_.scans();
 }
 
 void Shard::add_class_totals(uint32_t size_class, ClassTotals& totals, Seconds now) {
@@ -1168,22 +1199,23 @@ void Shard::reset_totals() {
   }
 }
 
-size_t Shard::size_histogram(size_t from_page, std::vector<uint64_t>& by_32_bytes) {
-  constexpr size_t kPagesAtOnce = 16;
+uint64_t Shard::list_sizes(uint64_t from, std::vector<uint32_t>& sizes) {
+  constexpr unsigned kChunkBits = 16;  // PageInfo counts chunks in as many
   MutexLock lock(mutex_);
-  size_t p = from_page;
-  for (; p < slab_.pages().size() && p < from_page + kPagesAtOnce; ++p) {
+  uint64_t p = from >> kChunkBits;
+  auto c = static_cast<uint32_t>(from & ((1u << kChunkBits) - 1));
+  uint32_t left = kSizesAtOnce;
+  for (; p < slab_.pages().size(); ++p, c = 0) {
     const PageNumber page = slab_.pages()[p];
-    for (uint32_t c = 0; c < pool_.info(page).carved; ++c) {
+    for (; c < pool_.info(page).carved; ++c) {
+      if (left-- == 0) return p << kChunkBits | c;
       const Item& item = *item_at(slab_.chunk(page, c));
       if ((item.state() & Item::kStateMask) != Item::kLive) continue;
-      const size_t bytes = item.stored_bytes() + item.value_bytes() - item.first_part().size();
-      const size_t bucket = (bytes + 31) / 32;
-      if (by_32_bytes.size() <= bucket) by_32_bytes.resize(bucket + 1);
-      ++by_32_bytes[bucket];
+      sizes.push_back(static_cast<uint32_t>(item.stored_bytes() + item.value_bytes() -
+                                            item.first_part().size()));
     }
   }
-  return p < slab_.pages().size() ? p : 0;
+  return 0;
 }
 
 size_t Shard::visit_class(uint32_t size_class, size_t from_page, Seconds now,

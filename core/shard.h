@@ -32,6 +32,7 @@
 #include "core/observer.h"
 #include "core/page_pool.h"
 #include "core/result.h"
+#include "core/retire_queue.h"
 #include "core/size_classes.h"
 #include "core/slab.h"
 #include "core/use_counts.h"
@@ -40,37 +41,6 @@ namespace larder::core {
 
 class SnapshotReader;
 class SnapshotWriter;
-
-// First in, first out, of what was unlinked. Grows by doubling; when it is empty, it gives back
-// what it had grown to.
-class RetireQueue {
- public:
-  struct Entry {
-    Ref ref;
-    Epoch::Stamp stamp;
-  };
-  bool empty() const noexcept { return head_ == tail_; }
-  size_t size() const noexcept { return tail_ - head_; }
-  const Entry& front() const noexcept { return ring_[head_ & (ring_.size() - 1)]; }
-  void pop() {
-    ++head_;
-    if (empty() && ring_.size() > kMostKeptEntries) resize(kLeastEntries);
-  }
-  void push(Entry entry) {
-    if (tail_ - head_ == ring_.size()) resize(ring_.size() * 2);
-    ring_[tail_++ & (ring_.size() - 1)] = entry;
-  }
-
- private:
-  static constexpr size_t kLeastEntries = 1024;
-  static constexpr size_t kMostKeptEntries = 16 * 1024;
-
-  void resize(size_t entries);
-
-  std::vector<Entry> ring_ = std::vector<Entry>(kLeastEntries);
-  size_t head_ = 0;
-  size_t tail_ = 0;
-};
 
 class Shard {
  public:
@@ -109,12 +79,13 @@ class Shard {
   void drop_draft(ItemDraft& draft) noexcept;
   std::string_view draft_key(Ref head) const noexcept { return item_at(head)->key(); }
 
-  // Frees what readers have left. Any worker; its own turn counts as a reader's.
-  void reclaim_all();
+  // Frees some of what readers have left, under one hold of the lock. Any worker; its own turn
+  // counts as a reader's. False if there was nothing to free.
+  bool reclaim_slice() EXCLUDES(mutex_);
 
-  // -- Upkeep by the owner, outside a turn: one slice of at most some 50 microseconds of lock.
-  // True if there is more to do. `expire`: also what has expired or was flushed.
-  bool tend_slice(Seconds now, bool expire);
+  // -- Upkeep by the owner, outside a turn: one slice, of one kind of work, at most some 50
+  // microseconds of lock. False if no kind had anything to do. `expire`: also what has expired.
+  bool tend_slice(Seconds now, bool expire) EXCLUDES(mutex_);
 
   // -- Stop and start, when no turn runs and no draft or hold is left.
   // Frees all that waited for readers. False if something is left that another owns.
@@ -127,8 +98,10 @@ class Shard {
   void add_totals(CacheTotals& totals);
   void add_class_totals(uint32_t size_class, ClassTotals& totals, Seconds now);
   void reset_totals();
-  // Adds live items of some pages to the histogram; returns the next page to ask for, 0 at the end.
-  size_t size_histogram(size_t from_page, std::vector<uint64_t>& by_32_bytes);
+  // Appends the stored bytes of live items to `sizes`, which has room for kSizesAtOnce more: one
+  // step over all chunks of the shard, from this position; returns the next one, 0 at the end.
+  static constexpr uint32_t kSizesAtOnce = 2048;  // some 20 us of lock, 150 where all caches miss
+  uint64_t list_sizes(uint64_t from, std::vector<uint32_t>& sizes) EXCLUDES(mutex_);
   // Visits live items of a class, one page at a time and under the lock; stops when told false.
   // Returns the next page to ask for, 0 at the end.
   size_t visit_class(uint32_t size_class, size_t from_page, Seconds now,
@@ -156,6 +129,17 @@ class Shard {
     uint32_t evicted_age = 0;
   };
   enum class Why { Replaced, Removed, Evicted, Expired };
+  // Kinds of upkeep, in the order in which they take turns.
+  enum class Upkeep : uint8_t {
+    Reclaim,
+    Resize,
+    EvictLater,
+    MakeRoom,
+    Drain,
+    SweepFlushed,
+    Expire
+  };
+  static constexpr uint32_t kUpkeepKinds = 7;
   // What outlives its turn, by reference; the last release frees what was retired meanwhile.
   class Holds {
    public:
@@ -250,7 +234,13 @@ class Shard {
   // `bytes` were taken.
   void keep_room(size_t bytes, Seconds now) REQUIRES(mutex_);
   bool evict_one(uint32_t& steps, Seconds now) REQUIRES(mutex_);
+  // Does a slice of this kind; false if there is nothing to do, or if it has to wait for readers.
+  bool tend_kind(Upkeep kind, Seconds now, bool expire) REQUIRES(mutex_);
   size_t pages_wanted() const REQUIRES(mutex_);
+  // This shard's part of what was borrowed, or is over a limit that was lowered.
+  size_t pages_to_give_back() const noexcept {
+    return (pool_.pages_over_limit() + shard_count_ - 1) / shard_count_;
+  }
   bool drain_step(Seconds now, uint32_t items) REQUIRES(mutex_);
   void stop_drain(PageNumber page) REQUIRES(mutex_);
   // Unlinks what has expired from blocks that are due, and counts down blocks and items. True if
@@ -284,7 +274,11 @@ class Shard {
   alignas(kCacheLineBytes) Mutex mutex_;
   Slab slab_ GUARDED_BY(mutex_);
   Eviction eviction_ GUARDED_BY(mutex_);
+  Epoch::Horizon horizon_ GUARDED_BY(mutex_);
   RetireQueue retired_ GUARDED_BY(mutex_);
+  // So many retired chunks are worth a look at the readers.
+  size_t reclaim_from_ GUARDED_BY(mutex_);
+  Upkeep next_upkeep_ GUARDED_BY(mutex_) = Upkeep::Reclaim;
   struct LooseParts {
     Ref first;
     bool retired;  // counted in retired_bytes_

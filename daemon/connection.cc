@@ -311,6 +311,7 @@ void Connection::serve(std::span<char> input) {
     if (service.watch_streams() != 0) [[unlikely]] {
       become_watcher(service.watch_streams());  // no reply waits: watch came first
     } else if (!put_off_replies(service)) {
+      const Worker::OutsideTurn outside(worker_, !service.refers_to_cache());
       send_replies(service);
       settle_replies(service);
       worker_.send_waiting();

@@ -17,11 +17,9 @@
 
 #include <algorithm>
 #include <cassert>
-#include <chrono>
 #include <cstring>
 #include <span>
 #include <string_view>
-#include <thread>
 #include <utility>
 
 #include "core/size_classes.h"
@@ -48,10 +46,12 @@ constexpr size_t kSendAboveBytes = 1024 * 1024;
 // How long a store waits for memory that is about to come free before it is refused.
 constexpr core::Seconds kMemoryPatienceSeconds = 1;
 
-// When memory is short for want of ended turns (Cache::is_short_of_memory): how often and how long
-// the others are let run, 2 ms in all.
-constexpr int kRestsForReaders = 20;
-constexpr std::chrono::microseconds kRestForReaders{100};
+// Commands that walk the whole cache or all connections, or read files. None needs a pointer into
+// the cache: they run outside the turn, and end the connection's share of a pass.
+constexpr bool may_take_long(proto::Op op) noexcept {
+  return op == proto::Op::Stats || op == proto::Op::Flush || op == proto::Op::MemoryLimit ||
+         op == proto::Op::RefreshCerts;
+}
 
 // Values that are not all here and not longer than this gather outside of the cache: what fits a
 // chunk, with the longest key and the item's header.
@@ -103,6 +103,10 @@ class Pump {
         gather(command);
       } else {
         run_batch();  // the command stays where it is until the next one is parsed
+        if (may_take_long(command.op) && !end_turn_here()) {
+          used_ -= parsed.consumed;  // it is parsed again when the client has taken its replies
+          break;
+        }
         if (command.op == proto::Op::Watch &&
             (used_ != parsed.consumed || !service_.replies().empty())) [[unlikely]]
           command.want |= proto::Want::kBehindOthers;
@@ -269,9 +273,12 @@ class Pump {
   }
 
   void execute(const proto::Command& command) {
-    if (may_take_long(command.op)) worker_.send_waiting();
     proto::Reply reply;
-    worker_.executor().run_one(command, reply, worker_.now());
+    if (may_take_long(command.op)) {
+      run_outside_turn(command, reply);
+    } else {
+      worker_.executor().run_one(command, reply, worker_.now());
+    }
     if (command.op == proto::Op::Shutdown && reply.status == proto::Status::None) {
       connection_.close_reason_ = CloseReason::Shutdown;
     }
@@ -283,10 +290,11 @@ class Pump {
     finish(command, reply);
   }
 
-  // Some statistics walk the whole cache; certificates are files.
-  static bool may_take_long(proto::Op op) noexcept {
-    return op == proto::Op::Stats || op == proto::Op::Flush || op == proto::Op::MemoryLimit ||
-           op == proto::Op::RefreshCerts;
+  void run_outside_turn(const proto::Command& command, proto::Reply& reply) {
+    worker_.send_waiting();
+    const Worker::OutsideTurn outside(worker_, !service_.refers_to_cache());
+    worker_.executor().run_one(command, reply, worker_.now());
+    spent_ = std::max(spent_, points_);  // the others come before the next of a pipeline of these
   }
 
   // -- The operator's commands. A dump takes its first slice at once, and then one in each pass.
@@ -566,14 +574,8 @@ class Pump {
     return true;
   }
 
-  // Once in a read: who has rested in vain goes on, and may be refused.
   void let_readers_end() {
-    if (rested_) return;
-    rested_ = true;
-    worker_.send_waiting();
-    for (int i = 0; i < kRestsForReaders && end_turn_here() && !worker_.cache().relieve(); ++i) {
-      std::this_thread::sleep_for(kRestForReaders);
-    }
+    worker_.let_readers_end([this] { return end_turn_here(); });
   }
 
   void starve() {
@@ -646,7 +648,6 @@ class Pump {
   bool stores_gathered_ = false;  // in the batch, and not reads
   char store_head_[kHeadBytes];
   P at_store_;  // the parser where each of them begins
-  bool rested_ = false;
   GetLine get_line_;
 };
 

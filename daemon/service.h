@@ -23,6 +23,11 @@ class Service {
  public:
   // What a worker owns and each service borrows.
   class Buffers {
+   public:
+    // Whether replies that stand here point into the cache: then the turn must go on.
+    bool refer_to_cache() const noexcept { return replies.mark().referred > 0; }
+
+   private:
     friend class Service;
     Batch batch;
     proto::ReplyBuffer replies;
@@ -43,6 +48,7 @@ class Service {
 
   Batch& batch() noexcept { return buffers_.batch; }
   proto::ReplyBuffer& replies() noexcept { return buffers_.replies; }
+  bool refers_to_cache() const noexcept { return buffers_.refer_to_cache(); }
 
   // Whether the socket takes more. Once it does not, nothing more is sent in this service.
   bool may_send() const noexcept { return state_ == State::Open; }

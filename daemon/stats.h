@@ -25,8 +25,9 @@ struct alignas(64) WorkerStats {
   Counter store_too_large, store_no_memory;
   Counter auth_cmds, auth_errors;
   Counter conn_yields, idle_kicks, stalled_kicks;
-  Counter connections_lost;  // for want of memory
-  Counter passes;            // of the event loop
+  Counter rests_for_readers;  // sleeps for workers whose turns keep memory from coming free
+  Counter connections_lost;   // for want of memory
+  Counter passes;             // of the event loop
   Counter bytes_read, bytes_written;
   Counter response_count, response_bytes, response_oom;  // replies held for slow clients
   Counter read_buffer_count, read_buffer_bytes;

@@ -452,6 +452,11 @@ void append_larder_stats(const StatsSources& sources, StatList& list) {
       .add("reclaimed", totals.reclaimed)
       .add("retired_chunks", totals.retired)
       .add("held_items", totals.held_items)
+      .add("overdraft_bytes", totals.overdraft_bytes)
+      .add("overdraft_peak_bytes", totals.overdraft_peak_bytes)
+      .add("overdraft_limit_bytes", totals.overdraft_limit_bytes)
+      .add("reader_scans", totals.reader_scans)
+      .add("rests_for_readers", sum(sources, &WorkerStats::rests_for_readers))
       .add("lock_waits", totals.lock_waits)
       .add("buffer_limit_bytes", sources.settings->buffer_limit_bytes)
       .add("backlog_bytes", sources.backlog_bytes)
@@ -476,7 +481,7 @@ void reset_worker_stats(WorkerStats& stats) noexcept {
                            &stats.conn_yields,     &stats.idle_kicks,      &stats.bytes_read,
                            &stats.bytes_written,   &stats.response_oom,    &stats.auth_cmds,
                            &stats.auth_errors,     &stats.passes,          &stats.stalled_kicks,
-                           &stats.connections_lost}) {
+                           &stats.connections_lost, &stats.rests_for_readers}) {
     counter->reset();
   }
   for (ClassStats& counts : stats.classes) {

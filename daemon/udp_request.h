@@ -10,7 +10,6 @@
 #include <cstring>
 #include <span>
 #include <string_view>
-#include <thread>
 
 #include "daemon/get_line.h"
 #include "daemon/pump.h"
@@ -116,6 +115,8 @@ class UdpRequest {
     worker_.send_waiting();  // some statistics take their time
     proto::Reply reply;
     if (suits_datagrams(command.op)) {
+      const Worker::OutsideTurn outside(
+          worker_, may_take_long(command.op) && lent_.replies.mark().referred == 0);
       worker_.executor().run_one(command, reply, worker_.now());
     } else {
       reply.status = proto::Status::Error;
@@ -193,14 +194,8 @@ class UdpRequest {
     }
   }
 
-  // Once in a datagram: who has rested in vain goes on, and may be refused.
   void let_readers_end() {
-    if (rested_) return;
-    rested_ = true;
-    worker_.send_waiting();
-    for (int i = 0; i < kRestsForReaders && refresh_turn() && !worker_.cache().relieve(); ++i) {
-      std::this_thread::sleep_for(kRestForReaders);
-    }
+    worker_.let_readers_end([this] { return refresh_turn(); });
   }
 
   // -- Replies.
@@ -226,7 +221,6 @@ class UdpRequest {
   P parser_;
   uint64_t began_ = 0;  // 0: nobody times this
   bool ended_ = false;  // what is left of the datagram is dropped
-  bool rested_ = false;
   GetLine get_line_;
 };
 

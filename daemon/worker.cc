@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <new>
 #include <stdexcept>
@@ -29,6 +30,15 @@ constexpr uint32_t kSlowTickMs = 500;
 constexpr uint32_t kFastTickMs = 1;
 constexpr uint32_t kFewPasses = 1;  // a millisecond
 constexpr uint32_t kManyPasses = 32;
+
+// When memory is short for want of ended turns: how long the others are let run at a time, and in
+// all. A get that comes meanwhile is late by so much.
+constexpr std::chrono::microseconds kRestForReaders{100};
+constexpr std::chrono::milliseconds kLongestRest{1};
+
+// Rows of `stats conns` that are made while the list of connections stands still: each takes two
+// system calls, and a worker that closes or takes a connection has to wait.
+constexpr size_t kRowsAtOnce = 32;
 
 // Of what a worker draws at random; each has another.
 constexpr uint64_t kFirstSeed = 0x9e3779b97f4a7c15;
@@ -105,20 +115,30 @@ void Worker::join() {
 
 void Worker::list_connections(core::Seconds now, std::vector<ConnectionRow>& rows) {
   for (const auto& port : udp_ports_) rows.push_back(port->row(now));
-  const size_t first = rows.size();
-  {
+  ListPlace place(*this);
+  for (bool more = true; more;) {
     core::MutexLock lock(list_mutex_);
-    for (const Connection* c = first_; c != nullptr; c = c->next_) {
+    for (size_t i = 0; i < kRowsAtOnce && place.connection != nullptr; ++i) {
+      const Connection* const c = std::exchange(place.connection, place.connection->next_);
       const core::Seconds active = c->last_active();
-      rows.push_back({c->fd(), {}, {}, c->state_name(), now > active ? now - active : 0, false});
+      rows.push_back({c->fd(), peer_address(c->fd()), local_address(c->fd()), c->state_name(),
+                      now > active ? now - active : 0, false});
     }
+    more = place.connection != nullptr;
   }
-  // Two system calls a row: without the lock, which accepts and closes of this worker need. A
-  // connection that has closed since shows no address, or that of its successor.
-  for (size_t i = first; i < rows.size(); ++i) {
-    rows[i].addr = peer_address(rows[i].fd);
-    rows[i].listen_addr = local_address(rows[i].fd);
-  }
+}
+
+Worker::ListPlace::ListPlace(Worker& worker) : worker_(worker) {
+  core::MutexLock lock(worker_.list_mutex_);
+  connection = worker_.first_;
+  other = std::exchange(worker_.places_, this);
+}
+
+Worker::ListPlace::~ListPlace() {
+  core::MutexLock lock(worker_.list_mutex_);
+  ListPlace** place = &worker_.places_;
+  while (*place != this) place = &(*place)->other;
+  *place = other;
 }
 
 void Worker::on_mailbox_event(int, short, void* self) { static_cast<Worker*>(self)->read_mail(); }
@@ -163,13 +183,14 @@ void Worker::run() {
     event_base_loop(base_.get(), EVLOOP_ONCE | (wait ? 0 : EVLOOP_NONBLOCK));
     resume_connections();
     if (answers_came_) go_on_with_answers();
+    leave_turn();
     send_waiting();
     for (BufferBudget* budget :
          {&around_.buffers.copies, &around_.buffers.pinned, &around_.buffers.strangers}) {
       if (budget->has_condemned(id_)) [[unlikely]]
         close_condemned(*budget);
     }
-    leave_turn();
+    has_asked_readers_ = false;
     delete_closed();
     around_.memory_ahead.look();
     more_upkeep = tend();
@@ -201,6 +222,8 @@ void Worker::delete_closed() noexcept {
 }
 
 void Worker::send_waiting() noexcept {
+  if (lent_.outbox.entries().empty()) return;
+  const OutsideTurn outside(*this, !lent_.buffers.refer_to_cache());
   for (const Outbox::Entry& entry : lent_.outbox.entries()) {
     if (!entry.connection->closed()) entry.connection->send_waiting(entry.bytes);
   }
@@ -220,6 +243,30 @@ void Worker::leave_turn() noexcept {
   if (!in_turn_) return;
   in_turn_ = false;
   around_.cache.end_turn(id_);
+}
+
+void Worker::return_to_turn() noexcept {
+  in_turn_ = true;
+  around_.cache.begin_turn(id_);
+}
+
+void Worker::let_readers_end(const std::function<bool()>& end_turn) {
+  if (std::exchange(has_asked_readers_, true)) return;
+  send_waiting();
+  if (!end_turn()) return;
+  if (cache().relieve()) {
+    has_rested_in_vain_ = false;
+    return;
+  }
+  if (std::exchange(has_rested_in_vain_, true)) return;
+  stats_.rests_for_readers.add();
+  using RestClock = std::chrono::steady_clock;
+  const auto until = RestClock::now() + kLongestRest;
+  do {
+    const OutsideTurn outside(*this, !lent_.buffers.refer_to_cache());
+    std::this_thread::sleep_for(kRestForReaders);
+    has_rested_in_vain_ = !cache().relieve();
+  } while (has_rested_in_vain_ && RestClock::now() < until);
 }
 
 void Worker::read_mail() noexcept {
@@ -308,6 +355,9 @@ Socket Worker::forget(Connection& connection) noexcept {
       first_ = connection.next_;
     }
     if (connection.next_ != nullptr) connection.next_->previous_ = connection.previous_;
+    for (ListPlace* place = places_; place != nullptr; place = place->other) {
+      if (place->connection == &connection) place->connection = connection.next_;
+    }
     socket = std::move(connection.socket_);
   }
   std::replace(resume_.begin(), resume_.end(), &connection, static_cast<Connection*>(nullptr));

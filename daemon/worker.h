@@ -130,8 +130,36 @@ class Worker {
   // Numbers the passes, from 1; it wraps after 2^32 of them.
   uint32_t pass() const noexcept { return pass_; }
 
-  // Sends what waits in the outbox. To be called before anything that takes its time.
+  // Ends the turn for as long as this object lives, if there is one and `may_leave` says that
+  // nothing at hand points into the cache: around what takes its time. A worker that is held up
+  // there keeps no memory from the others.
+  class OutsideTurn {
+   public:
+    explicit OutsideTurn(Worker& worker, bool may_leave = true) noexcept
+        : worker_(worker), left_(may_leave && worker.in_turn_) {
+      if (left_) worker_.leave_turn();
+    }
+    ~OutsideTurn() {
+      if (left_) worker_.return_to_turn();
+    }
+    OutsideTurn(const OutsideTurn&) = delete;
+    OutsideTurn& operator=(const OutsideTurn&) = delete;
+
+   private:
+    Worker& worker_;
+    const bool left_;
+  };
+
+  // Sends what waits in the outbox; outside the turn, unless the lent replies refer to the cache.
+  // To be called before anything that takes its time.
   void send_waiting() noexcept;
+  // When memory is short for want of ended turns (Cache::is_short_of_memory): takes what has come
+  // free, and if nothing has, sleeps a little so that the workers whose turns have to end can run.
+  // Once in a pass, whatever the number of connections; no sleep if the last one was in vain and
+  // nothing has come free since, for the worker in the way may be held up for long.
+  //
+  // end_turn   ends the caller's turn and begins another; false: it cannot now
+  void let_readers_end(const std::function<bool()>& end_turn);
   // Calls Connection::resume in the next pass, which does not wait for events.
   void resume_later(Connection& connection) { resume_.push_back(&connection); }
   // Calls Connection::go_on_with_answer when that has its answer, after a wake(): at the end of
@@ -147,11 +175,29 @@ class Worker {
   static void on_mailbox_event(int fd, short what, void* self);
   static void on_tick_event(int fd, short what, void* self);
 
+  // A place in the list of connections that stays good while the list changes: a connection that
+  // leaves moves it on. For lists that are shown a few rows at a time.
+  class ListPlace {
+   public:
+    explicit ListPlace(Worker& worker);
+    ~ListPlace();
+    ListPlace(const ListPlace&) = delete;
+    ListPlace& operator=(const ListPlace&) = delete;
+
+    Connection* connection;  // null at the end; guarded by the worker's list_mutex_
+    ListPlace* other;        // likewise
+
+   private:
+    Worker& worker_;
+  };
+
   void run();
   // Sets how often ticks come from now on; `passed`: how many have since the last call.
   void choose_ticks(uint64_t passed);
   void enter_turn() noexcept;
   void leave_turn() noexcept;
+  // Begins a turn in the place of one that was left in this pass, with its time.
+  void return_to_turn() noexcept;
   void read_mail() noexcept;
   void adopt(Socket socket, ListenerTraits traits) noexcept;
   // False, or std::bad_alloc: there is no memory for it.
@@ -193,6 +239,8 @@ class Worker {
   bool in_turn_ = false;
   bool answers_came_ = false;   // for some of `waiting_`
   bool walks_waiting_ = false;  // a connection that closes leaves a null there
+  bool has_asked_readers_ = false;  // in this pass, to end their turns
+  bool has_rested_in_vain_ = false;
   bool stopping_ = false;
   core::Seconds last_idle_check_ = 0;
   std::vector<Connection*> resume_;    // put off to the next pass, in order
@@ -208,6 +256,7 @@ class Worker {
   // Changed by the worker only; others lock it to look (`stats conns`).
   core::Mutex list_mutex_;
   Connection* first_ GUARDED_BY(list_mutex_) = nullptr;
+  ListPlace* places_ GUARDED_BY(list_mutex_) = nullptr;
 
   std::thread thread_;
 };

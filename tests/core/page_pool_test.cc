@@ -21,7 +21,7 @@ TEST_CASE("pages are distinct and end at the limit; overdraft goes a little beyo
   for (PageNumber page; (page = pool.take(true)) != kNoPage; ++borrowed) {
     REQUIRE(pages.insert(page).second);
   }
-  CHECK(borrowed == PagePool::kOverdraftPages);
+  CHECK(borrowed == pool.overdraft_pages());
   CHECK(pool.pages_over_limit() == borrowed);
   for (const PageNumber page : pages) pool.give_back(page);
   CHECK(pool.pages_used() == 0);

@@ -321,6 +321,7 @@ TEST_CASE("stats sizes walks the cache only if it may") {
 TEST_CASE("stats larder shows what memcached has no name for") {
   Fixture f;
   f.store("a", "1");
+  f.workers[1].rests_for_readers.add(3);
   StatList rows;
   append_larder_stats(f.sources, rows);
   const auto stats = by_key(rows);
@@ -329,6 +330,11 @@ TEST_CASE("stats larder shows what memcached has no name for") {
   CHECK(stats.at("items") == "1");
   CHECK(stats.at("shards") == std::to_string(f.cache.shard_count()));
   CHECK(stats.at("page_bytes") == "32768");
+  CHECK(stats.at("overdraft_bytes") == "0");
+  CHECK(stats.at("overdraft_peak_bytes") == "0");
+  CHECK(stats.at("overdraft_limit_bytes") == std::to_string(4 << 20));
+  CHECK(stats.at("rests_for_readers") == "3");
+  CHECK(stats.contains("reader_scans"));
   CHECK(std::stoull(stats.at("pages_free")) < std::stoull(stats.at("pages_total")));
 }
 

@@ -24,6 +24,11 @@
 // meanwhile, --rounds times, and the median of the ratios. Without --connections they are those of
 // one client that asks again when it is answered, to an idle server; with it, of a load of so many,
 // which likewise ask again, or --rate times a second in all.
+//
+//   larder-upkeep --server 'larderd ... -t 2 -m 64' --stall build/release/libstalling_send.so
+//
+// Fills the server and holds one of its two workers up in the middle of a reply for 1.5 s; measures
+// gets and sets on the other one meanwhile, and as long without, in turn (tools/bench/stall.h).
 #include <sched.h>
 #include <sys/socket.h>
 
@@ -42,6 +47,7 @@
 
 #include "tools/bench/load.h"
 #include "tools/bench/server.h"
+#include "tools/bench/stall.h"
 
 namespace {
 
@@ -54,6 +60,7 @@ struct Options {
   int expire_over = 0;
   uint64_t shrink_to_mib = 0;
   bool dump = false;
+  std::string stall_library;
   int connections = 0;
   double rate = 0;
   uint64_t items = 5'000'000;
@@ -378,19 +385,34 @@ int main(int argc, char** argv) {
         ->excludes(expiry)
         ->excludes(over);
     app.add_flag("--dump", options.dump, "all keys are dumped")->excludes(expiry)->excludes(over);
+    app.add_option("--stall", options.stall_library,
+                   "a worker is held up by this library, which is preloaded")
+        ->check(CLI::ExistingFile)
+        ->excludes(expiry)
+        ->excludes(over);
     app.add_option("--connections", options.connections,
-                   "--dump: of a load of gets; without, one client asks")
+                   "--dump: of a load of gets; without, one client asks. --stall: that store")
         ->check(CLI::Range(1, 10000));
     app.add_option("--rate", options.rate, "gets a second of all of these; without, what they can");
     app.add_option("--items", options.items, "that expire, or are dumped");
-    app.add_option("--value-bytes", options.value_bytes, "of each value");
+    auto* value_bytes =
+        app.add_option("--value-bytes", options.value_bytes, "of each value; --stall: 1000");
     app.add_option("--rounds", options.rounds, "pairs of runs")->check(CLI::Range(1, 1000));
     app.add_option("--seconds", options.seconds, "of gets in each run")->check(CLI::Range(2, 600));
     app.add_option("--server-cpu", options.server_cpu, "core of the server");
     app.add_option("--client-cpu", options.client_cpu, "core of the load");
     CLI11_PARSE(app, argc, argv);
     pin(0, options.client_cpu);
-    if (options.dump) {
+    if (!options.stall_library.empty()) {
+      StallOptions stall;
+      stall.server = options.server;
+      stall.library = options.stall_library;
+      if (options.connections > 0) stall.connections = options.connections;
+      if (value_bytes->count() > 0) stall.value_bytes = options.value_bytes;
+      stall.rounds = options.rounds;
+      stall.server_cpu = options.server_cpu;
+      measure_stall(stall);
+    } else if (options.dump) {
       measure_dump(options);
     } else if (options.shrink_to_mib > 0) {
       measure_shrink(options);

@@ -1,0 +1,244 @@
+// A worker that is held up inside its turn, and what the clients of another one notice. The test
+// takes the part of the idle worker 1: it enters that worker's turn itself.
+#include <catch2/catch.hpp>
+
+#include <future>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "core/cache.h"
+#include "tests/support/temp_server.h"
+#include "tests/support/wire_client.h"
+
+using larder::daemon::Settings;
+using larder::test::eventually;
+using larder::test::loopback_settings;
+using larder::test::TempServer;
+using larder::test::WireClient;
+using namespace larder::core;
+
+namespace {
+
+constexpr size_t kValueBytes = 1000;
+
+std::string set_line(const std::string& key, const std::string& value) {
+  return "set " + key + " 0 0 " + std::to_string(value.size()) + "\r\n" + value + "\r\n";
+}
+
+std::string value_reply(const std::string& key, const std::string& value) {
+  return "VALUE " + key + " 0 " + std::to_string(value.size()) + "\r\n" + value + "\r\n";
+}
+
+uint64_t larder_stat(WireClient& client, const std::string& name) {
+  client.send("stats larder\r\n");
+  const std::string all = client.receive_until("END\r\n");
+  const size_t at = all.find("STAT " + name + " ");
+  if (at == std::string::npos) throw std::runtime_error("no figure named " + name);
+  return std::stoull(all.substr(at + name.size() + 6));
+}
+
+// In a turn of that worker.
+bool store_as(uint32_t worker, Cache& cache, const std::string& key, uint32_t value_bytes) {
+  ItemShape shape;
+  shape.value_bytes = value_bytes;
+  ItemDraft draft;
+  return cache.allocate(worker, {key, cache.hash(key)}, shape, kFirstSecond, draft) ==
+             AllocateStatus::Ok &&
+         draft.append(std::string(value_bytes, 's')) &&
+         cache.store(worker, std::move(draft), {}, kFirstSecond).status == StoreStatus::Stored;
+}
+
+Settings settings() {
+  Settings s = loopback_settings();
+  s.memory_bytes = 64_MiB;
+  return s;
+}
+
+// The server with a full cache and a clock that stands still, so that nobody loses patience.
+// Connections come to workers 0 and 1 in turn.
+class StalledServer {
+ public:
+  StalledServer() : server_(settings()), cache_(server_.server().cache()) {
+    server_.server().clock().freeze();
+    for (uint64_t n = 0; n < 75'000; ++n) {
+      cache_.begin_turn(1);
+      REQUIRE(store("fill" + std::to_string(n)));
+      cache_.end_turn(1);
+    }
+  }
+  ~StalledServer() { end_stall(); }
+
+  // Holds worker 1 in its turn and stores there until nothing finds memory any more.
+  void stall() {
+    cache_.begin_turn(1);
+    stalled_ = true;
+    uint64_t n = 0;
+    while (store("stall" + std::to_string(n))) ++n;
+    REQUIRE(n > 3'000);
+  }
+  void end_stall() {
+    if (std::exchange(stalled_, false)) cache_.end_turn(1);
+  }
+  // A client of worker 0.
+  WireClient connect() {
+    WireClient client = server_.connect();
+    idle_.push_back(server_.connect());
+    return client;
+  }
+
+ private:
+  bool store(const std::string& key) { return store_as(1, cache_, key, kValueBytes); }
+
+  TempServer server_;
+  Cache& cache_;
+  bool stalled_ = false;
+  std::vector<WireClient> idle_;  // of worker 1
+};
+
+}  // namespace
+
+TEST_CASE("while a worker is held up another one rests once, however many connections store") {
+  StalledServer server;
+  WireClient observer = server.connect();
+  std::vector<WireClient> clients;
+  for (int i = 0; i < 8; ++i) clients.push_back(server.connect());
+  REQUIRE(larder_stat(observer, "rests_for_readers") == 0);
+  server.stall();
+  const std::string value(kValueBytes, 'v');
+  std::string request;
+  for (int i = 0; i < 50; ++i) request += set_line("key" + std::to_string(i), value);
+  for (WireClient& client : clients) client.send(request);
+  // The others are served meanwhile, and those that wait have asked in many passes.
+  for (int i = 0; i < 200; ++i) REQUIRE(observer.answers("get none\r\n", "END\r\n"));
+  CHECK(larder_stat(observer, "rests_for_readers") <= 1);
+  CHECK(larder_stat(observer, "overdraft_bytes") > 2_MiB);
+  server.end_stall();
+  for (WireClient& client : clients) {
+    for (int i = 0; i < 50; ++i) REQUIRE(client.receive_line() == "STORED\r\n");
+  }
+  CHECK(eventually([&] { return larder_stat(observer, "overdraft_bytes") == 0; }));
+  CHECK(larder_stat(observer, "overdraft_peak_bytes") > 2_MiB);
+  CHECK(larder_stat(observer, "rests_for_readers") <= 1);
+}
+
+TEST_CASE("stores that wait for memory leave what follows them in the packet whole") {
+  StalledServer server;
+  WireClient client = server.connect();
+  WireClient observer = server.connect();
+  server.stall();
+  const std::string value(kValueBytes, 'v');
+  // Each of the three finds no memory: then the get line behind it has been begun already.
+  client.send(set_line("a", value) + set_line("b", value) + set_line("c", value) +
+              "get a b c\r\nget c b\r\nmn\r\n");
+  for (int i = 0; i < 20; ++i) REQUIRE(observer.answers("get none\r\n", "END\r\n"));
+  server.end_stall();
+  const std::string reply = "STORED\r\nSTORED\r\nSTORED\r\n" + value_reply("a", value) +
+                            value_reply("b", value) + value_reply("c", value) + "END\r\n" +
+                            value_reply("c", value) + value_reply("b", value) + "END\r\nMN\r\n";
+  CHECK(client.receive(reply.size()) == reply);
+}
+
+TEST_CASE("commands that may take long end a connection's share of a pass") {
+  Settings s = settings();
+  s.track_sizes = true;
+  TempServer server(s);
+  WireClient client = server.connect();
+  const uint64_t before = std::stoull(server.stat("conn_yields"));
+  constexpr int kCommands = 10;
+  std::string request;
+  for (int i = 0; i < kCommands; ++i) request += "stats sizes\r\n";
+  client.send(request + "mn\r\n");
+  client.receive_until("MN\r\n");
+  CHECK(std::stoull(server.stat("conn_yields")) - before == kCommands);
+}
+
+#if defined(LARDER_DEBUG)
+TEST_CASE("the list of connections is let go between a few rows of stats conns and the next") {
+  TempServer server(settings());
+  std::vector<WireClient> clients;
+  for (int i = 0; i < 200; ++i) clients.push_back(server.connect());
+  for (WireClient& client : clients) REQUIRE(client.answers("mn\r\n", "MN\r\n"));
+  larder::proto::StatList rows;
+  const uint64_t before = shared_writes.read_modify_writes;
+  server.server().stats_conns(rows);
+  // A lock and an unlock for each 32 of the 100 connections that a worker has.
+  CHECK(shared_writes.read_modify_writes - before >= 2 * 2 * (100 / 32));
+  CHECK(rows.size() > 200 * 4);
+}
+#endif
+
+TEST_CASE("a worker that lists sizes is in no turn: what others replace comes free meanwhile") {
+  Settings s = settings();
+  s.memory_bytes = 512_MiB;  // two shards; worker 1 looks after the second
+  s.track_sizes = true;
+  TempServer server(s);
+  Cache& cache = server.server().cache();
+  REQUIRE(cache.shard_count() == 2);
+  WireClient client = server.connect();
+  std::vector<std::string> keys;  // of the second shard
+  for (int i = 0; keys.size() < 2'000; ++i) {
+    std::string key = "key" + std::to_string(i);
+    if (cache.hash(key).shard_bits() >= 128) keys.push_back(std::move(key));
+  }
+  const auto store = [&](const std::string& key) {
+    cache.begin_turn(1);
+    const bool stored = store_as(1, cache, key, 100);
+    cache.end_turn(1);
+    return stored;
+  };
+  int i = 0;
+  while (cache.hash("other" + std::to_string(i)).shard_bits() >= 128) ++i;
+  const std::string other = "other" + std::to_string(i);
+  REQUIRE(client.answers(set_line(other, std::string(100, 'v')), "STORED\r\n"));
+  for (const std::string& key : keys) REQUIRE(store(key));
+
+  // The first shard's lock is held while its item is visited: there the command has to wait.
+  const uint32_t size_class = [&] {
+    const Probe probe{other, cache.hash(other), false};
+    Found found;
+    cache.begin_turn(1);
+    cache.lookup(1, {&probe, 1}, {&found, 1}, kFirstSecond);
+    const uint32_t its_class = cache.class_of(*found.item);
+    cache.end_turn(1);
+    return its_class;
+  }();
+  std::promise<void> visited;
+  std::promise<void> let_go;
+  std::thread holder([&] {
+    bool first = true;
+    cache.visit_class(size_class, kFirstSecond, [&](const Item&) {
+      if (std::exchange(first, false)) {
+        visited.set_value();
+        let_go.get_future().wait();
+      }
+      return false;
+    });
+  });
+  visited.get_future().wait();
+  client.send("stats sizes\r\n");
+  const auto is_working = [&] {
+    larder::proto::StatList rows;
+    server.server().stats_conns(rows);
+    for (const auto& row : rows) {
+      if (row.second == "conn_parse_cmd") return true;
+    }
+    return false;
+  };
+  const bool began = eventually(is_working);
+  // Each store retires what it replaces, and upkeep of the shard frees it if no turn is in the way.
+  const bool freed = eventually([&] {
+    for (size_t k = 0; k < 100; ++k) {
+      if (!store(keys[k])) return false;
+    }
+    for (int slice = 0; slice < 20; ++slice) {
+      if (cache.tend(1, kFirstSecond, 0)) return true;
+    }
+    return false;
+  });
+  let_go.set_value();
+  holder.join();
+  CHECK(began);
+  CHECK(freed);
+  client.receive_until("END\r\n");
+}
