@@ -116,7 +116,7 @@ class UdpRequest {
     proto::Reply reply;
     if (suits_datagrams(command.op)) {
       const Worker::OutsideTurn outside(
-          worker_, may_take_long(command.op) && lent_.replies.mark().referred == 0);
+          worker_, may_take_long(command.op) && !service_.refers_to_cache());
       worker_.executor().run_one(command, reply, worker_.now());
     } else {
       reply.status = proto::Status::Error;
