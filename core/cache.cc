@@ -1,5 +1,7 @@
 #include "core/cache.h"
 
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -8,6 +10,8 @@
 #include <cstring>
 #include <map>
 #include <random>
+#include <system_error>
+#include <thread>
 
 #include "core/epoch.h"
 #include "core/memory_file.h"
@@ -62,10 +66,17 @@ uint64_t random_seed() {
   return uint64_t{device()} << 32 | device();
 }
 
-// Room for the limit to grow: address space costs nothing.
+// Room for the limit to grow: address space costs nothing. Where the process may have only so much
+// of it (ulimit -v), no more than half is for the cache if that holds the limit: stacks and the
+// allocator need the rest.
 size_t reserve_for(size_t limit_bytes) {
   constexpr size_t kMostBytes = 1_GiB * 1024 / 2;  // half of what a Ref can name
-  return std::max(limit_bytes, std::min(std::max(limit_bytes * 4, 8_GiB), kMostBytes));
+  size_t most = kMostBytes;
+  rlimit address_space{};
+  if (getrlimit(RLIMIT_AS, &address_space) == 0 && address_space.rlim_cur != RLIM_INFINITY) {
+    most = std::min<size_t>(most, address_space.rlim_cur / 2);
+  }
+  return std::max(limit_bytes, std::min(std::max(limit_bytes * 4, 8_GiB), most));
 }
 
 // What must be the same for another program to find its way in the arena and in a snapshot. The
@@ -157,15 +168,43 @@ std::string Cache::restore(const CacheConfig& asked, std::string_view snapshot) 
     if (chunk_bytes[c] != sizes_->chunk_bytes(c)) return "the sizes of chunks (-f, -n) are others";
   }
   if (!pool_->restore(in)) return contradiction;
-  for (PageNumber page = 1; page < pool_->pages_end(); ++page) {
-    const PageInfo& info = pool_->info(page);
-    if (info.kind > PageInfo::Kind::Table) return contradiction;
-    if (info.kind != PageInfo::Kind::Free && info.shard >= shards) return contradiction;
+  const std::vector<ShardPages> pages = pool_->deal(shards);
+  if (pages.empty()) return contradiction;
+  for (uint32_t i = 0; i < shards; ++i) {
+    if (!shards_[i]->restore(in, pages[i])) return contradiction;
   }
-  for (const auto& shard : shards_) {
-    if (!shard->restore(in)) return contradiction;
+  if (!in.at_end()) return contradiction;
+  const std::string file = "'" + asked.memory_file->path() + "'";
+  if (!pool_->fill_holes()) return file + " has holes, and its file system no room to fill them";
+  const char* const damage = check_items(pages);
+  return damage == nullptr ? std::string() : file + " is damaged: " + damage;
+}
+
+const char* Cache::check_items(const std::vector<ShardPages>& pages) {
+  // Threads as there are processors and workers, since it reads all that is in use; each takes the
+  // next shard until none is left, or something is wrong.
+  Atomic<uint32_t> next{0};
+  Atomic<const char*> damage{nullptr};
+  const auto check = [&] {
+    for (;;) {
+      const uint32_t i = next.fetch_add(1, std::memory_order_relaxed);
+      if (i >= shard_count() || damage.load(std::memory_order_relaxed) != nullptr) return;
+      if (const char* wrong = shards_[i]->check_items(pages[i]); wrong != nullptr) {
+        damage.store(wrong, std::memory_order_relaxed);
+      }
+    }
+  };
+  const uint32_t most =
+      std::min({std::max(std::thread::hardware_concurrency(), 1u), config_.workers, shard_count()});
+  std::vector<std::thread> helpers;
+  try {
+    while (helpers.size() + 1 < most) helpers.emplace_back(check);
+  } catch (const std::system_error&) {
+    // Those that there are will do.
   }
-  return in.at_end() ? std::string() : contradiction;
+  check();
+  for (std::thread& helper : helpers) helper.join();
+  return damage.load(std::memory_order_relaxed);
 }
 
 void Cache::begin_use() { config_.memory_file->begin(restart_.warm); }
@@ -388,7 +427,10 @@ bool Cache::tend(uint32_t worker, Seconds now, uint32_t budget_us) {
     more |= more_here;
   }
   // 16 pages a call: about 100 microseconds of system calls.
-  if (worker == 0) more |= pool_->trim(16);
+  if (worker == 0) {
+    pool_->retry(now);
+    more |= pool_->trim(16);
+  }
   return more;
 }
 

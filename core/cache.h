@@ -26,6 +26,7 @@ class MemoryFile;
 class Observer;
 class Shard;
 class PagePool;
+struct ShardPages;
 class Epoch;
 class SizeClasses;
 class UseCounts;
@@ -260,6 +261,8 @@ class Cache {
   void build(const CacheConfig& asked, uint32_t shards, uint64_t seed);
   // Builds the cache that the snapshot is of; a clause that says why it cannot be, or empty.
   std::string restore(const CacheConfig& asked, std::string_view snapshot);
+  // Null, or a clause that says what is wrong with the items' bytes. `pages`: by shard.
+  const char* check_items(const std::vector<ShardPages>& pages);
   void count_uses(uint32_t worker, const Item& item, uint64_t uses = 1) noexcept;
   Shard& shard_of(KeyHash hash) const noexcept;
   Shard& shard_of(const Item& item) const noexcept;

@@ -279,6 +279,32 @@ bool Eviction::restore(SnapshotReader& in) {
          most_weight_ > 0;
 }
 
+bool Eviction::rings_hold(const std::function<bool(Ref)>& is_large, uint64_t items,
+                          std::span<const uint64_t> heads) const {
+  uint64_t seen = 0;
+  for (unsigned r = 0; r < kRings; ++r) {
+    const Ring& ring = rings_[r];
+    if (ring.items == 0) continue;
+    if (ring.items > items || !is_large(ring.hand)) return false;
+    uint64_t bytes = 0;
+    Ref ref = ring.hand;
+    // Each names the one that names it, so no item is met twice before the hand is.
+    for (uint64_t i = 0; i < ring.items; ++i) {
+      const Item& item = item_at(ref);
+      const Ref next = item.ring_next();
+      if (ring_of(item) != r || !is_large(next) || item_at(next).ring_previous() != ref) {
+        return false;
+      }
+      if ((next == ring.hand) != (i + 1 == ring.items)) return false;
+      bytes += item.value_bytes();
+      ref = next;
+    }
+    if (bytes != ring.bytes) return false;
+    seen += ring.items;
+  }
+  return seen == items && std::equal(heads_.begin(), heads_.end(), heads.begin(), heads.end());
+}
+
 void Eviction::check_invariants() const {
   const auto require = [](bool holds, const char* what) {
     if (holds) return;

@@ -27,7 +27,9 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <limits>
+#include <span>
 #include <vector>
 
 #include "core/item.h"
@@ -110,6 +112,14 @@ class Eviction {
   // another order was kept, only the rings are as they were. False if numbers cannot be.
   void save(SnapshotWriter& out) const;
   bool restore(SnapshotReader& in);
+
+  // After restore(): whether the rings lead through large items alone, each once, and add up.
+  //
+  // is_large    whether a reference is that of a live large item; asked before its bytes are used
+  // items       how many there are
+  // heads       by class: how many chunks are their first
+  bool rings_hold(const std::function<bool(Ref)>& is_large, uint64_t items,
+                  std::span<const uint64_t> heads) const;
 
   void check_invariants() const;
 

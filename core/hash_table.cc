@@ -1,6 +1,7 @@
 #include "core/hash_table.h"
 
 #include <algorithm>
+#include <array>
 #include <cassert>
 #include <cmath>
 #include <cstdio>
@@ -423,13 +424,13 @@ void HashTable::save(SnapshotWriter& out) const {
   }
 }
 
-bool HashTable::restore(SnapshotReader& in) {
+bool HashTable::restore(SnapshotReader& in, const std::vector<PageNumber>& pages) {
   const auto items = in.get<uint64_t>();
   const auto segments = in.get<uint32_t>();
   const auto old_segments = in.get<uint32_t>();
   const PageNumber end = pool_.pages_end();
   if (!in.ok() || segments >= end || old_segments >= end) return false;
-  if (segments == 0) return items == 0 && old_segments == 0;
+  if (segments == 0) return items == 0 && old_segments == 0 && pages.empty();
   auto view = std::make_unique<View>();
   view->segments = segments;
   view->old_segments = old_segments;
@@ -445,15 +446,16 @@ bool HashTable::restore(SnapshotReader& in) {
 
   // Every segment once; every page of the table is one. An old one that has moved is left named,
   // though its page may be another's by now: nobody goes there.
-  std::vector<bool> seen(end);
+  std::vector<bool> seen(pages.size());
   uint64_t in_use = 0;
   const auto claim = [&](uint64_t entry) {
-    const uint32_t number = segment_number(entry);
-    if (number == 0 || number >= end || seen[number]) return false;
-    seen[number] = true;
+    const auto page = std::lower_bound(pages.begin(), pages.end(), segment_number(entry));
+    if (page == pages.end() || *page != segment_number(entry)) return false;
+    const auto place = static_cast<size_t>(page - pages.begin());
+    if (seen[place]) return false;
+    seen[place] = true;
     ++in_use;
-    const PageInfo& info = pool_.info(number);
-    return info.kind == PageInfo::Kind::Table && info.shard == shard_;
+    return true;
   };
   for (uint32_t s = 0; s < segments; ++s) {
     const uint64_t entry = current_->entries[s].load(std::memory_order_relaxed);
@@ -464,15 +466,42 @@ bool HashTable::restore(SnapshotReader& in) {
     const uint64_t entry = current_->old_entries[s].load(std::memory_order_relaxed);
     if (has_moved(s) ? segment_number(entry) >= end : !claim(entry)) return false;
   }
-  for (PageNumber page = 1; page < end; ++page) {
-    const PageInfo& info = pool_.info(page);
-    if (info.kind == PageInfo::Kind::Table && info.shard == shard_ && !seen[page]) return false;
-  }
+  if (in_use != pages.size()) return false;
   items_.store(items, std::memory_order_relaxed);
   segments_in_use_.store(in_use, std::memory_order_relaxed);
   resizing_.store(old_segments > 0, std::memory_order_relaxed);
   view_.store(current_.get(), std::memory_order_seq_cst);
   return in.ok() && items <= in_use * kSlotsPerSegment;
+}
+
+bool HashTable::away_counts_hold() const {
+  if (current_ == nullptr) return true;
+  std::array<uint32_t, kBucketsPerSegment> away;
+  const auto holds = [&](uint64_t entry) {
+    const Slot* slots = segment_at(segment_number(entry));
+    away.fill(0);
+    for (uint32_t i = 0; i < kSlotsPerSegment; ++i) {
+      const uint64_t slot = slots[i].load(std::memory_order_relaxed);
+      if (!is_free(slot) && (slot & kAway) != 0) {
+        ++away[(i / kSlotsPerBucket) ^ alternate(tag_of(slot))];
+      }
+    }
+    for (uint32_t b = 0; b < kBucketsPerSegment; ++b) {
+      const uint32_t count = away_count(slots + size_t{b} * kSlotsPerBucket);
+      if (count != kManyAway && count < away[b]) return false;
+    }
+    return true;
+  };
+  for (uint32_t s = 0; s < current_->segments; ++s) {
+    const uint64_t entry = current_->entries[s].load(std::memory_order_relaxed);
+    if (entry != 0 && !holds(entry)) return false;
+  }
+  for (uint32_t s = 0; s < current_->old_segments; ++s) {
+    if (!has_moved(s) && !holds(current_->old_entries[s].load(std::memory_order_relaxed))) {
+      return false;
+    }
+  }
+  return true;
 }
 
 void HashTable::check_invariants() const {
@@ -488,25 +517,7 @@ void HashTable::check_invariants() const {
   uint64_t seen = 0;
   for_each([&](uint32_t, Ref) { ++seen; });
   require(seen == items(), "slots in use differ from the item count");
-  // Away counts cover what is away.
-  const auto check_segment = [&](uint64_t entry) {
-    Slot* slots = segment_at(segment_number(entry));
-    std::vector<uint32_t> away(kBucketsPerSegment);
-    for (uint32_t i = 0; i < kSlotsPerSegment; ++i) {
-      const uint64_t slot = slots[i].load(std::memory_order_relaxed);
-      if (!is_free(slot) && (slot & kAway) != 0) {
-        ++away[(i / kSlotsPerBucket) ^ alternate(tag_of(slot))];
-      }
-    }
-    for (uint32_t b = 0; b < kBucketsPerSegment; ++b) {
-      const uint32_t count = away_count(slots + size_t{b} * kSlotsPerBucket);
-      require(count == kManyAway || count >= away[b], "more items are away than counted");
-    }
-  };
-  for (uint32_t s = 0; s < current_->segments; ++s) {
-    const uint64_t entry = current_->entries[s].load(std::memory_order_relaxed);
-    if (entry != 0) check_segment(entry);
-  }
+  require(away_counts_hold(), "more items are away than counted");
 }
 
 }  // namespace larder::core

@@ -150,9 +150,12 @@ class HashTable {
   bool resizing() const noexcept { return resizing_.load(std::memory_order_relaxed); }
 
   // The directories; the segments lie in the pool, and nothing is retired. For a table that has not
-  // been started; restore() says false if they name what is no segment of this shard.
+  // been started; restore() says false if they name what is no segment of this shard, whose pages
+  // of the table are `pages`, in the order of their numbers.
   void save(SnapshotWriter& out) const;
-  bool restore(SnapshotReader& in);
+  bool restore(SnapshotReader& in, const std::vector<PageNumber>& pages);
+  // True if no bucket has more items away than its count says.
+  bool away_counts_hold() const;
 
   // One step of a walk over all items, in the order of their positions: calls visit(ref) for those
   // in [from, end) and returns end, kPositions when that was the last of them. A step is 16
@@ -163,7 +166,7 @@ class HashTable {
   template <class Visit>
   uint64_t walk(uint64_t from, Visit visit) const;
 
-  // Calls visit(position, ref) for every item. Under the lock, tests only.
+  // Calls visit(position, ref) for every item. Under the lock; after a restart and in tests.
   template <class Visit>
   void for_each(Visit visit) const;
   void check_invariants() const;

@@ -69,6 +69,22 @@ bool read_all(int fd, char* to, size_t bytes) noexcept {
   return true;
 }
 
+// Why the open file could hold what another user has put there, or is no file for us; or empty.
+std::string why_not_trusted(int fd) {
+  struct stat status {};
+  if (fstat(fd, &status) != 0) return "cannot be examined: " + reason();
+  if (!S_ISREG(status.st_mode)) return "is no ordinary file";
+  if (status.st_uid != geteuid()) {
+    return "belongs to another user (" + std::to_string(status.st_uid) +
+           "), not to the server's (" + std::to_string(geteuid()) + ")";
+  }
+  if ((status.st_mode & (S_IWGRP | S_IWOTH)) != 0) return "can be written by other users";
+  if (status.st_nlink != 1) return "has another name (hard link)";
+  return {};
+}
+
+constexpr char kSymbolicLink[] = "is a symbolic link";
+
 uint64_t draw_generation() {
   std::random_device device;
   uint64_t generation = 0;
@@ -107,12 +123,21 @@ MemoryFile::MemoryFile(std::string path) : path_(std::move(path)) {
     if (file_ >= 0) ::close(file_);
     throw std::runtime_error("memory file '" + path_ + "' " + what);
   };
-  file_ = open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, kOwnerOnly);
-  if (file_ < 0) fail("cannot be opened: " + reason());
-  struct stat status {};
-  if (fstat(file_, &status) != 0 || !S_ISREG(status.st_mode)) fail("is no ordinary file");
+  file_ = open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, kOwnerOnly);
+  if (file_ < 0) fail(errno == ELOOP ? kSymbolicLink : "cannot be opened: " + reason());
+  if (const std::string why = why_not_trusted(file_); !why.empty()) fail(why);
+  struct statfs system {};
+  if (fstatfs(file_, &system) == 0 && system.f_type == HUGETLBFS_MAGIC) {
+    fail("is on hugetlbfs, where a memory file cannot be; use tmpfs, mounted with huge=advise");
+  }
   if (flock(file_, LOCK_EX | LOCK_NB) != 0) {
     fail(errno == EWOULDBLOCK ? "is in use by another server" : "cannot be locked: " + reason());
+  }
+  struct stat status {};
+  Superblock block{};
+  if (fstat(file_, &status) != 0) fail("cannot be examined: " + reason());
+  if (status.st_size != 0 && !read_superblock(block)) {
+    fail("has content and is not a memory file of larderd: remove it, or name another");
   }
 }
 
@@ -124,17 +149,19 @@ MemoryFile::Left MemoryFile::read() {
   struct stat file {};
   if (fstat(file_, &file) != 0) return cold("'" + path_ + "' cannot be examined: " + reason());
   Superblock block{};
-  const bool has_block =
-      pread(file_, &block, sizeof block, 0) == static_cast<ssize_t>(sizeof block) &&
-      std::memcmp(block.magic, kFileMagic, sizeof kFileMagic) == 0;
+  const bool has_block = read_superblock(block);
 
-  const Descriptor snapshot(open(name.c_str(), O_RDONLY | O_CLOEXEC));
+  const Descriptor snapshot(open(name.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
   if (snapshot.fd() < 0) {
+    if (errno == ELOOP) throw std::runtime_error("'" + name + "' " + kSymbolicLink);
     if (errno != ENOENT) return cold("'" + name + "' cannot be opened: " + reason());
     if (file.st_size == 0) return cold("'" + path_ + "' is new");
     if (!has_block) return cold("'" + path_ + "' is not a memory file of larderd");
     return cold("the server that used '" + path_ +
                 "' before was not stopped gracefully (there is no '" + name + "')");
+  }
+  if (const std::string why = why_not_trusted(snapshot.fd()); !why.empty()) {
+    throw std::runtime_error("'" + name + "' " + why);
   }
   struct stat status {};
   if (fstat(snapshot.fd(), &status) != 0) {
@@ -178,10 +205,43 @@ MemoryFile::Left MemoryFile::read() {
   return left;
 }
 
-bool MemoryFile::map(char* at, size_t bytes) const noexcept {
-  mapping_ = at;
-  mapped_bytes_ = bytes;
-  return mmap(at, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, file_, 0) != MAP_FAILED;
+bool MemoryFile::map(char* base, Range range) noexcept {
+  if (in_use_ && ftruncate(file_, static_cast<off_t>(range.end)) != 0) return false;
+  if (mmap(base + range.begin, range.end - range.begin, PROT_READ | PROT_WRITE,
+           MAP_SHARED | MAP_FIXED, file_, static_cast<off_t>(range.begin)) == MAP_FAILED) {
+    return false;
+  }
+  mapped_bytes_ = range.end;
+  return true;
+}
+
+bool MemoryFile::set_aside(Range range) noexcept {
+  int result = 0;
+  do {
+    result = fallocate(file_, FALLOC_FL_KEEP_SIZE, static_cast<off_t>(range.begin),
+                       static_cast<off_t>(range.end - range.begin));
+  } while (result != 0 && errno == EINTR);
+  if (result == 0) return true;
+  if (errno != EOPNOTSUPP && errno != ENOSYS) return false;
+  promises_room_.store(false, std::memory_order_relaxed);
+  return true;
+}
+
+bool MemoryFile::release(Range range) noexcept {
+  return fallocate(file_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                   static_cast<off_t>(range.begin),
+                   static_cast<off_t>(range.end - range.begin)) == 0;
+}
+
+size_t MemoryFile::length() const noexcept {
+  struct stat file {};
+  return fstat(file_, &file) == 0 ? static_cast<size_t>(file.st_size) : 0;
+}
+
+size_t MemoryFile::allocated_bytes() const noexcept {
+  struct stat file {};
+  if (fstat(file_, &file) != 0) return 0;
+  return static_cast<size_t>(file.st_blocks) * 512;
 }
 
 bool MemoryFile::has_room_for(size_t bytes) const noexcept {
@@ -197,8 +257,12 @@ bool MemoryFile::has_room_for(size_t bytes) const noexcept {
 bool MemoryFile::in_memory() const noexcept {
   struct statfs system {};
   return fstatfs(file_, &system) == 0 &&
-         (system.f_type == TMPFS_MAGIC || system.f_type == RAMFS_MAGIC ||
-          system.f_type == HUGETLBFS_MAGIC);
+         (system.f_type == TMPFS_MAGIC || system.f_type == RAMFS_MAGIC);
+}
+
+bool MemoryFile::read_superblock(Superblock& block) const noexcept {
+  return pread(file_, &block, sizeof block, 0) == static_cast<ssize_t>(sizeof block) &&
+         std::memcmp(block.magic, kFileMagic, sizeof kFileMagic) == 0;
 }
 
 bool MemoryFile::write_superblock(uint64_t generation) noexcept {
@@ -218,19 +282,24 @@ void MemoryFile::sync_folder() const noexcept {
 
 void MemoryFile::begin(bool keep) {
   const auto bytes = static_cast<off_t>(mapped_bytes_);
-  if ((!keep && ftruncate(file_, 0) != 0) || ftruncate(file_, bytes) != 0 || !write_superblock(0)) {
+  // The superblock before the length: who is killed between the two leaves a file that is known.
+  if ((!keep && ftruncate(file_, 0) != 0) || !write_superblock(0) || ftruncate(file_, bytes) != 0 ||
+      fchmod(file_, kOwnerOnly) != 0) {
     throw std::runtime_error("memory file '" + path_ + "' cannot be made " +
                              std::to_string(mapped_bytes_) + " bytes long: " + reason());
   }
+  in_use_ = true;
   if (unlink(snapshot_path().c_str()) != 0 && errno != ENOENT) {
     throw std::runtime_error("'" + snapshot_path() + "' cannot be removed: " + reason());
   }
+  set_aside({0, sizeof(Superblock)});  // whether it can
   // Should the machine fail on a file system that outlives it, neither may come back.
   fsync(file_);
   sync_folder();
 }
 
 bool MemoryFile::finish(std::string_view snapshot) {
+  in_use_ = false;
   const uint64_t generation = draw_generation();
   if (!write_superblock(generation) || fsync(file_) != 0) return false;
   struct stat file {};
@@ -246,8 +315,11 @@ bool MemoryFile::finish(std::string_view snapshot) {
   header.checksum = header.checksum_with(snapshot.data());
 
   // Under another name first: FILE.meta is whole or not there.
+  // Nobody may have put a file or a link of that name there.
   const std::string draft = snapshot_path() + ".tmp";
-  Descriptor to(open(draft.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, kOwnerOnly));
+  unlink(draft.c_str());
+  Descriptor to(
+      open(draft.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, kOwnerOnly));
   const bool written =
       to.fd() >= 0 && write_all(to.fd(), reinterpret_cast<const char*>(&header), sizeof header) &&
       write_all(to.fd(), snapshot.data(), snapshot.size()) && fsync(to.fd()) == 0 && to.close() &&

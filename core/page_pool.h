@@ -10,6 +10,16 @@
 // shards give borrowed pages back as soon as they can. While one worker is held up inside its turn
 // nothing comes free, and all other workers store into the overdraft: it grows with the limit.
 // Pages that were never used cost nothing: neither they nor their PageInfo are touched.
+//
+// The reservation is PROT_NONE. The pool opens a prefix of it for reading and writing: the pages of
+// the highest limit so far and its overdraft. So the kernel charges the process for that prefix
+// alone where it counts commitments (vm.overcommit_memory=2), and one system call a limit keeps the
+// number of mappings small.
+//
+// Over a file the pool hands out a page only after fallocate() has given the file the blocks of
+// that page, since a store to a page without blocks ends the process (SIGBUS) when the file system
+// is full. It asks 2 MiB ahead. When fallocate() fails the pool lowers the limit in force to what
+// it has, less a margin that serves as overdraft, so that the shards evict; retry() asks again.
 #pragma once
 
 #include <algorithm>
@@ -63,18 +73,28 @@ constexpr size_t kBlockBytes = 4_KiB;
 constexpr uint32_t kBlocksPerPage = kPageBytes / kBlockBytes;
 using BlockExpiries = std::array<Seconds, kBlocksPerPage>;
 
+// The pages of one shard, by what they are; in the order of their numbers.
+struct ShardPages {
+  std::vector<PageNumber> chunks;
+  std::vector<PageNumber> large;
+  std::vector<PageNumber> table;
+};
+
 class PagePool {
  public:
   // limit_bytes    what may be in use, side table included
-  // reserve_bytes  address space, at least limit_bytes
+  // reserve_bytes  how far the limit may be raised; where the process may not have so much address
+  //                space (RLIMIT_AS), the pool reserves limit_bytes
   // file           holds the pages, begins with what is page 0 here; null: anonymous memory
-  // Throws std::runtime_error if the address space cannot be had.
+  // Throws std::runtime_error if the kernel refuses the address space, or the file system has no
+  // room for limit_bytes.
   PagePool(size_t limit_bytes, size_t reserve_bytes, bool huge_pages, MemoryFile* file = nullptr);
   ~PagePool();
   PagePool(const PagePool&) = delete;
   PagePool& operator=(const PagePool&) = delete;
 
-  // A page within the limit, or kNoPage. With `overdraft` up to overdraft_pages() beyond it.
+  // A page within the limit, or kNoPage. With `overdraft` up to overdraft_pages() beyond it. Over a
+  // file kNoPage as well where the file system has no room.
   PageNumber take(bool overdraft) EXCLUDES(mutex_);
   void give_back(PageNumber page) EXCLUDES(mutex_);
 
@@ -106,15 +126,26 @@ class PagePool {
   size_t pages_used() const noexcept { return used_.load(std::memory_order_relaxed); }
   size_t pages_limit() const noexcept { return limit_.load(std::memory_order_relaxed); }
 
-  // False if beyond the reservation, or if the memory file has no room for it. While it falls, no
-  // huge pages are asked for: the kernel would fill those again of which a part was given back.
-  bool set_limit(size_t limit_bytes) noexcept;
+  // False if beyond the reservation, if the kernel does not commit so much memory, or if the memory
+  // file has no room for it. While it falls, no huge pages are asked for: the kernel would fill
+  // those again of which a part was given back.
+  bool set_limit(size_t limit_bytes) noexcept EXCLUDES(mutex_);
   size_t limit_bytes() const noexcept { return limit_bytes_.load(std::memory_order_relaxed); }
   size_t reserve_bytes() const noexcept { return reserve_pages_ * kBytesPerPage; }
 
   // Gives the memory of up to `pages` free pages back to the kernel, as far as more is resident
-  // than the limit allows. A system call: hold no lock. True if there is more to do.
+  // than the limit allows, also if it is locked (mlock). A system call: hold no lock. True if there
+  // is more to do. A page that the kernel does not take stays free and resident, and trim() does
+  // nothing until retry() or set_limit().
   bool trim(size_t pages) EXCLUDES(mutex_);
+  // Pages whose memory the kernel has got back.
+  size_t pages_released() EXCLUDES(mutex_);
+
+  // After the kernel has refused memory, room in the file or to take a page back: lets the pool ask
+  // again, once a second. Three loads unless there was a refusal; a system call then: hold no lock.
+  void retry(Seconds now) EXCLUDES(mutex_);
+  // Over a file whose file system has no room for what the limit allows.
+  bool is_short_of_room() const noexcept { return short_of_room_.load(std::memory_order_relaxed); }
 
   // Memory that was never used is touched first by whoever is told to, a huge page at a time, so
   // that nobody waits for it under a lock: some huge pages ahead of what was given out, within the
@@ -123,19 +154,27 @@ class PagePool {
     const PageNumber fresh = next_fresh_.load(std::memory_order_relaxed);
     const PageNumber ready = ready_.load(std::memory_order_relaxed);
     return fresh >= kAheadFromPages && ready < fresh + kAheadPages &&
-           ready <= limit_.load(std::memory_order_relaxed);
+           ready <= limit_.load(std::memory_order_relaxed) &&
+           !ahead_refused_.load(std::memory_order_relaxed);
   }
-  // Does one; a system call, one thread. True if more is wanted.
-  bool ready_ahead() noexcept;
+  // Does one; a system call, one thread. True if more is wanted. After an error nothing is ready
+  // that was not before, and nothing is wanted until retry().
+  bool ready_ahead() noexcept EXCLUDES(mutex_);
   // All that is within the limit at once, seconds for a large one; nobody uses the pool meanwhile.
   // False, with errno, if the kernel does not give it; then some of it is ready.
-  bool ready_all() noexcept;
+  bool ready_all() noexcept EXCLUDES(mutex_);
 
   // Which pages are used and what is known of each: for a pool of the same reservation over the
   // same file. Nobody uses the pool meanwhile. restore() says false where numbers contradict each
   // other; then the pool is not to be used.
   void save(SnapshotWriter& out) EXCLUDES(mutex_);
   bool restore(SnapshotReader& in) EXCLUDES(mutex_);
+  // After restore(): the pages in use of each of so many shards, found in one pass. Empty if a page
+  // is of an unknown kind or of another shard.
+  std::vector<ShardPages> deal(uint32_t shards) const;
+  // After restore(): gives the file blocks where a used page lacks some, as in a copy without them.
+  // False if its file system has no room.
+  bool fill_holes() EXCLUDES(mutex_);
   // Pages from here on were never used.
   PageNumber pages_end() const noexcept { return next_fresh_.load(std::memory_order_relaxed); }
 
@@ -168,14 +207,29 @@ class PagePool {
   }
 
  private:
+  // Reserves address space for a limit of so many bytes. False if the kernel refuses.
+  bool reserve(size_t bytes) noexcept;
   void release() noexcept;
-  // Pages of the reservation, the overdraft of the highest limit included.
-  size_t pages_in_all() const noexcept { return reserve_pages_ + overdraft_of(reserve_pages_) + 1; }
-  // How memory goes back: for that of a file, the place in the file has to be freed.
-  int release_advice() const noexcept;
+  // Reserves address space for a limit of so many bytes. False if the kernel refuses.
+  bool reserve(size_t bytes) noexcept;
+  void release() noexcept;
+  // Page numbers of the reservation end here: the overdraft of the highest limit included.
+  PageNumber pages_reserved() const noexcept {
+    return static_cast<PageNumber>(reserve_pages_ + overdraft_of(reserve_pages_) + 1);
+  }
+  // Opens pages up to `end` for reading and writing, and what the side table has of them.
+  bool open_up(PageNumber end) noexcept REQUIRES(mutex_);
+  // Sees to it that the file has blocks for pages [begin, end). Nothing to do without a file.
+  bool set_aside(PageNumber begin, PageNumber end) noexcept;
+  // A page that is neither used nor free, its memory sure to be there, or kNoPage.
+  PageNumber untouched_page() noexcept REQUIRES(mutex_);
+  // The file system is full: from now on the limit is what the pool has.
+  void make_do() noexcept REQUIRES(mutex_);
+  // False, with errno, if the kernel does not take the page's memory.
+  bool give_to_kernel(PageNumber page) noexcept;
 
   char* base_ = nullptr;
-  size_t reserve_pages_ = 0;
+  size_t reserve_pages_ = 0;  // the limit cannot be higher
   size_t mapped_bytes_ = 0;
   char* mapping_ = nullptr;
   const bool huge_pages_;
@@ -187,6 +241,16 @@ class PagePool {
   Mutex mutex_;
   std::vector<PageNumber> free_ GUARDED_BY(mutex_);      // resident
   std::vector<PageNumber> released_ GUARDED_BY(mutex_);  // given back to the kernel
+  PageNumber opened_ GUARDED_BY(mutex_) = 0;  // pages before this can be read and written
+  // Over a file: it has blocks for the fresh pages before this one.
+  PageNumber set_aside_ GUARDED_BY(mutex_) = 1;
+  size_t wanted_limit_ GUARDED_BY(mutex_) = 0;  // pages; limit_ is less when short of room
+  bool trim_refused_ GUARDED_BY(mutex_) = false;
+  Seconds retried_at_ GUARDED_BY(mutex_) = 0;
+  // Refusals, for wants_ahead() and retry(); they publish nothing else.
+  Atomic<bool> short_of_room_{false};
+  Atomic<bool> ahead_refused_{false};
+  Atomic<bool> any_refused_{false};
   // Never used from here on; written under the lock. Page 0 is left out: Ref 0 means none.
   Atomic<PageNumber> next_fresh_{1};
   Atomic<PageNumber> ready_{0};  // touched ahead up to here; written by ready_ahead alone

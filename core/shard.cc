@@ -1,6 +1,7 @@
 #include "core/shard.h"
 
 #include <algorithm>
+#include <bit>
 #include <cassert>
 #include <cstdio>
 #include <cstdlib>
@@ -10,6 +11,7 @@
 #include <utility>
 
 #include "core/decimal.h"
+#include "core/item_check.h"
 #include "core/snapshot.h"
 
 namespace larder::core {
@@ -1114,15 +1116,15 @@ void Shard::save(SnapshotWriter& out) {
   table_.save(out);
 }
 
-bool Shard::restore(SnapshotReader& in) {
+bool Shard::restore(SnapshotReader& in, const ShardPages& pages) {
   MutexLock lock(mutex_);
-  if (!slab_.adopt_pages()) return false;
+  if (!slab_.adopt_pages(pages)) return false;
   sequence_.store(in.get<uint64_t>(), std::memory_order_relaxed);
   flush_mark_.store(in.get<uint64_t>(), std::memory_order_relaxed);
   in.read(flush_sweep_from_);
   in.read(room_wanted_);
   in.read_array(counters_.data(), counters_.size());
-  if (!in.ok() || !eviction_.restore(in) || !table_.restore(in)) return false;
+  if (!in.ok() || !eviction_.restore(in) || !table_.restore(in, pages.table)) return false;
   // What the sweep after a flush has not seen; it is quick where it has.
   if (flush_mark_.load(std::memory_order_relaxed) != 0) flush_pages_ = slab_.pages().size();
   // Figures of what happened begin anew, those of what is there go on.
@@ -1134,6 +1136,31 @@ bool Shard::restore(SnapshotReader& in) {
     total_items_ += c.items;
   }
   return total_items_ == table_.items();
+}
+
+const char* Shard::check_items(const ShardPages& pages) {
+  MutexLock lock(mutex_);
+  const auto shard_bits = static_cast<uint32_t>(std::countr_zero(shard_count_));
+  ItemCheck check(pool_, sizes_,
+                  {hash_seed_, sequence_.load(std::memory_order_relaxed), 8 - shard_bits, number_});
+  for (const PageNumber page : pages.large) check.count_large_page(page);
+  for (const PageNumber page : pages.chunks) {
+    if (const char* wrong = check.check_page(page); wrong != nullptr) return wrong;
+  }
+  table_.for_each([&](uint32_t position, Ref ref) { check.count_slot(position, ref); });
+  if (const char* wrong = check.check_sums(); wrong != nullptr) return wrong;
+  if (!table_.away_counts_hold()) return "a bucket has more items elsewhere than it says";
+  if (!eviction_.rings_hold([&](Ref ref) { return check.is_large_item(ref); }, check.large_items(),
+                            check.heads())) {
+    return "the rings of large items are broken";
+  }
+  for (size_t c = 0; c < counters_.size(); ++c) {
+    const ItemCheck::OfClass& found = check.classes()[c];
+    if (found.items != counters_[c].items || found.bytes != counters_[c].item_bytes) {
+      return "the items' lengths do not add up";
+    }
+  }
+  return nullptr;
 }
 
 // -- Figures.

@@ -93,7 +93,10 @@ class Shard {
   // What is known of a settled shard beside its pages and the pool. restore() is for a new shard
   // over a restored pool; false where numbers contradict each other.
   void save(SnapshotWriter& out);
-  bool restore(SnapshotReader& in);
+  bool restore(SnapshotReader& in, const ShardPages& pages);
+  // After restore(): reads all that the arena has of this shard's items. Null, or a clause that
+  // says why they cannot be used (core/item_check.h).
+  const char* check_items(const ShardPages& pages);
 
   void add_totals(CacheTotals& totals);
   void add_class_totals(uint32_t size_class, ClassTotals& totals, Seconds now);

@@ -186,15 +186,11 @@ bool Slab::is_settled() const noexcept {
                      [this](PageNumber page) { return pool_.info(page).drafts == 0; });
 }
 
-bool Slab::adopt_pages() {
-  const PageNumber end = pool_.pages_end();
+bool Slab::adopt_pages(const ShardPages& own) {
+  large_pages_ = own.large.size();
   std::vector<uint32_t> in_class(classes_.size());
-  size_t chunk_pages = 0;
-  for (PageNumber page = 1; page < end; ++page) {
+  for (const PageNumber page : own.chunks) {
     const PageInfo& info = pool_.info(page);
-    if (info.shard != shard_) continue;
-    if (info.kind == PageInfo::Kind::Large) ++large_pages_;
-    if (info.kind != PageInfo::Kind::Chunks) continue;
     const uint32_t c = info.size_class;
     if (c >= sizes_.count() || info.chunks != sizes_.chunks_per_page(c) ||
         info.chunk_bytes != sizes_.chunk_bytes(c) || info.carved > info.chunks || info.used == 0 ||
@@ -202,18 +198,16 @@ bool Slab::adopt_pages() {
         (info.free_head != kNoChunk && info.free_head >= info.carved)) {
       return false;
     }
-    ++chunk_pages;
     ++in_class[c];
   }
   // Each knows its places; these must be all, and each once.
-  pages_.assign(chunk_pages, kNoPage);
+  pages_.assign(own.chunks.size(), kNoPage);
   for (uint32_t c = 0; c < classes_.size(); ++c) {
     classes_[c].pages.assign(in_class[c], kNoPage);
     if (in_class[c] > 0) ++classes_in_use_;
   }
-  for (PageNumber page = 1; page < end; ++page) {
+  for (const PageNumber page : own.chunks) {
     PageInfo& info = pool_.info(page);
-    if (info.shard != shard_ || info.kind != PageInfo::Kind::Chunks) continue;
     Class& c = classes_[info.size_class];
     if (info.index >= pages_.size() || pages_[info.index] != kNoPage ||
         info.index_in_class >= c.pages.size() || c.pages[info.index_in_class] != kNoPage) {

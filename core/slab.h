@@ -116,7 +116,7 @@ class Slab {
 
   // Takes possession of the shard's pages as the side table has them, in a slab that is new, after
   // a restart: no chunk is a draft's. False if they contradict each other.
-  bool adopt_pages();
+  bool adopt_pages(const ShardPages& own);
   // True if no chunk is a draft's.
   bool is_settled() const noexcept;
 

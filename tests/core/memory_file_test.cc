@@ -4,6 +4,7 @@
 
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -12,20 +13,22 @@
 
 #include "core/units.h"
 #include "tests/support/temp_folder.h"
+#include "tests/support/test_mount.h"
 
 namespace {
 
 using namespace larder::core;
 using larder::test::TempFolder;
+using larder::test::TestMount;
 
 constexpr size_t kBytes = 1_MiB;
 
 class Mapping {
  public:
-  explicit Mapping(const MemoryFile& file)
+  explicit Mapping(MemoryFile& file)
       : at_(static_cast<char*>(
             mmap(nullptr, kBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0))) {
-    REQUIRE(file.map(at_, kBytes));
+    REQUIRE(file.map(at_, {0, kBytes}));
   }
   ~Mapping() { munmap(at_, kBytes); }
   char& operator[](size_t i) { return at_[i]; }
@@ -93,8 +96,6 @@ TEST_CASE("a file that is new, of another kind or of a run that was killed is a 
   const TempFolder folder;
   const std::string path = folder.file("cache");
   CHECK(why_cold(path) == "'" + path + "' is new");
-  std::ofstream(path) << "somebody's letter, which is longer than a superblock";
-  CHECK(why_cold(path) == "'" + path + "' is not a memory file of larderd");
   {
     MemoryFile file(path);
     const Mapping mapping(file);
@@ -102,6 +103,96 @@ TEST_CASE("a file that is new, of another kind or of a run that was killed is a 
   }
   CHECK_THAT(why_cold(path), Catch::Contains("was not stopped gracefully"));
   CHECK_THROWS_AS(MemoryFile(folder.file("no/such/folder")), std::runtime_error);
+}
+
+TEST_CASE("a file with somebody's content is refused, and left as it was") {
+  const TempFolder folder;
+  const std::string path = folder.file("cache");
+  const std::string letter = "somebody's letter, which is longer than a superblock";
+  std::ofstream(path) << letter;
+  std::filesystem::permissions(path, std::filesystem::perms(0600));
+  CHECK_THROWS_WITH(MemoryFile(path), Catch::Contains("is not a memory file of larderd"));
+  std::string content;
+  std::getline(std::ifstream(path), content);
+  CHECK(content == letter);
+}
+
+TEST_CASE("a file that another user can have written is refused") {
+  const TempFolder folder;
+  const std::string path = folder.file("cache");
+  const auto set_mode = [](const std::string& name, unsigned mode) {
+    std::filesystem::permissions(name, std::filesystem::perms(mode));
+  };
+  run_once(path, "s");
+  SECTION("that others may write") {
+    set_mode(path, 0666);
+    CHECK_THROWS_WITH(MemoryFile(path), Catch::Contains("can be written by other users"));
+  }
+  SECTION("that the group may write, though it is empty") {
+    std::ofstream(path, std::ios::trunc).close();
+    set_mode(path, 0620);
+    CHECK_THROWS_WITH(MemoryFile(path), Catch::Contains("can be written by other users"));
+  }
+  SECTION("that has another name") {
+    std::filesystem::create_hard_link(path, folder.file("other"));
+    CHECK_THROWS_WITH(MemoryFile(path), Catch::Contains("has another name"));
+  }
+  SECTION("that is a symbolic link") {
+    std::filesystem::create_symlink(path, folder.file("link"));
+    CHECK_THROWS_WITH(MemoryFile(folder.file("link")), Catch::Contains("is a symbolic link"));
+    std::filesystem::create_symlink(folder.file("nowhere"), folder.file("dangling"));
+    CHECK_THROWS_WITH(MemoryFile(folder.file("dangling")), Catch::Contains("is a symbolic link"));
+    CHECK_FALSE(std::filesystem::exists(folder.file("nowhere")));
+  }
+  SECTION("whose snapshot others may write, or is a symbolic link") {
+    MemoryFile file(path);
+    set_mode(path + ".meta", 0602);
+    CHECK_THROWS_WITH(file.read(), Catch::Contains(".meta' can be written by other users"));
+    std::filesystem::rename(path + ".meta", folder.file("elsewhere"));
+    std::filesystem::create_symlink(folder.file("elsewhere"), path + ".meta");
+    CHECK_THROWS_WITH(file.read(), Catch::Contains(".meta' is a symbolic link"));
+  }
+  if (geteuid() == 0) {
+    SECTION("that belongs to another user") {
+      REQUIRE(chown(path.c_str(), 65534, 65534) == 0);
+      CHECK_THROWS_WITH(MemoryFile(path), Catch::Contains("belongs to another user (65534)"));
+    }
+  }
+}
+
+TEST_CASE("a file that others may read is taken, and is its owner's alone from then on") {
+  const TempFolder folder;
+  const std::string path = folder.file("cache");
+  std::ofstream(path).close();
+  std::filesystem::permissions(path, std::filesystem::perms(0644));
+  run_once(path, "s");
+  struct stat status {};
+  REQUIRE(stat(path.c_str(), &status) == 0);
+  CHECK((status.st_mode & 0777) == 0600);
+}
+
+TEST_CASE("a snapshot is written beside a link of its draft's name, not through it") {
+  const TempFolder folder;
+  const std::string path = folder.file("cache");
+  const std::string precious = folder.file("precious");
+  std::ofstream(precious) << "precious";
+  std::filesystem::create_symlink(precious, path + ".meta.tmp");
+  run_once(path, "s");
+  std::string content;
+  std::getline(std::ifstream(precious), content);
+  CHECK(content == "precious");
+  CHECK(std::filesystem::is_regular_file(std::filesystem::symlink_status(path + ".meta")));
+  MemoryFile file(path);
+  CHECK(file.read().usable);
+}
+
+TEST_CASE("a memory file on hugetlbfs is refused with a sentence") {
+  const TestMount huge("hugetlbfs", "");
+  if (!huge.mounted()) {
+    WARN("skipped: hugetlbfs cannot be mounted here: " << huge.why_not());
+    return;
+  }
+  CHECK_THROWS_WITH(MemoryFile(huge.file("cache")), Catch::Contains("is on hugetlbfs"));
 }
 
 TEST_CASE(

@@ -3,9 +3,11 @@
 
 #include <catch2/catch.hpp>
 
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -17,11 +19,13 @@
 #include "core/memory_file.h"
 #include "core/page_pool.h"
 #include "tests/support/temp_folder.h"
+#include "tests/support/test_mount.h"
 
 namespace {
 
 using namespace larder::core;
 using larder::test::TempFolder;
+using larder::test::TestMount;
 
 CacheConfig small_config() {
   CacheConfig c;
@@ -463,4 +467,202 @@ TEST_CASE("numbers that contradict each other are a cold start, and never more t
   }
   CHECK(tried > 100);
   CHECK(noticed > tried / 10);
+}
+
+namespace {
+
+// What a stopped run left, to be put back as often as a test has damaged it.
+class Remains {
+ public:
+  explicit Remains(const std::string& path) : path_(path) {
+    file_ = read(path);
+    snapshot_ = read(path + ".meta");
+    REQUIRE(stat(path.c_str(), &status_) == 0);
+    for (size_t at = 0; at < file_.size(); at += 4096) {
+      if (file_.find_first_not_of('\0', at) < at + 4096) used_.push_back(at);
+    }
+  }
+  // A random byte that the run used.
+  size_t any_byte(std::minstd_rand& random) const {
+    return used_[random() % used_.size()] + random() % 4096;
+  }
+  const std::string& file() const { return file_; }
+  // Puts it there with these bytes changed; the file's time of change is what it was.
+  void put_back(const std::vector<std::pair<size_t, char>>& changes) const {
+    write(path_ + ".meta", snapshot_);
+    std::string damaged = file_;
+    for (const auto& [at, byte] : changes) damaged[at] = byte;
+    write(path_, damaged);
+    const timespec times[2] = {status_.st_atim, status_.st_mtim};
+    REQUIRE(utimensat(AT_FDCWD, path_.c_str(), times, 0) == 0);
+  }
+
+ private:
+  static std::string read(const std::string& path) {
+    std::ifstream in(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(in), {}};
+  }
+  static void write(const std::string& path, const std::string& bytes) {
+    std::ofstream out(path, std::ios::binary | std::ios::trunc);
+    out.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+    std::filesystem::permissions(path, std::filesystem::perms(0600));
+  }
+
+  const std::string path_;
+  std::string file_;
+  std::string snapshot_;
+  struct stat status_ {};
+  std::vector<size_t> used_;
+};
+
+CacheConfig tiny_config() {
+  CacheConfig config = small_config();
+  config.memory_bytes = 4_MiB;
+  return config;
+}
+
+uint64_t size_of(uint64_t n) { return n % 100 == 7 ? 9'000 + n * 5 : 10 + n * 7 % 90; }
+
+// A run with items of all kinds; and so many free chunks, parts and pages.
+void leave_items(const std::string& path, uint64_t items) {
+  Run run(path, tiny_config());
+  run.begin();
+  for (uint64_t n = 0; n < items + items / 8; ++n) {
+    ItemShape shape;
+    if (n % 3 == 0) shape.expiry = 1000 + static_cast<Seconds>(n);
+    if (n % 5 == 0) shape.client_flags = static_cast<uint32_t>(n);
+    shape.base64_key = n % 11 == 0;
+    REQUIRE(run.set(key_number(n), value_of(n, size_of(n)), shape));
+  }
+  for (uint64_t n = items; n < items + items / 8; ++n) run.remove(key_number(n));
+  run.tend();
+  REQUIRE(run.stop() == "");
+}
+
+}  // namespace
+
+TEST_CASE("bytes that changed in the file are a cold start, a miss or themselves, never a crash") {
+  const TempFolder folder;
+  const std::string path = folder.file("cache");
+  constexpr uint64_t kItems = 6000;
+  leave_items(path, kItems);
+  const Remains remains(path);
+  std::minstd_rand random(11);
+  int cold = 0;
+  int warm = 0;
+  for (int round = 0; round < 150; ++round) {
+    const size_t flips = 1 + random() % 10;
+    std::vector<std::pair<size_t, char>> changes;
+    for (size_t i = 0; i < flips; ++i) {
+      const size_t at = remains.any_byte(random);
+      changes.emplace_back(at, static_cast<char>(remains.file()[at] ^ (1 << random() % 8)));
+    }
+    remains.put_back(changes);
+    Run run(path, tiny_config());
+    if (run.why_cold != "") {
+      ++cold;
+      CHECK_THAT(run.why_cold, Catch::Contains("' is damaged: "));
+    } else {
+      ++warm;
+      run.cache().check_invariants();
+    }
+    run.begin();
+    // What nobody uses as a length or a reference can be wrong: a byte of a value.
+    size_t wrong_bytes = 0;
+    for (uint64_t n = 0; n < kItems; ++n) {
+      const Run::Seen seen = run.look(key_number(n), n % 2 == 0);
+      if (!seen.hit) continue;
+      const std::string value = value_of(n, size_of(n));
+      if (seen.value.size() != value.size()) FAIL("key " << n << " has another length");
+      for (size_t i = 0; i < value.size(); ++i) wrong_bytes += seen.value[i] != value[i];
+    }
+    CHECK(wrong_bytes <= flips);
+    // Everything is evicted, moved, removed and found by upkeep once.
+    for (uint64_t n = 0; n < kItems; n += 7) run.remove(key_number(n));
+    for (uint64_t n = 0; n < 4000; ++n) {
+      run.set(key_number(10'000 + n), value_of(n, 1 + n * 31 % 3000));
+      if (n % 200 == 0) {
+        run.now += 200;
+        run.tend();
+      }
+    }
+    run.cache().check_invariants();
+  }
+  CHECK(cold > 40);
+  CHECK(warm > 20);
+}
+
+TEST_CASE("slots that name what is no item are a cold start that says so") {
+  const TempFolder folder;
+  const std::string path = folder.file("cache");
+  leave_items(path, 1000);
+  const Remains remains(path);
+  // Every word that could be a slot of some page of the table: far beyond what there is.
+  std::vector<std::pair<size_t, char>> changes;
+  for (size_t page = kPageBytes; page < remains.file().size(); page += kPageBytes) {
+    size_t words = 0;
+    size_t slots = 0;
+    for (size_t at = page; at < page + kPageBytes; at += 8) {
+      uint64_t word = 0;
+      std::memcpy(&word, &remains.file()[at], sizeof word);
+      if (word == 0) continue;
+      ++words;
+      slots += PagePool::page_of(word & ((1ull << kRefBits) - 1)) < 300;
+    }
+    if (words < 100 || slots != words) continue;
+    for (size_t at = page; at < page + kPageBytes; at += 8) {
+      if (remains.file()[at] != 0)
+        changes.emplace_back(at + 4, char(remains.file()[at + 4] | 0x3f));
+    }
+  }
+  REQUIRE(changes.size() > 500);
+  remains.put_back(changes);
+  const Run run(path, tiny_config());
+  CHECK(run.why_cold ==
+        "'" + path + "' is damaged: its table does not name the items that are there");
+}
+
+TEST_CASE(
+    "a cache over a file system that others fill evicts, and grows again when there is room") {
+  const TestMount small("tmpfs", "size=40m");
+  if (!small.mounted()) {
+    WARN("skipped: tmpfs cannot be mounted here: " << small.why_not());
+    return;
+  }
+  auto running = std::make_unique<Run>(small.file("cache"));
+  Run& run = *running;
+  run.begin();
+  const auto store = [&](uint64_t from, uint64_t count) {
+    uint64_t stored = 0;
+    for (uint64_t n = from; n < from + count; ++n) {
+      stored += run.set(key_number(n), value_of(n, n % 50 == 0 ? 20'000 : 800));
+      if (n % 64 == 0) {
+        run.now += n % 1024 == 0;
+        run.tend();
+      }
+    }
+    return stored;
+  };
+  CHECK(store(0, 3000) == 3000);
+  small.fill();
+  CHECK(store(3000, 20'000) == 20'000);
+  const CacheTotals full = run.cache().totals();
+  CHECK(full.evictions > 0);
+  CHECK(full.items > 2500);
+  CHECK(run.cache().memory_limit() == 16_MiB);
+  run.cache().check_invariants();
+  for (uint64_t n = 0; n < 23'000; ++n) {
+    const Run::Seen seen = run.look(key_number(n));
+    if (seen.hit && seen.value != value_of(n, seen.value.size())) FAIL(n);
+  }
+  small.make_room();
+  run.now += 2;
+  run.tend();
+  CHECK(store(30'000, 20'000) == 20'000);
+  CHECK(run.cache().totals().items > 2 * full.items);
+  run.cache().check_invariants();
+  REQUIRE(run.stop() == "");
+  running.reset();
+  const Run next(small.file("cache"));
+  CHECK(next.why_cold == "");
 }
