@@ -559,6 +559,8 @@ bool Shard::swap(ItemDraft& draft, const Item* expected, uint8_t marks, Seconds 
   MutexLock lock(mutex_);
   HashTable::Slot* slot = table_.find_ref(ref_of(*expected), draft.hash_);
   if (slot == nullptr) return false;
+  // A flush since `expected` was found leaves it in the table: a copy would bring it back.
+  if (gone(*expected, now) != MissReason::None) return false;
   return publish(draft, slot, marks, now, keep_sequence).status == StoreStatus::Stored;
 }
 
@@ -805,6 +807,27 @@ void Shard::release(const Item* item) {
 
 void Shard::flush(Seconds now) {
   MutexLock lock(mutex_);
+  mark_flushed(now);
+}
+
+void Shard::flush_once(uint32_t number, Seconds now) {
+  MutexLock lock(mutex_);
+  if (close_flush(number)) mark_flushed(now);
+}
+
+void Shard::forgo_flush(uint32_t number) {
+  MutexLock lock(mutex_);
+  (void)close_flush(number);
+}
+
+bool Shard::close_flush(uint32_t number) {
+  // Numbers wrap around.
+  if (static_cast<int32_t>(number - last_flush_) <= 0) return false;
+  last_flush_ = number;
+  return true;
+}
+
+void Shard::mark_flushed(Seconds now) {
   flush_mark_.store(sequence_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   flush_pages_ = slab_.pages().size();
   flush_page_ = kNoPage;
@@ -1050,10 +1073,12 @@ bool Shard::tend_slice(Seconds now, bool expire) {
     // Emptied pages come back when turns have ended: no use in spinning until then.
     if (drained_waiting_ < kReservePages + 8) more |= drain_step(now, 64);
   }
-  if (!expire) return more;
   uint32_t blocks = kBlocksAtOnce;
   uint32_t unlinks = kUnlinkAtOnce;
+  // Whatever `expire` says: once the sequence has risen by 2^32 since an item was flushed, widen()
+  // takes it for one that is newer than the mark.
   more |= sweep_flushed(blocks, unlinks, now);
+  if (!expire) return more;
   while (slab_.has_due(now) && blocks > 0 && unlinks > 0) expire_blocks(blocks, unlinks, now);
   return more || slab_.has_due(now);
 }

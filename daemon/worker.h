@@ -29,6 +29,7 @@
 #include "daemon/memory_ahead.h"
 #include "daemon/meter.h"
 #include "daemon/outbox.h"
+#include "daemon/scheduled_flush.h"
 #include "daemon/server_control.h"
 #include "daemon/settings.h"
 #include "daemon/stats.h"
@@ -42,24 +43,6 @@ namespace larder::daemon {
 
 // What a connection reads into; also the most input that it works on in one pass.
 constexpr size_t kWindowBytes = 64 * 1024;
-
-// A flush_all with a delay. Any thread; the workers look at it once per turn.
-class ScheduledFlush {
- public:
-  void schedule(core::Seconds when) noexcept { when_.store(when, std::memory_order_relaxed); }
-  void cancel() noexcept { when_.store(0, std::memory_order_relaxed); }
-  core::Seconds when() const noexcept { return when_.load(std::memory_order_relaxed); }
-  // True for the one caller that has to flush.
-  bool due(core::Seconds now) noexcept {
-    core::Seconds when = when_.load(std::memory_order_relaxed);
-    if (when == 0 || now < when) [[likely]]
-      return false;
-    return when_.compare_exchange_strong(when, 0, std::memory_order_relaxed);
-  }
-
- private:
-  std::atomic<core::Seconds> when_{0};  // 0: none. Publishes nothing else
-};
 
 // What all workers share, owned by the server and alive as long as they are.
 struct WorkerSurroundings {

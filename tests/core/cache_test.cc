@@ -140,6 +140,54 @@ TEST_CASE("flush makes misses of all that was stored, and of nothing stored late
   CHECK(c.has("new"));
 }
 
+TEST_CASE("what was flushed is freed without background expiry, too") {
+  Client c(config(64_MiB));
+  c.cache.set_background_expiry(false);
+  for (uint64_t n = 0; n < 5000; ++n) c.must_set(key_number(n), "old");
+  c.cache.flush(c.now);
+  c.must_set("new", "v");
+  c.now += 2;
+  c.tend();
+  CHECK(c.cache.totals().items == 1);
+  CHECK(c.look(key_number(7)).miss == MissReason::Absent);
+  CHECK(c.has("new"));
+}
+
+TEST_CASE("a second flush during the sweep after the first one leaves nothing behind") {
+  constexpr int kPositions = 59;
+  int positions_with_leftovers = 0;
+  for (int slices = 1; slices <= kPositions; ++slices) {
+    CacheConfig one_shard = config(64_MiB);
+    one_shard.shards = 1;
+    Client c(one_shard);
+    for (uint64_t n = 0; n < 3000; ++n) c.must_set(key_number(n), "old");
+    c.cache.flush(c.now);
+    c.now += 2;
+    for (int i = 0; i < slices; ++i) c.cache.tend(0, c.now, 0);
+    for (uint64_t n = 0; n < 200; ++n) c.must_set("again-" + std::to_string(n), "v");
+    c.cache.flush(c.now);
+    c.now += 2;
+    c.tend();
+    bool left = c.cache.totals().items != 0;
+    for (uint64_t n = 0; n < 200; ++n) left = left || c.has("again-" + std::to_string(n));
+    if (left) ++positions_with_leftovers;
+  }
+  CHECK(positions_with_leftovers == 0);
+}
+
+TEST_CASE("I makes a CAS good that is behind the item's, none that is ahead of it") {
+  Client c(config(64_MiB));
+  c.must_set("k", "1");
+  const uint64_t cas = c.last_cas;
+  StoreRule rule;
+  rule.compare_cas = true;
+  rule.invalidate = true;
+  rule.cas = cas + 1;
+  CHECK(c.set("k", "2", kNever, rule) == StoreStatus::Exists);
+  rule.cas = cas - 1;
+  CHECK(c.set("k", "2", kNever, rule) == StoreStatus::Stored);
+}
+
 TEST_CASE("a CAS rises with every change and does not repeat after delete and set") {
   Client c(config(64_MiB));
   REQUIRE(c.set("k", "1") == StoreStatus::Stored);
