@@ -279,6 +279,8 @@ void Shard::note_live(const Item& item, int sign) {
 }
 
 void Shard::retire(Item& item, Why why, Seconds now) {
+  // Invariant 2 of core/epoch.h: else a reader that enters after the stamp may still find it.
+  assert(table_.find_ref(ref_of(item), hash_of(item)) == nullptr);
   const uint32_t size_class = class_of(item);
   ClassCounters& c = counters_[size_class];
   const Heat heat = item.heat();
@@ -1295,6 +1297,20 @@ void Shard::check_invariants() {
   }
   require(live == items, "a live item is not in the table");
   require(live_bytes == bytes, "the byte count differs from the items");
+  uint64_t retired_bytes = 0;
+  retired_.for_each([&](const RetireQueue::Entry& entry) {
+    const Item& item = *item_at(entry.ref & ~kMoved);
+    retired_bytes += chunk_bytes_of(item);
+    if ((entry.ref & kMoved) == 0) retired_bytes += parts_bytes_of(item);
+  });
+  for (const LooseParts& parts : loose_parts_) {
+    for (Ref part = parts.retired ? parts.first : 0; part != 0;) {
+      const char* at = pool_.at(part);
+      retired_bytes += ItemWriter::part_payload(at).size();
+      part = ItemWriter::next_of_part(at);
+    }
+  }
+  require(retired_bytes == retired_bytes_, "the retired bytes differ from what is retired");
 }
 
 }  // namespace larder::core

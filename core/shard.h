@@ -60,6 +60,11 @@ class RetireQueue {
     if (tail_ - head_ == ring_.size()) resize(ring_.size() * 2);
     ring_[tail_++ & (ring_.size() - 1)] = entry;
   }
+  // In order, calls visit(entry).
+  template <class Visit>
+  void for_each(Visit visit) const {
+    for (size_t at = head_; at != tail_; ++at) visit(ring_[at & (ring_.size() - 1)]);
+  }
 
  private:
   static constexpr size_t kLeastEntries = 1024;
