@@ -404,6 +404,14 @@ void Cache::flush(Seconds now) {
   for (const auto& shard : shards_) shard->flush(now);
 }
 
+void Cache::flush_once(uint32_t number, Seconds now) {
+  for (const auto& shard : shards_) shard->flush_once(number, now);
+}
+
+void Cache::forgo_flush(uint32_t number) {
+  for (const auto& shard : shards_) shard->forgo_flush(number);
+}
+
 bool Cache::set_memory_limit(size_t bytes) { return pool_->set_limit(bytes); }
 size_t Cache::memory_limit() const noexcept { return pool_->limit_bytes(); }
 size_t Cache::max_memory_limit() const noexcept { return pool_->reserve_bytes(); }

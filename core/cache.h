@@ -205,6 +205,13 @@ class Cache {
   // -- Whole cache.
   // Everything stored before this call is a miss from now on. O(shards).
   void flush(Seconds now);
+  // The same for a flush that several workers may begin, each at any time: a shard obeys the first
+  // of them, so a late one takes nothing that was stored since. Once forgo_flush(number) has
+  // returned, flush_once of that number and of those before does nothing. O(shards).
+  //
+  // number  rises from 1 with every such flush, and may wrap around
+  void flush_once(uint32_t number, Seconds now);
+  void forgo_flush(uint32_t number);
   // Changes the limit; up to CacheConfig-time reserve. False if out of bounds, or if the memory
   // file's file system has no room for it.
   bool set_memory_limit(size_t bytes);
@@ -219,8 +226,8 @@ class Cache {
   // kernel does not give it.
   bool ready_all_memory() noexcept;
 
-  // Whether upkeep frees what has expired or was flushed, or leaves it until somebody asks for it
-  // or for room. Any thread.
+  // Whether upkeep frees what has expired, or leaves it until somebody asks for it or for room. It
+  // frees what was flushed in any case. Any thread.
   void set_background_expiry(bool on) noexcept;
   bool background_expiry() const noexcept;
 

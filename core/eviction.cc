@@ -39,8 +39,6 @@ unsigned Eviction::ring_of(const Item& item) noexcept {
 void Eviction::add_large(Item& item) {
   const unsigned r = ring_of(item);
   Ring& ring = rings_[r];
-  double& level = level_of_[hands_.size() + r];
-  if (level == kAsleep) level = level_;
   const Ref ref = pool_.ref_of(&item);
   if (ring.items++ == 0) ring.hand = ref;
   const Ref after = ring.hand;
@@ -51,6 +49,15 @@ void Eviction::add_large(Item& item) {
   ItemWriter::set_ring_previous(item_at(after), ref);
   ring.bytes += item.value_bytes();
   ++heads_[class_of(item)];
+  // The hand meets the new item after all others of the ring: that takes a round less the part of
+  // the current step that is over, and a step is a round divided by the items. In a ring of few the
+  // current step begins anew.
+  if (ring.items <= kFewInRing) {
+    const auto group = static_cast<uint32_t>(hands_.size() + r);
+    double& level = level_of_[group];
+    const double next_step = level_ + level_per_step(group);
+    level = level == kAsleep ? next_step : std::max(level, next_step);
+  }
 }
 
 void Eviction::remove_large(const Item& item) noexcept {
@@ -89,22 +96,27 @@ uint64_t Eviction::steps_round(uint32_t group) const noexcept {
   return group < hands_.size() ? slab_.of(group).chunks : rings_[group - hands_.size()].items;
 }
 
+double Eviction::level_per_step(uint32_t group) const noexcept {
+  const auto round = static_cast<double>(steps_round(group));
+  const double own_weight = group < hands_.size()
+                                ? weights_[group]
+                                : weight(static_cast<double>(extent(group).bytes) / round);
+  return 1.0 / (round * std::min(own_weight * uses_[group].boost, most_weight_));
+}
+
 bool Eviction::choose_hand() noexcept {
+  if (turnover_due_bytes_ == 0) begin_turnover();
   for (;;) {
     const auto behind = std::min_element(level_of_.begin(), level_of_.end());
     if (*behind == kAsleep) return false;
     hand_ = static_cast<uint32_t>(behind - level_of_.begin());
-    const bool is_class = hand_ < hands_.size();
     const uint64_t steps = steps_round(hand_);
     if (steps == 0) {
       *behind = kAsleep;
       continue;
     }
-    const auto round = static_cast<double>(steps);
-    const double own_weight =
-        is_class ? weights_[hand_] : weight(static_cast<double>(extent(hand_).bytes) / round);
     level_ = *behind;
-    level_per_step_ = 1.0 / (round * std::min(own_weight * uses_[hand_].boost, most_weight_));
+    level_per_step_ = level_per_step(hand_);
     steps_left_ = static_cast<uint32_t>(std::min<uint64_t>(kMostStepsAtOnce, 1 + steps / 64));
     return true;
   }
@@ -117,16 +129,40 @@ void Eviction::note_victim(const Item& item) noexcept {
   if (turnover_bytes_ >= turnover_due_bytes_) measure_turnover();
 }
 
+Eviction::Extent Eviction::extent_of_all() const noexcept {
+  Extent all{};
+  for (uint32_t g = 0; g < level_of_.size(); ++g) {
+    const Extent there = extent(g);
+    all.items += there.items;
+    all.bytes += there.bytes;
+  }
+  return all;
+}
+
+void Eviction::begin_turnover() noexcept {
+  const Extent all = extent_of_all();
+  if (all.items == 0) return;
+  // If all items were of the mean size and each went when it was met, the level would rise by
+  // 1 / weight while all of the memory is turned over.
+  most_weight_ =
+      weight(static_cast<double>(all.bytes) / static_cast<double>(all.items)) / kLeastTurnover;
+  for (unsigned r = 0; r < kRings; ++r) {
+    const auto group = static_cast<uint32_t>(hands_.size() + r);
+    if (rings_[r].items > 0) level_of_[group] = level_ + level_per_step(group);
+  }
+  turnover_level_ = level_;
+  turnover_bytes_ = 0;
+  turnover_due_bytes_ = std::max<uint64_t>(all.bytes / 64, 1);
+}
+
 void Eviction::measure_turnover() noexcept {
-  uint64_t all_bytes = 0;
-  for (uint32_t g = 0; g < level_of_.size(); ++g) all_bytes += extent(g).bytes;
+  const uint64_t all_bytes = extent_of_all().bytes;
   // How far the level rises while the least share is turned over: one round, at the fastest.
   const double rise = (level_ - turnover_level_) / static_cast<double>(turnover_bytes_) *
                       kLeastTurnover * static_cast<double>(all_bytes);
-  if (turnover_due_bytes_ > 0 && rise > 0) {
-    const bool first = most_weight_ == std::numeric_limits<double>::max();
-    most_weight_ = first ? 1 / rise : 0.7 * most_weight_ + 0.3 / rise;
-  }
+  // The mean of the rise, not of its reciprocal: the rise is next to 0 where one large item fills
+  // the window, and its reciprocal would switch the correction off for a third of a turnover.
+  most_weight_ = 1 / ((1 - kNewRise) / most_weight_ + kNewRise * rise);
   adapt();
   turnover_level_ = level_;
   turnover_bytes_ = 0;

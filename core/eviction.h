@@ -129,6 +129,11 @@ class Eviction {
   static constexpr uint32_t kMostStepsAtOnce = 64;
   // Of the memory, turned over before a hand may be round.
   static constexpr double kLeastTurnover = 0.1;
+  // A ring of more lets a new item stay for at least 8/9 of a round in any case.
+  static constexpr uint64_t kFewInRing = 8;
+  // What a window of a 64th of the memory adds to the mean rise: one large victim may fill a
+  // window, and takes this share off the time that whatever is stored right after it stays.
+  static constexpr double kNewRise = 0.15;
   // A group is used too little if its share of the uses is less than an eighth of what is expected;
   // then its hand goes faster, up to so much. Fewer uses than these say nothing.
   static constexpr double kUnusualShare = 8;
@@ -180,7 +185,12 @@ class Eviction {
   Extent extent(uint32_t group) const noexcept;
   // How many steps lead a group's hand round: a class's passes over heads of large items, too.
   uint64_t steps_round(uint32_t group) const noexcept;
+  Extent extent_of_all() const noexcept;
+  // How far the level rises while a group's hand moves by one.
+  double level_per_step(uint32_t group) const noexcept;
   void note_victim(const Item& item) noexcept;
+  // Before the first victim: guesses what measure_turnover() will find.
+  void begin_turnover() noexcept;
   // Once for each 64th of the memory that is turned over: looks how far the level rose and what was
   // used meanwhile.
   void measure_turnover() noexcept;
@@ -207,7 +217,7 @@ class Eviction {
   double most_weight_ = std::numeric_limits<double>::max();
   double turnover_level_ = 0;  // when counting began
   uint64_t turnover_bytes_ = 0;
-  uint64_t turnover_due_bytes_ = 0;
+  uint64_t turnover_due_bytes_ = 0;  // 0: no victim was looked for yet
 };
 
 }  // namespace larder::core

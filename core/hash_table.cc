@@ -94,28 +94,36 @@ HashTable::Slot* HashTable::find_ref(Ref ref, KeyHash hash) noexcept {
   return nullptr;
 }
 
-void HashTable::set_away_count(Slot* bucket, uint32_t count) noexcept {
-  for (uint32_t i = 0; i < 2; ++i) {
-    const uint64_t slot = bucket[i].load(std::memory_order_relaxed);
-    const uint64_t bits = uint64_t{(count >> (2 * i)) & 3} << kBucketShift;
-    bucket[i].store((slot & ~kBucketField) | bits, std::memory_order_seq_cst);
-  }
+void HashTable::set_away_digit(Slot& slot, uint32_t digit) noexcept {
+  const uint64_t content = slot.load(std::memory_order_relaxed);
+  slot.store((content & ~kBucketField) | uint64_t{digit} << kBucketShift,
+             std::memory_order_seq_cst);
+}
+
+void HashTable::raise_version(Atomic<uint64_t>* word) noexcept {
+  if (word == nullptr) return;
+  word->store(word->load(std::memory_order_relaxed) + kVersionStep, std::memory_order_seq_cst);
 }
 
 void HashTable::raise_away(Slot* bucket) noexcept {
   const uint32_t count = away_count(bucket);
   if (count == kManyAway) return;
-  // 3 -> 4 and the like change both slots: pass through "many", so that a reader that sees one of
-  // the two stores never reads 0.
-  if ((count & 3) == 3) set_away_count(bucket, kManyAway);
-  set_away_count(bucket, count + 1);
+  // The high digit first: 3 -> 4 passes through 7. The other way round it would pass through 0.
+  set_away_digit(bucket[1], (count + 1) >> 2);
+  set_away_digit(bucket[0], (count + 1) & 3);
 }
 
-void HashTable::lower_away(Slot* bucket) noexcept {
+void HashTable::lower_away(Slot* bucket, Atomic<uint64_t>* word) noexcept {
   const uint32_t count = away_count(bucket);
   if (count == kManyAway || count == 0) return;
-  if ((count & 3) == 0) set_away_count(bucket, kManyAway - 1);
-  set_away_count(bucket, count - 1);
+  set_away_digit(bucket[0], (count - 1) & 3);
+  if (count == 4) {
+    // A reader that loads slot 0 before this and slot 1 after it sees 0 and 0 and does not look at
+    // second. Between the two stores, so that whichever way it met both, the version has changed.
+    // (Raised before them it lost 177 of 38.5 M finds.)
+    raise_version(word);
+  }
+  set_away_digit(bucket[1], (count - 1) >> 2);
 }
 
 HashTable::Slot* HashTable::free_slot(Slot* bucket) noexcept {
@@ -159,12 +167,9 @@ HashTable::Slot* HashTable::make_room(Slot* segment, uint32_t home, uint32_t sec
       const bool coming_home = (content & kAway) != 0;
       if (!coming_home) raise_away(from_bucket);
       put(*target, content ^ kAway);
-      if (coming_home && word != nullptr) {
-        word->store(word->load(std::memory_order_relaxed) + kVersionStep,
-                    std::memory_order_seq_cst);
-      }
+      if (coming_home) raise_version(word);
       put(from, 0);
-      if (coming_home) lower_away(to_bucket);
+      if (coming_home) lower_away(to_bucket, word);
       target = &from;
       if (nodes[parent].parent < 0) return target;
       at = parent;
@@ -195,9 +200,9 @@ void HashTable::replace(Slot& slot, KeyHash hash, Ref ref) noexcept {
     Slot* home = bucket_at(place, place.home);
     if (Slot* free = free_slot(home); free != nullptr) {
       put(*free, ref | tag_bits(hash.position()));
-      place.entry_word->store(place.entry + kVersionStep, std::memory_order_seq_cst);
+      raise_version(place.entry_word);
       put(slot, 0);
-      lower_away(home);
+      lower_away(home, place.entry_word);
       return;
     }
   }
@@ -209,7 +214,7 @@ void HashTable::remove(Slot& slot, KeyHash hash) noexcept {
   put(slot, 0);
   if (away) {
     const Place place = writer_place(hash);
-    lower_away(bucket_at(place, place.home));
+    lower_away(bucket_at(place, place.home), place.entry_word);
   }
   items_.store(items_.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
 }

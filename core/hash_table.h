@@ -34,6 +34,8 @@
 //     overwritten. A reader looks at home, then at the count, then at second.
 //  3. second -> home: the slot in home filled, the directory entry's version raised, then the slot
 //     in second emptied. A reader that missed looks at the entry again and repeats if it changed.
+//     The count lies in two slots, which a reader loads one after the other: where a count falls
+//     from 4 to 3 the version is raised between the two stores.
 //  4. A new segment is complete before its entry is stored. A reader that found no entry reads the
 //     old segment, which holds everything that was stored before the entry was.
 // Modelled in tests/models/table.pml.
@@ -269,9 +271,12 @@ class HashTable {
     return static_cast<uint32_t>((s0 >> kBucketShift) & 3) |
            static_cast<uint32_t>((s1 >> kBucketShift) & 3) << 2;
   }
-  static void set_away_count(Slot* bucket, uint32_t count) noexcept;
+  static void set_away_digit(Slot& slot, uint32_t digit) noexcept;
   static void raise_away(Slot* bucket) noexcept;
-  static void lower_away(Slot* bucket) noexcept;
+  // `word`: as in make_room.
+  static void lower_away(Slot* bucket, Atomic<uint64_t>* word) noexcept;
+  // Readers that found nothing look again. `word`: as in make_room.
+  static void raise_version(Atomic<uint64_t>* word) noexcept;
   // Stores a slot's content and leaves its bucket's bits alone.
   static void put(Slot& slot, uint64_t content) noexcept {
     const uint64_t bucket_bits = slot.load(std::memory_order_relaxed) & kBucketField;

@@ -22,7 +22,8 @@ class ItemWriter {
   static ItemLayout layout(size_t key_bytes, const ItemShape& shape, bool large) noexcept {
     ItemLayout l;
     l.head_bytes = Item::kHeaderBytes;
-    if (shape.expiry != kNever) {
+    // A large item always has the word: a first expiry shall not copy so much.
+    if (shape.expiry != kNever || large) {
       l.state_bits |= Item::kHasExpiry;
       l.head_bytes += 4;
     }

@@ -42,6 +42,15 @@ class RetireQueue {
     assert(!empty());
     return first_->entries[begin_];
   }
+  // In order, calls visit(entry).
+  template <class Visit>
+  void for_each(Visit visit) const {
+    size_t at = begin_;
+    for (const Block* block = first_.get(); block != nullptr; block = block->next.get(), at = 0) {
+      const size_t end = block == last_ ? end_ : kBlockEntries;
+      for (; at < end; ++at) visit(block->entries[at]);
+    }
+  }
   void pop() noexcept {
     assert(!empty());
     --size_;

@@ -283,6 +283,8 @@ void Shard::note_live(const Item& item, int sign) {
 }
 
 void Shard::retire(Item& item, Why why, Seconds now) {
+  // Invariant 2 of core/epoch.h: else a reader that enters after the stamp may still find it.
+  assert(table_.find_ref(ref_of(item), hash_of(item)) == nullptr);
   const uint32_t size_class = class_of(item);
   ClassCounters& c = counters_[size_class];
   const Heat heat = item.heat();
@@ -563,6 +565,8 @@ bool Shard::swap(ItemDraft& draft, const Item* expected, uint8_t marks, Seconds 
   MutexLock lock(mutex_);
   HashTable::Slot* slot = table_.find_ref(ref_of(*expected), draft.hash_);
   if (slot == nullptr) return false;
+  // A flush since `expected` was found leaves it in the table: a copy would bring it back.
+  if (gone(*expected, now) != MissReason::None) return false;
   return publish(draft, slot, marks, now, keep_sequence).status == StoreStatus::Stored;
 }
 
@@ -809,6 +813,27 @@ void Shard::release(const Item* item) {
 
 void Shard::flush(Seconds now) {
   MutexLock lock(mutex_);
+  mark_flushed(now);
+}
+
+void Shard::flush_once(uint32_t number, Seconds now) {
+  MutexLock lock(mutex_);
+  if (close_flush(number)) mark_flushed(now);
+}
+
+void Shard::forgo_flush(uint32_t number) {
+  MutexLock lock(mutex_);
+  (void)close_flush(number);
+}
+
+bool Shard::close_flush(uint32_t number) {
+  // Numbers wrap around.
+  if (static_cast<int32_t>(number - last_flush_) <= 0) return false;
+  last_flush_ = number;
+  return true;
+}
+
+void Shard::mark_flushed(Seconds now) {
   flush_mark_.store(sequence_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   flush_pages_ = slab_.pages().size();
   flush_page_ = kNoPage;
@@ -1075,6 +1100,8 @@ bool Shard::tend_kind(Upkeep kind, Seconds now, bool expire) {
       return (pages_wanted() > 0 || draining_ != kNoPage) && drained_waiting_ < kReservePages + 8 &&
              drain_step(now, kDrainAtOnce);
     case Upkeep::SweepFlushed: {
+      // Whatever `expire` says: once the sequence has risen by 2^32 since an item was flushed,
+      // widen() takes it for one that is newer than the mark.
       uint32_t blocks = kBlocksAtOnce;
       uint32_t unlinks = kUnlinkAtOnce;
       return sweep_flushed(blocks, unlinks, now);
@@ -1329,6 +1356,20 @@ void Shard::check_invariants() {
   }
   require(live == items, "a live item is not in the table");
   require(live_bytes == bytes, "the byte count differs from the items");
+  uint64_t retired_bytes = 0;
+  retired_.for_each([&](const RetireQueue::Entry& entry) {
+    const Item& item = *item_at(entry.ref & ~kMoved);
+    retired_bytes += chunk_bytes_of(item);
+    if ((entry.ref & kMoved) == 0) retired_bytes += parts_bytes_of(item);
+  });
+  for (const LooseParts& parts : loose_parts_) {
+    for (Ref part = parts.retired ? parts.first : 0; part != 0;) {
+      const char* at = pool_.at(part);
+      retired_bytes += ItemWriter::part_payload(at).size();
+      part = ItemWriter::next_of_part(at);
+    }
+  }
+  require(retired_bytes == retired_bytes_, "the retired bytes differ from what is retired");
 }
 
 }  // namespace larder::core

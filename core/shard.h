@@ -73,6 +73,8 @@ class Shard {
   void hold(const Item* item);
   void release(const Item* item);
   void flush(Seconds now) EXCLUDES(mutex_);
+  void flush_once(uint32_t number, Seconds now) EXCLUDES(mutex_);
+  void forgo_flush(uint32_t number) EXCLUDES(mutex_);
 
   // Drafts: the next part of a large value; false if there is no memory at the moment.
   bool next_part(ItemDraft& draft);
@@ -211,7 +213,8 @@ class Shard {
   StoreResult refuse_store(StoreStatus status, const Item* old, Seconds now) const;
   // What a store that meets `old` (null if nothing is there) comes to.
   StoreStatus judge(const Item* old, const StoreRule& rule) const;
-  // Publishes the draft in the place of `expected`, if that is still what its key leads to.
+  // Publishes the draft in the place of `expected`, if its key still leads there and a get would
+  // still hit it.
   bool swap(ItemDraft& draft, const Item* expected, uint8_t marks, Seconds now, bool keep_sequence)
       EXCLUDES(mutex_);
   // What the key leads to now, without the lock.
@@ -252,6 +255,9 @@ class Shard {
   // Unlinks what is gone from a block, `unlinks` items at most; false if some are left.
   bool sweep_block(PageNumber page, uint32_t block, Seconds now, uint32_t& unlinks)
       REQUIRES(mutex_);
+  void mark_flushed(Seconds now) REQUIRES(mutex_);
+  // False if a flush of this number or a later one came before.
+  [[nodiscard]] bool close_flush(uint32_t number) REQUIRES(mutex_);
   // After a flush. True if there is more to do.
   bool sweep_flushed(uint32_t& blocks, uint32_t& unlinks, Seconds now) REQUIRES(mutex_);
   uint64_t chunk_bytes_of(const Item& item) const noexcept {
@@ -303,6 +309,7 @@ class Shard {
   PageNumber flush_page_ GUARDED_BY(mutex_) = kNoPage;  // the one that is being swept
   uint32_t flush_blocks_ GUARDED_BY(mutex_) = 0;        // and its blocks that are done
   Seconds flush_sweep_from_ GUARDED_BY(mutex_) = 0;
+  uint32_t last_flush_ GUARDED_BY(mutex_) = 0;  // the highest number that was flushed or forgone
   uint64_t total_items_ GUARDED_BY(mutex_) = 0;
   uint64_t pages_moved_ GUARDED_BY(mutex_) = 0;
   std::vector<ClassCounters> counters_ GUARDED_BY(mutex_);

@@ -27,6 +27,17 @@ void Slab::link(PageNumber page) noexcept {
   info.next = c.with_room;
   if (c.with_room != kNoPage) pool_.info(c.with_room).previous = page;
   c.with_room = page;
+  if (info.next == kNoPage) c.last_with_room = page;
+}
+
+void Slab::link_last(PageNumber page) noexcept {
+  Class& c = classes_[pool_.info(page).size_class];
+  if (c.with_room == kNoPage) return link(page);
+  PageInfo& info = pool_.info(page);
+  info.previous = c.last_with_room;
+  info.next = kNoPage;
+  pool_.info(c.last_with_room).next = page;
+  c.last_with_room = page;
 }
 
 void Slab::drop(std::vector<PageNumber>& pages, uint32_t PageInfo::*index,
@@ -40,12 +51,17 @@ void Slab::drop(std::vector<PageNumber>& pages, uint32_t PageInfo::*index,
 
 void Slab::unlink(PageNumber page) noexcept {
   PageInfo& info = pool_.info(page);
+  Class& c = classes_[info.size_class];
   if (info.previous != kNoPage) {
     pool_.info(info.previous).next = info.next;
   } else {
-    classes_[info.size_class].with_room = info.next;
+    c.with_room = info.next;
   }
-  if (info.next != kNoPage) pool_.info(info.next).previous = info.previous;
+  if (info.next != kNoPage) {
+    pool_.info(info.next).previous = info.previous;
+  } else {
+    c.last_with_room = info.previous;
+  }
 }
 
 void Slab::add_page(PageNumber page, uint32_t size_class) {
@@ -153,21 +169,29 @@ void Slab::stop_draining(PageNumber page) noexcept {
   if (has_room(info)) link(page);
 }
 
-PageNumber Slab::sparsest_page(uint32_t size_class) const noexcept {
+PageNumber Slab::sparsest_page(uint32_t size_class) noexcept {
+  const PageNumber front = classes_[size_class].with_room;
   PageNumber best = kNoPage;
-  PageNumber page = classes_[size_class].with_room;
-  for (int i = 0; i < kPagesConsidered && page != kNoPage; ++i) {
+  PageNumber first_moved = kNoPage;
+  PageNumber page = front;
+  for (int i = 0; i < kPagesConsidered && page != kNoPage && page != first_moved; ++i) {
     const PageInfo& info = pool_.info(page);
-    if (info.drafts == 0 && info.parts == 0 &&
-        (best == kNoPage || info.used < pool_.info(best).used)) {
-      best = page;
+    const PageNumber next = info.next;
+    if (info.drafts == 0 && info.parts == 0) {
+      if (best == kNoPage || info.used < pool_.info(best).used) best = page;
+    } else if (page != front) {
+      // Drafts and parts may stay for long: the next calls are to see what lies behind. In front
+      // lies the page that chunks are taken from, and its draft is usually done at once.
+      if (first_moved == kNoPage) first_moved = page;
+      unlink(page);
+      link_last(page);
     }
-    page = info.next;
+    page = next;
   }
   return best;
 }
 
-uint32_t Slab::class_with_spare_page() const noexcept {
+uint32_t Slab::class_with_spare_page() noexcept {
   uint32_t best = kNoClass;
   uint64_t best_bytes = kPageBytes - 1;
   for (uint32_t c = 0; c < classes_.size(); ++c) {
@@ -289,11 +313,16 @@ void Slab::check_invariants() const {
     require(seen[c].pages.size() == classes_[c].pages.size() &&
                 seen[c].chunks == classes_[c].chunks && seen[c].used == classes_[c].used,
             "class totals differ from its pages");
+    PageNumber last = kNoPage;
     for (PageNumber p = classes_[c].with_room; p != kNoPage; p = pool_.info(p).next) {
+      require(pool_.info(p).previous == last, "the list of pages with room is broken");
+      last = p;
       const PageInfo& info = pool_.info(p);
       require(info.size_class == c && has_room(info) && !info.draining,
               "a page without room is listed");
     }
+    require(last == kNoPage || last == classes_[c].last_with_room,
+            "the last page with room is not where its class has it");
   }
   require(free_bytes == free_bytes_, "the free bytes do not add up");
   require(classes_in_use == classes_in_use_, "the classes in use do not add up");

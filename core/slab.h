@@ -21,9 +21,10 @@ namespace larder::core {
 class Slab {
  public:
   struct Class {
-    PageNumber with_room = kNoPage;  // first of the pages that have a free chunk
-    std::vector<PageNumber> pages;   // all of them, in no particular order
-    uint64_t chunks = 0;             // capacity of its pages
+    PageNumber with_room = kNoPage;       // first of the pages that have a free chunk
+    PageNumber last_with_room = kNoPage;  // meaningless where there is none
+    std::vector<PageNumber> pages;        // all of them, in no particular order
+    uint64_t chunks = 0;                  // capacity of its pages
     uint64_t used = 0;
     uint64_t free() const noexcept { return chunks - used; }
   };
@@ -50,10 +51,12 @@ class Slab {
   // Stops a page from giving out chunks, or lets it again.
   void start_draining(PageNumber page) noexcept;
   void stop_draining(PageNumber page) noexcept;
-  // Of a class's pages that could be emptied the one with the fewest items; kNoPage if none.
-  PageNumber sparsest_page(uint32_t size_class) const noexcept;
+  // Of a class's pages that could be emptied the one with the fewest items, of 64 that it looks at;
+  // kNoPage if none of them could. What it finds with a draft or a part it puts behind the others,
+  // so that the next call looks at other pages.
+  PageNumber sparsest_page(uint32_t size_class) noexcept;
   // The class with the most free bytes, at least a page of them; kNoClass if there is none.
-  uint32_t class_with_spare_page() const noexcept;
+  uint32_t class_with_spare_page() noexcept;
   static constexpr uint32_t kNoClass = UINT32_MAX;
 
   // The pages of all classes, in no particular order; the sweep walks them.
@@ -126,6 +129,7 @@ class Slab {
   // Takes what is at `index` out of a list whose members know their place.
   void drop(std::vector<PageNumber>& pages, uint32_t PageInfo::*index, PageNumber page) noexcept;
   void link(PageNumber page) noexcept;
+  void link_last(PageNumber page) noexcept;
   void unlink(PageNumber page) noexcept;
   static uint32_t block_of(Ref ref) noexcept {
     return static_cast<uint32_t>((ref & ((Ref{1} << kPageShift) - 1)) / (kBlockBytes >> kRefShift));

@@ -162,7 +162,7 @@ class Server final : public ServerControl {
   std::unique_ptr<core::MemoryFile> memory_file_;  // -e
   core::Cache cache_;
   ClientBuffers buffers_;
-  ScheduledFlush flush_;
+  ScheduledFlush flush_{cache_};
   PrefixStats prefixes_;
   KeySamples key_samples_;
   SlowLog slow_log_;

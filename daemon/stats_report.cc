@@ -473,14 +473,14 @@ void append_larder_stats(const StatsSources& sources, StatList& list) {
 
 void reset_worker_stats(WorkerStats& stats) noexcept {
   // Not response_count and the like: those are how things stand, not what has happened.
-  for (Counter* counter : {&stats.get_cmds,        &stats.get_misses,      &stats.get_expired,
-                           &stats.get_flushed,     &stats.touch_cmds,      &stats.touch_misses,
-                           &stats.set_cmds,        &stats.delete_misses,   &stats.incr_misses,
-                           &stats.decr_misses,     &stats.cas_misses,      &stats.flush_cmds,
-                           &stats.meta_cmds,       &stats.store_too_large, &stats.store_no_memory,
-                           &stats.conn_yields,     &stats.idle_kicks,      &stats.bytes_read,
-                           &stats.bytes_written,   &stats.response_oom,    &stats.auth_cmds,
-                           &stats.auth_errors,     &stats.passes,          &stats.stalled_kicks,
+  for (Counter* counter : {&stats.get_cmds,         &stats.get_misses,       &stats.get_expired,
+                           &stats.get_flushed,      &stats.touch_cmds,       &stats.touch_misses,
+                           &stats.set_cmds,         &stats.delete_misses,    &stats.incr_misses,
+                           &stats.decr_misses,      &stats.cas_misses,       &stats.flush_cmds,
+                           &stats.meta_cmds,        &stats.store_too_large,  &stats.store_no_memory,
+                           &stats.conn_yields,      &stats.idle_kicks,       &stats.bytes_read,
+                           &stats.bytes_written,    &stats.response_oom,     &stats.auth_cmds,
+                           &stats.auth_errors,      &stats.passes,           &stats.stalled_kicks,
                            &stats.connections_lost, &stats.rests_for_readers}) {
     counter->reset();
   }

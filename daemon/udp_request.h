@@ -115,8 +115,8 @@ class UdpRequest {
     worker_.send_waiting();  // some statistics take their time
     proto::Reply reply;
     if (suits_datagrams(command.op)) {
-      const Worker::OutsideTurn outside(
-          worker_, may_take_long(command.op) && !service_.refers_to_cache());
+      const Worker::OutsideTurn outside(worker_,
+                                        may_take_long(command.op) && !service_.refers_to_cache());
       worker_.executor().run_one(command, reply, worker_.now());
     } else {
       reply.status = proto::Status::Error;

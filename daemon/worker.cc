@@ -235,8 +235,8 @@ void Worker::enter_turn() noexcept {
   ++passes_;
   now_ = around_.clock.sample();
   around_.cache.begin_turn(id_);
-  if (around_.flush.due(now_)) [[unlikely]]
-    around_.cache.flush(now_);
+  if (const uint64_t due = around_.flush.due(now_); due != 0) [[unlikely]]
+    around_.flush.run(due, now_);
 }
 
 void Worker::leave_turn() noexcept {

@@ -28,6 +28,7 @@
 #include "daemon/memory_ahead.h"
 #include "daemon/meter.h"
 #include "daemon/outbox.h"
+#include "daemon/scheduled_flush.h"
 #include "daemon/server_control.h"
 #include "daemon/service.h"
 #include "daemon/settings.h"
@@ -41,24 +42,6 @@ namespace larder::daemon {
 
 // What a connection reads into; also the most input that it works on in one pass.
 constexpr size_t kWindowBytes = 64 * 1024;
-
-// A flush_all with a delay. Any thread; the workers look at it once per turn.
-class ScheduledFlush {
- public:
-  void schedule(core::Seconds when) noexcept { when_.store(when, std::memory_order_relaxed); }
-  void cancel() noexcept { when_.store(0, std::memory_order_relaxed); }
-  core::Seconds when() const noexcept { return when_.load(std::memory_order_relaxed); }
-  // True for the one caller that has to flush.
-  bool due(core::Seconds now) noexcept {
-    core::Seconds when = when_.load(std::memory_order_relaxed);
-    if (when == 0 || now < when) [[likely]]
-      return false;
-    return when_.compare_exchange_strong(when, 0, std::memory_order_relaxed);
-  }
-
- private:
-  std::atomic<core::Seconds> when_{0};  // 0: none. Publishes nothing else
-};
 
 // What all workers share, owned by the server and alive as long as they are.
 struct WorkerSurroundings {
@@ -237,8 +220,8 @@ class Worker {
   core::Seconds now_ = core::kFirstSecond;
   uint32_t pass_ = 1;
   bool in_turn_ = false;
-  bool answers_came_ = false;   // for some of `waiting_`
-  bool walks_waiting_ = false;  // a connection that closes leaves a null there
+  bool answers_came_ = false;       // for some of `waiting_`
+  bool walks_waiting_ = false;      // a connection that closes leaves a null there
   bool has_asked_readers_ = false;  // in this pass, to end their turns
   bool has_rested_in_vain_ = false;
   bool stopping_ = false;

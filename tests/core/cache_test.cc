@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/page_pool.h"
@@ -39,7 +40,12 @@ class Client {
       status = cache.allocate(0, ref(key), shape, now, draft);
     }
     if (status == AllocateStatus::TooLarge) return StoreStatus::TooLarge;
-    if (status != AllocateStatus::Ok || !draft.append(value)) return StoreStatus::OutOfMemory;
+    if (status != AllocateStatus::Ok) return StoreStatus::OutOfMemory;
+    const std::string_view bytes = value;
+    while (!draft.append(bytes.substr(bytes.size() - draft.remaining()))) {
+      if (draft.failed()) return StoreStatus::OutOfMemory;
+      cache.refresh_turn(0);  // what went for the parts so far may come free
+    }
     const StoreResult result = cache.store(0, std::move(draft), rule, now);
     last_cas = result.cas;
     return result.status;
@@ -138,6 +144,54 @@ TEST_CASE("flush makes misses of all that was stored, and of nothing stored late
   c.tend();
   CHECK(c.cache.totals().items == 1);
   CHECK(c.has("new"));
+}
+
+TEST_CASE("what was flushed is freed without background expiry, too") {
+  Client c(config(64_MiB));
+  c.cache.set_background_expiry(false);
+  for (uint64_t n = 0; n < 5000; ++n) c.must_set(key_number(n), "old");
+  c.cache.flush(c.now);
+  c.must_set("new", "v");
+  c.now += 2;
+  c.tend();
+  CHECK(c.cache.totals().items == 1);
+  CHECK(c.look(key_number(7)).miss == MissReason::Absent);
+  CHECK(c.has("new"));
+}
+
+TEST_CASE("a second flush during the sweep after the first one leaves nothing behind") {
+  constexpr int kPositions = 59;
+  int positions_with_leftovers = 0;
+  for (int slices = 1; slices <= kPositions; ++slices) {
+    CacheConfig one_shard = config(64_MiB);
+    one_shard.shards = 1;
+    Client c(one_shard);
+    for (uint64_t n = 0; n < 3000; ++n) c.must_set(key_number(n), "old");
+    c.cache.flush(c.now);
+    c.now += 2;
+    for (int i = 0; i < slices; ++i) c.cache.tend(0, c.now, 0);
+    for (uint64_t n = 0; n < 200; ++n) c.must_set("again-" + std::to_string(n), "v");
+    c.cache.flush(c.now);
+    c.now += 2;
+    c.tend();
+    bool left = c.cache.totals().items != 0;
+    for (uint64_t n = 0; n < 200; ++n) left = left || c.has("again-" + std::to_string(n));
+    if (left) ++positions_with_leftovers;
+  }
+  CHECK(positions_with_leftovers == 0);
+}
+
+TEST_CASE("I makes a CAS good that is behind the item's, none that is ahead of it") {
+  Client c(config(64_MiB));
+  c.must_set("k", "1");
+  const uint64_t cas = c.last_cas;
+  StoreRule rule;
+  rule.compare_cas = true;
+  rule.invalidate = true;
+  rule.cas = cas + 1;
+  CHECK(c.set("k", "2", kNever, rule) == StoreStatus::Exists);
+  rule.cas = cas - 1;
+  CHECK(c.set("k", "2", kNever, rule) == StoreStatus::Stored);
 }
 
 TEST_CASE("a CAS rises with every change and does not repeat after delete and set") {
@@ -265,6 +319,103 @@ TEST_CASE("a large value among small ones always finds room") {
   c.cache.check_invariants();
 }
 
+TEST_CASE("a large value stays while a tenth of the memory is stored in small ones") {
+  CacheConfig one_shard = config(64_MiB);
+  one_shard.item_size_max = 2_MiB;
+  Client c(one_shard);
+  const std::string small(100, 'x');
+  uint64_t stored = 0;
+  const auto fill = [&](uint64_t sets) {
+    for (uint64_t i = 0; i < sets; ++i) {
+      c.must_set(key_number(stored++), small);
+      if (stored % 64 == 0) c.cache.tend(0, c.now, 50);
+    }
+  };
+  constexpr uint64_t kLeastSets = 40'000;
+  constexpr uint64_t kStep = 500;
+  const auto sets_until_gone = [&](const std::string& key) {
+    uint64_t sets = 0;
+    for (; sets < 10 * kLeastSets && c.has(key); sets += kStep) fill(kStep);
+    return sets;
+  };
+  SECTION("from the first eviction on") {
+    fill(470'000);
+    REQUIRE(c.cache.totals().evictions == 0);
+    c.must_set("large", std::string(1'000'000, 'y'));
+    while (c.cache.totals().evictions == 0) fill(kStep);
+    CHECK(sets_until_gone("large") >= kLeastSets);
+  }
+  SECTION("of any size, also right after another has gone") {
+    fill(1'000'000);
+    for (const size_t bytes : {12'000, 20'000, 100'000, 300'000, 700'000, 1'000'000, 1'500'000}) {
+      for (int trial = 0; trial < 3; ++trial) {
+        INFO(bytes << " bytes, trial " << trial);
+        c.must_set("large", std::string(bytes, 'y'));
+        CHECK(sets_until_gone("large") >= kLeastSets);
+      }
+    }
+  }
+  SECTION("beside one of its size that is older") {
+    fill(1'000'000);
+    for (const size_t bytes : {12'000, 100'000, 1'000'000}) {
+      INFO(bytes << " bytes");
+      c.must_set("old", std::string(bytes, 'y'));
+      fill(30'000);
+      c.must_set("large", std::string(bytes, 'y'));
+      CHECK(sets_until_gone("large") >= kLeastSets);
+    }
+  }
+}
+
+TEST_CASE("a large value that is asked for often enough is missed at most once in ten") {
+  Client c(config(64_MiB));
+  const std::string small(100, 'x');
+  const std::string large(1'000'000, 'y');
+  uint64_t stored = 0;
+  const auto fill = [&](uint64_t sets) {
+    for (uint64_t i = 0; i < sets; ++i) {
+      c.must_set(key_number(stored++), small);
+      if (stored % 64 == 0) c.cache.tend(0, c.now, 50);
+    }
+  };
+  fill(480'000);
+  c.must_set("large", large);
+  int misses = 0;
+  for (int asked = 1; asked <= 50; ++asked) {
+    fill(10'000);
+    if (c.look("large").item == nullptr) {
+      ++misses;
+      c.must_set("large", large);
+    }
+    if (asked % 10 == 0) {
+      INFO("the ten up to " << asked);
+      CHECK(misses <= 1);
+      misses = 0;
+    }
+  }
+}
+
+TEST_CASE("touch finds what was just stored, of any size, and copies no large value") {
+  CacheConfig large_items = config(64_MiB);
+  large_items.item_size_max = 32_MiB;
+  Client c(large_items);
+  for (uint64_t n = 0; n < 500'000; ++n) c.must_set(key_number(n), std::string(100, 'x'));
+  for (const size_t bytes : {100, 8'000, 20'000, 1'000'000, 6'000'000, 30'000'000}) {
+    INFO(bytes << " bytes");
+    c.must_set("k", std::string(bytes, 'y'));
+    const Item* stored = c.look("k").item;
+    REQUIRE(stored != nullptr);
+    c.cache.begin_turn(0);
+    const TouchResult touched = c.cache.touch(0, c.ref("k"), c.now + 100, c.now);
+    CHECK(touched.miss == MissReason::None);
+    REQUIRE(touched.item != nullptr);
+    CHECK(touched.item->expiry() == c.now + 100);
+    if (bytes > 8'192) CHECK(touched.item == stored);
+    c.cache.end_turn(0);
+    CHECK(c.look("k").item == touched.item);
+  }
+}
+
 TEST_CASE("upkeep does not empty the cache while a reader is held up") {
   CacheConfig two = config(64_MiB);
   two.workers = 2;
@@ -328,6 +479,30 @@ TEST_CASE("a held item outlives its replacement") {
   c.cache.release(item);
   CHECK(c.cache.totals().held_items == 0);
   c.cache.check_invariants();
+}
+
+TEST_CASE("a large value that is replaced while it is held leaves the retired bytes as they were") {
+  CacheConfig one_shard = config(64_MiB);
+  one_shard.shards = 1;
+  Client c(one_shard);
+  const std::string value(300'000, 'x');
+  std::vector<const Item*> held;
+  for (int i = 0; i < 20; ++i) {
+    c.must_set("k", value);
+    held.push_back(c.look("k").item);
+    c.cache.hold(held.back());
+    c.tend();
+    c.cache.check_invariants();
+  }
+  c.must_set("k", "v");
+  c.tend();
+  c.cache.check_invariants();
+  for (const Item* item : held) c.cache.release(item);
+  c.tend();
+  c.cache.check_invariants();
+  CHECK(c.cache.totals().held_items == 0);
+  // The table's segments, and the page of "k".
+  CHECK(c.cache.totals().pages_free + 4 >= c.cache.totals().pages_total);
 }
 
 TEST_CASE("a smaller limit gives memory back, a larger one is used") {

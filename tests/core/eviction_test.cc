@@ -174,8 +174,9 @@ TEST_CASE("large items are asked by their whole size, not by that of the chunk w
   f.eviction.remove_large(*large);
   ItemWriter::set_state(*large, Item::kDead);
   f.eviction.check_invariants();
+  // Its hand goes round twice.
   while (f.victim() != used) ++before;
-  CHECK(before < small.size() / 10);
+  CHECK(before < small.size() / 5);
 }
 
 TEST_CASE("large items of one size go in the order in which they came, new ones last") {

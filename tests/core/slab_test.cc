@@ -4,6 +4,7 @@
 
 #include <random>
 #include <set>
+#include <vector>
 
 using namespace larder::core;
 
@@ -103,4 +104,29 @@ TEST_CASE("the sparsest page of a class is found among those without drafts") {
   CHECK(f.slab.sparsest_page(c) == PagePool::page_of(refs[per_page]));
   const Ref draft = f.slab.take(c);
   CHECK(f.slab.sparsest_page(c) != PagePool::page_of(draft));
+}
+
+TEST_CASE("pages with a draft hide no page behind them from the search for the sparsest") {
+  Fixture f;
+  const uint32_t c = f.sizes.class_for(4000);
+  constexpr size_t kPagesWithDraft = 200;
+  const size_t per_page = f.sizes.chunks_per_page(c);
+  std::vector<Ref> refs;
+  for (size_t p = 0; p <= kPagesWithDraft; ++p) {
+    f.slab.add_page(f.pool.take(false), c);
+    while (const Ref ref = f.slab.take(c)) refs.push_back(ref);
+  }
+  // The first page has room first, and so lies behind all others.
+  for (size_t i = 0; i < per_page; ++i) f.slab.mark_published(refs[i]);
+  for (size_t p = 0; p <= kPagesWithDraft; ++p) {
+    const Ref ref = refs[p * per_page];
+    if (p > 0) f.slab.mark_published(ref);
+    (void)f.slab.put(ref);
+  }
+  PageNumber found = kNoPage;
+  int calls = 0;
+  for (; found == kNoPage && calls < 10; ++calls) found = f.slab.sparsest_page(c);
+  INFO(calls << " calls");
+  CHECK(found == PagePool::page_of(refs[0]));
+  f.slab.check_invariants();
 }
