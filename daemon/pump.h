@@ -23,6 +23,7 @@
 #include <utility>
 
 #include "core/size_classes.h"
+#include "core/turn_break.h"
 #include "daemon/connection.h"
 #include "daemon/get_line.h"
 #include "daemon/service.h"
@@ -62,7 +63,7 @@ constexpr uint32_t kGatheredValueBytes = core::SizeClasses::kMaxItemBytes - 512;
 constexpr uint8_t kFirstGather = 8;
 
 template <proto::Protocol P>
-class Pump {
+class Pump final : private core::TurnBreak {
  public:
   Pump(Connection& connection, P& parser, Service& service)
       : connection_(connection),
@@ -277,7 +278,7 @@ class Pump {
     if (may_take_long(command.op)) {
       run_outside_turn(command, reply);
     } else {
-      worker_.executor().run_one(command, reply, worker_.now());
+      worker_.executor().run_one(command, reply, worker_.now(), this);
     }
     if (command.op == proto::Op::Shutdown && reply.status == proto::Status::None) {
       connection_.close_reason_ = CloseReason::Shutdown;
@@ -471,7 +472,7 @@ class Pump {
     if (worker_.cache().is_short_of_memory()) [[unlikely]]
       let_readers_end();  // an append takes memory only now
     if (is_trailer(trailer)) {
-      worker_.executor().finish_store(command, std::move(draft), reply, worker_.now());
+      worker_.executor().finish_store(command, std::move(draft), reply, worker_.now(), this);
     } else {
       worker_.executor().abandon_store(command, std::move(draft), proto::ErrorId::BadDataChunk,
                                        reply);
@@ -576,6 +577,14 @@ class Pump {
 
   void let_readers_end() {
     worker_.let_readers_end([this] { return end_turn_here(); });
+  }
+
+  // In the middle of a copy. Rests where others' turns are in the way.
+  bool break_turn() override {
+    worker_.send_waiting();
+    if (!end_turn_here()) return false;
+    if (!worker_.cache().relieve()) worker_.rest_outside_turn();
+    return true;
   }
 
   void starve() {

@@ -11,6 +11,7 @@
 #include <span>
 #include <string_view>
 
+#include "core/turn_break.h"
 #include "daemon/get_line.h"
 #include "daemon/pump.h"
 #include "daemon/service.h"
@@ -22,7 +23,7 @@
 namespace larder::daemon {
 
 template <proto::Protocol P>
-class UdpRequest {
+class UdpRequest final : private core::TurnBreak {
  public:
   // most_reply_bytes   a longer reply becomes an error: who sends forged addresses would have
   //                    others flooded with it
@@ -117,7 +118,7 @@ class UdpRequest {
     if (suits_datagrams(command.op)) {
       const Worker::OutsideTurn outside(worker_,
                                         may_take_long(command.op) && !service_.refers_to_cache());
-      worker_.executor().run_one(command, reply, worker_.now());
+      worker_.executor().run_one(command, reply, worker_.now(), this);
     } else {
       reply.status = proto::Status::Error;
       reply.error = proto::ErrorId::UnknownCommand;
@@ -188,10 +189,18 @@ class UdpRequest {
       }
     }
     if (whole) {
-      executor.finish_store(command, std::move(start.draft), reply, worker_.now());
+      executor.finish_store(command, std::move(start.draft), reply, worker_.now(), this);
     } else {
       executor.abandon_store(command, std::move(start.draft), proto::ErrorId::BadDataChunk, reply);
     }
+  }
+
+  // In the middle of a copy. Rests where others' turns are in the way.
+  bool break_turn() override {
+    worker_.send_waiting();
+    if (!refresh_turn()) return false;
+    if (!worker_.cache().relieve()) worker_.rest_outside_turn();
+    return true;
   }
 
   void let_readers_end() {

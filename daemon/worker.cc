@@ -263,10 +263,14 @@ void Worker::let_readers_end(const std::function<bool()>& end_turn) {
   using RestClock = std::chrono::steady_clock;
   const auto until = RestClock::now() + kLongestRest;
   do {
-    const OutsideTurn outside(*this, !lent_.buffers.refer_to_cache());
-    std::this_thread::sleep_for(kRestForReaders);
+    rest_outside_turn();
     has_rested_in_vain_ = !cache().relieve();
   } while (has_rested_in_vain_ && RestClock::now() < until);
+}
+
+void Worker::rest_outside_turn() {
+  const OutsideTurn outside(*this, !lent_.buffers.refer_to_cache());
+  std::this_thread::sleep_for(kRestForReaders);
 }
 
 void Worker::read_mail() noexcept {

@@ -143,6 +143,8 @@ class Worker {
   //
   // end_turn   ends the caller's turn and begins another; false: it cannot now
   void let_readers_end(const std::function<bool()>& end_turn);
+  // Sleeps for as long as it takes the system to run another worker, some 100 us.
+  void rest_outside_turn();
   // Calls Connection::resume in the next pass, which does not wait for events.
   void resume_later(Connection& connection) { resume_.push_back(&connection); }
   // Calls Connection::go_on_with_answer when that has its answer, after a wake(): at the end of
