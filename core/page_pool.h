@@ -212,9 +212,6 @@ class PagePool {
   // Reserves address space for a limit of so many bytes. False if the kernel refuses.
   bool reserve(size_t bytes) noexcept;
   void release() noexcept;
-  // Reserves address space for a limit of so many bytes. False if the kernel refuses.
-  bool reserve(size_t bytes) noexcept;
-  void release() noexcept;
   // Page numbers of the reservation end here: the overdraft of the highest limit included.
   PageNumber pages_reserved() const noexcept {
     return static_cast<PageNumber>(reserve_pages_ + overdraft_of(reserve_pages_) + 1);
