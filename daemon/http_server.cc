@@ -192,11 +192,24 @@ bufferevent* HttpServer::on_connection(event_base*, void* self) {
   return static_cast<HttpServer*>(self)->admit();
 }
 
+// What is longer than a request may be is not read: evhttp has enough to refuse it, or has
+// answered.
+void HttpServer::on_input(evbuffer* input, const evbuffer_cb_info*, void* connection) {
+  const HttpLimits& limits = this_thread_serves->limits_;
+  if (evbuffer_get_length(input) > limits.head_bytes + limits.body_bytes) {
+    bufferevent_disable(static_cast<bufferevent*>(connection), EV_READ);
+  }
+}
+
 bufferevent* HttpServer::admit() {
   bufferevent* const connection = bufferevent_socket_new(base_.get(), -1, BEV_OPT_CLOSE_ON_FREE);
   if (connection == nullptr) return nullptr;
-  // evhttp leaves it reading when it is done with it: then no more than this.
-  bufferevent_setwatermark(connection, EV_READ, 0, limits_.head_bytes + limits_.body_bytes);
+  // evhttp leaves it reading when it is done with it. (bufferevent_setwatermark, which is made for
+  // this, crashes if memory runs out.)
+  if (evbuffer_add_cb(bufferevent_get_input(connection), on_input, connection) == nullptr) {
+    bufferevent_free(connection);
+    return nullptr;
+  }
   try {
     visits_.push_back({nullptr, std::chrono::steady_clock::now()});
   } catch (const std::bad_alloc&) {  // evhttp, which calls this, is C
@@ -233,7 +246,11 @@ void HttpServer::close(Visit& visit) {
 void HttpServer::note_asked(evhttp_request* request) {
   const bufferevent* const connection =
       evhttp_connection_get_bufferevent(evhttp_request_get_connection(request));
-  for (Visit& visit : visits_) visit.asked |= visit.connection.get() == connection;
+  for (Visit& visit : visits_) {
+    if (visit.connection.get() != connection) continue;
+    visit.asked = true;
+    visit.since = std::chrono::steady_clock::now();
+  }
 }
 
 void HttpServer::on_sweep_event(int, short, void* self) { static_cast<HttpServer*>(self)->sweep(); }

@@ -23,6 +23,8 @@
 #include "daemon/mailbox.h"
 
 struct bufferevent;
+struct evbuffer;
+struct evbuffer_cb_info;
 struct evhttp;
 struct evhttp_request;
 struct evconnlistener;
@@ -46,7 +48,7 @@ struct HttpLimits {
   size_t body_bytes = 1024;                    // nobody needs one
   size_t connections = 16;                     // at a time
   std::chrono::milliseconds head_time{3'000};  // from accepting to the end of the head
-  std::chrono::milliseconds time{10'000};      // from accepting to the last byte of the reply
+  std::chrono::milliseconds time{10'000};      // from there to the last byte of the reply
 };
 
 class HttpServer {
@@ -76,11 +78,12 @@ class HttpServer {
   struct Visit {
     std::unique_ptr<bufferevent, BuffereventDeleter> connection;
     std::chrono::steady_clock::time_point since;
-    bool asked = false;   // its head has come whole
+    bool asked = false;   // its head has come whole, at `since`; before, it was accepted then
     bool closed = false;  // by us; evhttp has not seen it yet
   };
 
   static bufferevent* on_connection(event_base* base, void* self);
+  static void on_input(evbuffer* input, const evbuffer_cb_info* change, void* connection);
   static void on_request(evhttp_request* request, void* self);
   static void on_sweep_event(int fd, short what, void* self);
   static void on_mailbox_event(int fd, short what, void* self);
