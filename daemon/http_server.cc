@@ -22,6 +22,7 @@
 #include <utility>
 
 #include "daemon/gzip.h"
+#include "daemon/log.h"
 
 namespace larder::daemon {
 namespace {
@@ -29,6 +30,8 @@ namespace {
 // How often connections are looked at while there are any; also how long accepting pauses when
 // descriptors have run out.
 constexpr timeval kSweepInterval = {0, 50'000};
+// After events that are due by then.
+constexpr timeval kNextPass = {0, 0};
 
 // What a listener tells its errors is libevent's own argument.
 thread_local HttpServer* this_thread_serves = nullptr;
@@ -38,7 +41,8 @@ constexpr size_t kWorthCompressing = 1400;
 
 constexpr int kNotFound = 404;
 constexpr int kMisdirected = 421;
-constexpr int kServerError = 500;
+
+LogSite memory_site;
 
 timeval to_timeval(std::chrono::milliseconds time) {
   return {static_cast<time_t>(time.count() / 1000),
@@ -52,7 +56,7 @@ bool has_ended(bufferevent* connection) {
   return evhttps == nullptr;
 }
 
-// Throws std::bad_alloc before anything is sent.
+// Throws std::bad_alloc, and then nothing has been sent.
 void send_page(evhttp_request* request, const HttpPage& page) {
   const bool compress =
       page.body.size() >= kWorthCompressing &&
@@ -71,10 +75,14 @@ void send_page(evhttp_request* request, const HttpPage& page) {
   }
   evhttp_add_header(headers, "Connection", "close");
   const bool head = evhttp_request_get_command(request) == EVHTTP_REQ_HEAD;
-  evbuffer* const body = head ? nullptr : evbuffer_new();
-  if (body != nullptr) evbuffer_add(body, bytes.data(), bytes.size());
+  if (head) return evhttp_send_reply(request, page.status, nullptr, nullptr);
+  evbuffer* const body = evbuffer_new();
+  if (body == nullptr || evbuffer_add(body, bytes.data(), bytes.size()) != 0) {
+    if (body != nullptr) evbuffer_free(body);
+    throw std::bad_alloc();
+  }
   evhttp_send_reply(request, page.status, nullptr, body);
-  if (body != nullptr) evbuffer_free(body);
+  evbuffer_free(body);
 }
 
 bool is_loopback(const Listener& listener) {
@@ -184,17 +192,65 @@ bufferevent* HttpServer::on_connection(event_base*, void* self) {
   return static_cast<HttpServer*>(self)->admit();
 }
 
+// What is longer than a request may be is not read: evhttp has enough to refuse it, or has
+// answered.
+void HttpServer::on_input(evbuffer* input, const evbuffer_cb_info*, void* connection) {
+  const HttpLimits& limits = this_thread_serves->limits_;
+  if (evbuffer_get_length(input) > limits.head_bytes + limits.body_bytes) {
+    bufferevent_disable(static_cast<bufferevent*>(connection), EV_READ);
+  }
+}
+
 bufferevent* HttpServer::admit() {
   bufferevent* const connection = bufferevent_socket_new(base_.get(), -1, BEV_OPT_CLOSE_ON_FREE);
   if (connection == nullptr) return nullptr;
-  // evhttp leaves it reading when it is done with it: then no more than this.
-  bufferevent_setwatermark(connection, EV_READ, 0, limits_.head_bytes + limits_.body_bytes);
+  // evhttp leaves it reading when it is done with it. (bufferevent_setwatermark, which is made for
+  // this, crashes if memory runs out.)
+  if (evbuffer_add_cb(bufferevent_get_input(connection), on_input, connection) == nullptr) {
+    bufferevent_free(connection);
+    return nullptr;
+  }
+  try {
+    visits_.push_back({nullptr, std::chrono::steady_clock::now()});
+  } catch (const std::bad_alloc&) {  // evhttp, which calls this, is C
+    bufferevent_free(connection);
+    return nullptr;  // then evhttp makes one of its own, with its own time limit
+  }
   bufferevent_incref(connection);
-  visits_.push_back({std::unique_ptr<bufferevent, BuffereventDeleter>(connection),
-                     std::chrono::steady_clock::now()});
-  if (visits_.size() >= limits_.connections) accept_more(false);
+  visits_.back().connection.reset(connection);
   event_add(sweep_event_.get(), &kSweepInterval);
+  if (visits_.size() > limits_.connections) make_room();
   return connection;
+}
+
+// The last one has just come. No other is accepted before evhttp has seen the end of the connection
+// that is closed here: so there is one above the limit at most, however many come at once.
+void HttpServer::make_room() {
+  accept_more(false);
+  const auto newest = visits_.end() - 1;
+  const auto oldest = std::find_if(visits_.begin(), newest, [](const Visit& visit) {
+    return !visit.asked && !has_ended(visit.connection.get());
+  });
+  if (oldest == newest) return;  // a sweep finds the first one that has been answered
+  close(*oldest);
+  event_add(sweep_event_.get(), &kNextPass);
+}
+
+// evhttp sees the end of the stream, and lets go of it.
+void HttpServer::close(Visit& visit) {
+  if (visit.closed) return;
+  shutdown(bufferevent_getfd(visit.connection.get()), SHUT_RDWR);
+  visit.closed = true;
+}
+
+void HttpServer::note_asked(evhttp_request* request) {
+  const bufferevent* const connection =
+      evhttp_connection_get_bufferevent(evhttp_request_get_connection(request));
+  for (Visit& visit : visits_) {
+    if (visit.connection.get() != connection) continue;
+    visit.asked = true;
+    visit.since = std::chrono::steady_clock::now();
+  }
 }
 
 void HttpServer::on_sweep_event(int, short, void* self) { static_cast<HttpServer*>(self)->sweep(); }
@@ -202,12 +258,10 @@ void HttpServer::on_sweep_event(int, short, void* self) { static_cast<HttpServer
 void HttpServer::sweep() {
   const auto now = std::chrono::steady_clock::now();
   std::erase_if(visits_, [](const Visit& visit) { return has_ended(visit.connection.get()); });
-  for (const Visit& visit : visits_) {
-    // evhttp sees the end of the stream, and closes.
-    if (now - visit.since > limits_.time)
-      shutdown(bufferevent_getfd(visit.connection.get()), SHUT_RDWR);
+  for (Visit& visit : visits_) {
+    if (now - visit.since > (visit.asked ? limits_.time : limits_.head_time)) close(visit);
   }
-  if (visits_.size() < limits_.connections) accept_more(true);
+  if (visits_.size() <= limits_.connections) accept_more(true);
   if (!visits_.empty()) event_add(sweep_event_.get(), &kSweepInterval);
 }
 
@@ -223,7 +277,17 @@ void HttpServer::on_accept_error(evconnlistener*, void*) {
 }
 
 void HttpServer::on_request(evhttp_request* request, void* self) {
-  static_cast<HttpServer*>(self)->answer(request);
+  static_cast<HttpServer*>(self)->serve(request);
+}
+
+void HttpServer::serve(evhttp_request* request) noexcept {
+  note_asked(request);
+  try {
+    answer(request);
+  } catch (const std::bad_alloc&) {
+    log(LogLevel::Warning, memory_site, "option --http: a page is lost: out of memory");
+    evhttp_connection_free(evhttp_request_get_connection(request));
+  }
 }
 
 // Scripts and load balancers may leave the name out; browsers never do.
@@ -248,11 +312,7 @@ void HttpServer::answer(evhttp_request* request) {
   if (route == routes_.end()) {
     return send_page(request, {kNotFound, "text/plain; charset=utf-8", "not found\n"});
   }
-  try {
-    send_page(request, route->make());
-  } catch (const std::bad_alloc&) {
-    send_page(request, {kServerError, "text/plain; charset=utf-8", "out of memory\n"});
-  }
+  send_page(request, route->make());
 }
 
 }  // namespace larder::daemon

@@ -2,10 +2,12 @@
 //
 // A thread of its own with libevent's evhttp, so that nobody who asks delays a request to the
 // cache. It answers GET and HEAD, one request a connection, and a client can cost little: its head,
-// body, time and number are limited (HttpLimits). There is no TLS and no authentication: it is for
-// loopback, or for a network that is trusted. On loopback it answers only who asks for this machine
-// by a name that is its own: a page from elsewhere, whose name its owner has pointed at 127.0.0.1,
-// cannot have a browser here read for it (DNS rebinding).
+// body, time and number are limited (HttpLimits). Where the number is reached, the oldest
+// connection that has not sent a whole head is closed for a new one, so that silent clients keep
+// nobody away; if all have sent theirs, new ones wait to be accepted. There is no TLS and no
+// authentication: it is for loopback, or for a network that is trusted. On loopback it answers only
+// who asks for this machine by a name that is its own: a page from elsewhere, whose name its owner
+// has pointed at 127.0.0.1, cannot have a browser here read for it (DNS rebinding).
 #pragma once
 
 #include <chrono>
@@ -21,6 +23,8 @@
 #include "daemon/mailbox.h"
 
 struct bufferevent;
+struct evbuffer;
+struct evbuffer_cb_info;
 struct evhttp;
 struct evhttp_request;
 struct evconnlistener;
@@ -40,10 +44,11 @@ struct HttpRoute {
 };
 
 struct HttpLimits {
-  size_t head_bytes = 8 * 1024;            // request line and headers
-  size_t body_bytes = 1024;                // nobody needs one
-  size_t connections = 16;                 // at a time; more wait to be accepted
-  std::chrono::milliseconds time{10'000};  // from accepting to the last byte of the reply
+  size_t head_bytes = 8 * 1024;                // request line and headers
+  size_t body_bytes = 1024;                    // nobody needs one
+  size_t connections = 16;                     // at a time
+  std::chrono::milliseconds head_time{3'000};  // from accepting to the end of the head
+  std::chrono::milliseconds time{10'000};      // from there to the last byte of the reply
 };
 
 class HttpServer {
@@ -73,15 +78,23 @@ class HttpServer {
   struct Visit {
     std::unique_ptr<bufferevent, BuffereventDeleter> connection;
     std::chrono::steady_clock::time_point since;
+    bool asked = false;   // its head has come whole, at `since`; before, it was accepted then
+    bool closed = false;  // by us; evhttp has not seen it yet
   };
 
   static bufferevent* on_connection(event_base* base, void* self);
+  static void on_input(evbuffer* input, const evbuffer_cb_info* change, void* connection);
   static void on_request(evhttp_request* request, void* self);
   static void on_sweep_event(int fd, short what, void* self);
   static void on_mailbox_event(int fd, short what, void* self);
   static void on_accept_error(evconnlistener* listener, void* http);
 
   bufferevent* admit();
+  void make_room();
+  static void close(Visit& visit);
+  void note_asked(evhttp_request* request);
+  // Answers, or closes the connection if memory has run out.
+  void serve(evhttp_request* request) noexcept;
   void answer(evhttp_request* request);
   bool is_asked_for(const char* host) const;
   // Forgets connections that have ended, and ends those whose time is up.

@@ -283,7 +283,7 @@ TEST_CASE("garbage, other methods, bodies and long heads are refused, and others
 
 TEST_CASE("who sends slowly, or nothing, is let go, and keeps nobody else from being served") {
   HttpLimits limits;
-  limits.time = std::chrono::milliseconds(300);
+  limits.head_time = std::chrono::milliseconds(300);
   limits.connections = 4;
   Alone http(limits);
   std::vector<WireClient> slow;
@@ -298,9 +298,49 @@ TEST_CASE("who sends slowly, or nothing, is let go, and keeps nobody else from b
   CHECK(http.answers());
 }
 
+TEST_CASE("silent clients keep nobody away: the oldest of them goes when another one comes") {
+  HttpLimits limits;
+  limits.time = limits.head_time = std::chrono::hours(1);
+  Alone http(limits);
+  std::vector<WireClient> silent;
+  for (size_t i = 0; i < 200; ++i) {
+    silent.push_back(WireClient::over_tcp(http.port()));
+    if (i % 2 == 0) silent.back().send("GET /page HTTP/1.1\r\nHos");
+  }
+  REQUIRE(http.answers());
+  // All went for one that came later, but for the last ones: there is room for them.
+  for (size_t i = 0; i + limits.connections < silent.size(); ++i) {
+    INFO(i);
+    CHECK(silent[i].receive_until_closed().empty());
+  }
+  for (size_t i = silent.size() - limits.connections + 1; i < silent.size(); ++i) {
+    INFO(i);
+    silent[i].send(i % 2 == 0 ? "t: x\r\n\r\n" : "GET /page HTTP/1.1\r\nHost: x\r\n\r\n");
+    CHECK(body(silent[i].receive_until_closed()) == "page\n");
+  }
+}
+
+TEST_CASE("who has asked is not closed for another one: that waits until there is room") {
+  HttpLimits limits;
+  limits.time = limits.head_time = std::chrono::hours(1);
+  limits.connections = 2;
+  Alone http(limits);
+  const std::string ask_long = "GET /long HTTP/1.1\r\nHost: x\r\n\r\n";
+  std::vector<WireClient> reading;
+  for (size_t i = 0; i <= limits.connections; ++i) {
+    reading.push_back(WireClient::over_tcp(http.port()));
+    reading.back().send(ask_long);
+    CHECK(reading.back().receive(100).starts_with("HTTP/1.1 200 OK"));
+  }
+  WireClient waiting = WireClient::over_tcp(http.port());
+  waiting.send("GET /page HTTP/1.1\r\nHost: x\r\n\r\n");
+  for (WireClient& client : reading) CHECK(client.receive_until_closed().size() > 64 << 20);
+  CHECK(body(waiting.receive_until_closed()) == "page\n");
+}
+
 TEST_CASE("who goes on sending a byte at a time gets no more time than others") {
   HttpLimits limits;
-  limits.time = std::chrono::milliseconds(300);
+  limits.head_time = std::chrono::milliseconds(300);
   Alone http(limits);
   WireClient client = WireClient::over_tcp(http.port());
   client.send("GET /page HTTP/1.1\r\nX: ");
