@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <new>
 #include <random>
 #include <stdexcept>
 #include <utility>
@@ -94,7 +95,7 @@ void ClusterEtcd::leave() {
   if (wake_event_ == nullptr) return;
   member_.leave();
   const Clock::time_point until = Clock::now() + kLeaveTime;
-  step();
+  guarded([this] { step(); });
   while (!member_.left() && Clock::now() < until) {
     const timeval rest = to_timeval(std::chrono::duration_cast<milliseconds>(until - Clock::now()) +
                                     milliseconds(1));
@@ -105,7 +106,32 @@ void ClusterEtcd::leave() {
   call_.reset();
 }
 
-void ClusterEtcd::on_wake_event(int, short, void* self) { static_cast<ClusterEtcd*>(self)->step(); }
+void ClusterEtcd::on_wake_event(int, short, void* self) {
+  auto& etcd = *static_cast<ClusterEtcd*>(self);
+  etcd.guarded([&] { etcd.step(); });
+}
+
+template <class Work>
+void ClusterEtcd::guarded(const Work& work) noexcept {
+  try {
+    work();
+  } catch (const std::bad_alloc&) {
+    out_of_memory();
+  }
+}
+
+void ClusterEtcd::out_of_memory() noexcept {
+  call_.reset();
+  watch_.reset();
+  try {
+    member_.failed("out of memory", Clock::now());
+  } catch (const std::bad_alloc&) {  // it has failed; there is no memory to say so
+  }
+  member_.watch_ended(Clock::now());
+  connected_.store(member_.connected(), std::memory_order_relaxed);
+  const timeval soon = to_timeval(EtcdMember::kShortestPause);  // the member knows for how long
+  event_add(wake_event_.get(), &soon);
+}
 
 // Asks what is to be asked, as long as nothing is under way.
 void ClusterEtcd::step() {
@@ -131,14 +157,7 @@ void ClusterEtcd::begin(const EtcdMember::Call& call) {
   HttpPost::Limits limits;
   limits.time = call_time_;
   const auto done = [this](const HttpPost::Result& result) {
-    call_.reset();
-    if (result.status != 0) {
-      member_.answered(result.status, result.body, Clock::now());
-    } else {
-      const EtcdAddress& address = addresses_[endpoint_ % addresses_.size()];
-      member_.failed(address.text() + ": " + result.error, Clock::now());
-    }
-    step();
+    guarded([&] { take_answer(result); });
   };
   try {
     call_ = std::make_unique<HttpPost>(base_, names_.get(), request(call), limits, done);
@@ -147,33 +166,38 @@ void ClusterEtcd::begin(const EtcdMember::Call& call) {
   }
 }
 
+void ClusterEtcd::take_answer(const HttpPost::Result& result) {
+  call_.reset();
+  if (result.status != 0) {
+    member_.answered(result.status, result.body, Clock::now());
+  } else {
+    const EtcdAddress& address = addresses_[endpoint_ % addresses_.size()];
+    member_.failed(address.text() + ": " + result.error, Clock::now());
+  }
+  step();
+}
+
 void ClusterEtcd::look_after_watch() {
   const bool wanted = member_.wants_watch(Clock::now());
   if (!wanted) watch_.reset();
   if (!wanted || watch_ != nullptr) return;
-  line_.clear();
+  lines_.clear();
   HttpPost::Limits limits;
   limits.time = call_time_;
   try {
     watch_ = std::make_unique<HttpPost>(
         base_, names_.get(), request(member_.watch()), limits,
-        [this](const HttpPost::Result&) { end_watch(); },
-        [this](std::string_view part) { take_watched(part); });
+        [this](const HttpPost::Result&) { guarded([this] { end_watch(); }); },
+        [this](std::string_view part) { guarded([&] { take_watched(part); }); });
   } catch (const std::exception&) {
     end_watch();
   }
 }
 
 void ClusterEtcd::take_watched(std::string_view part) {
-  line_ += part;
-  size_t end;
-  while ((end = line_.find('\n')) != line_.npos) {
-    const std::string line = line_.substr(0, end);
-    line_.erase(0, end + 1);
-    if (!line.empty() && !member_.watch_line(line, Clock::now())) return end_watch();
-  }
-  if (line_.size() > kMaxLineBytes) return end_watch();
-  step();
+  const bool useful = lines_.take(
+      part, [this](std::string_view line) { return member_.watch_line(line, Clock::now()); });
+  useful ? step() : end_watch();
 }
 
 void ClusterEtcd::end_watch() {

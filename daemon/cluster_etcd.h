@@ -21,6 +21,7 @@
 #include "daemon/etcd_member.h"
 #include "daemon/event_ptr.h"
 #include "daemon/http_post.h"
+#include "daemon/line_stream.h"
 #include "daemon/settings.h"
 
 namespace larder::daemon {
@@ -29,8 +30,6 @@ class ClusterEtcd {
  public:
   // How long leaving may delay the end of a server.
   static constexpr std::chrono::milliseconds kLeaveTime{1000};
-  // Of a line of a watch; there is nothing in it that is needed.
-  static constexpr size_t kMaxLineBytes = 1024 * 1024;
 
   // serving    whether clients are served; asked often
   // discovery  must outlive it
@@ -55,8 +54,15 @@ class ClusterEtcd {
 
   static void on_wake_event(int fd, short what, void* self);
 
+  // Does what an event brings. Where memory runs out meanwhile, the call and the watch that are
+  // under way are given up, and the member asks again after its pause.
+  template <class Work>
+  void guarded(const Work& work) noexcept;
+  void out_of_memory() noexcept;
+
   void step();
   void begin(const EtcdMember::Call& call);
+  void take_answer(const HttpPost::Result& result);
   void look_after_watch();
   void take_watched(std::string_view part);
   void end_watch();
@@ -73,7 +79,7 @@ class ClusterEtcd {
   std::unique_ptr<evdns_base, NamesDeleter> names_;  // null if all are addresses
   std::unique_ptr<HttpPost> call_;
   std::unique_ptr<HttpPost> watch_;
-  std::string line_;  // of the watch, as far as it has come
+  LineStream lines_;  // of the watch
   EventPtr wake_event_;
   std::atomic<bool> connected_{false};  // a copy of the member's; a figure
 };

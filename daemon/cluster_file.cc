@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <new>
 #include <optional>
 #include <stdexcept>
 #include <utility>
@@ -61,6 +62,15 @@ void ClusterFile::read() {
 }
 
 void ClusterFile::read_now() {
+  try {
+    read_or_throw();
+  } catch (const std::bad_alloc&) {
+    read_ = Stamp{};  // so that the next look reads it again
+    log(LogLevel::Warning, "option --cluster-file: cannot read it: out of memory");
+  }
+}
+
+void ClusterFile::read_or_throw() {
   // Not blocking, so that a pipe of that name is refused and not waited for.
   const Socket file(::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   struct stat status = {};

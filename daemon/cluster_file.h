@@ -59,6 +59,7 @@ class ClusterFile {
   Stamp stamp() const noexcept;  // of what is there now
   void look();                   // reads it if it has changed
   void read_now() REQUIRES(mutex_);
+  void read_or_throw() REQUIRES(mutex_);
   void take_notices();
   void watch_folder();
   void use(const std::string& text, int64_t changed_at);

@@ -147,7 +147,7 @@ EtcdMember::Call EtcdMember::call_for(Ask ask) const {
 void EtcdMember::wake_by(Clock::time_point when) noexcept { wake_at_ = std::min(wake_at_, when); }
 
 void EtcdMember::read_soon(Clock::time_point now) noexcept {
-  read_at_ = std::min(read_at_, std::max(now, last_read_ + kBetweenReads));
+  read_at_ = std::min(read_at_, std::max(now, last_read_ + after_read_));
   change_was_told_ = true;
 }
 
@@ -199,6 +199,7 @@ void EtcdMember::answered(int status, std::string_view body, Clock::time_point n
       if (!range) return failed(kNonsense, now);
       asked_.reset();
       reachable_ = true;
+      after_read_ = kBetweenReads * static_cast<int>(1 + body.size() / kReadBytes);
       return use(std::move(*range), now);
     }
     case Ask::Publish:  // by this server or by another one, it has been written
@@ -225,7 +226,10 @@ void EtcdMember::failed(const std::string& why, Clock::time_point now) {
   keep_alive_at_ = now;
   read_soon(now);
   if (leaving_) left_ = true;
-  if (connected_ || !told_of_trouble_) {
+  const bool is_news = connected_ || !told_of_trouble_;
+  connected_ = false;
+  told_of_trouble_ = true;
+  if (is_news) {
     const auto published = discovery_.published();
     log(LogLevel::Warning, trouble_site,
         "cannot use etcd: " + why + "; " +
@@ -233,8 +237,6 @@ void EtcdMember::failed(const std::string& why, Clock::time_point now) {
                  ? std::string("there is no list of nodes yet")
                  : "version " + std::to_string(published->list.version) + " stays in force"));
   }
-  connected_ = false;
-  told_of_trouble_ = true;
 }
 
 void EtcdMember::lose_lease(Clock::time_point now) {

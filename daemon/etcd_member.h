@@ -59,8 +59,11 @@ class EtcdMember {
 
   static constexpr std::chrono::milliseconds kShortestPause{100};
   static constexpr std::chrono::milliseconds kLongestPause{2000};
-  // Between two reads, so that a prefix that never rests costs a bounded part of a thread.
+  // From a read to the next one, for each kReadBytes of its answer that have begun, so that a
+  // prefix that never rests costs a bounded part of a thread: to parse and judge kReadBytes takes 2
+  // ms.
   static constexpr std::chrono::milliseconds kBetweenReads{20};
+  static constexpr size_t kReadBytes = 64 * 1024;
 
   struct Identity {
     std::string name;  // of the fleet
@@ -159,6 +162,7 @@ class EtcdMember {
   Clock::time_point keep_alive_at_{};
   Clock::time_point read_at_{};
   Clock::time_point last_read_{};
+  std::chrono::milliseconds after_read_ = kBetweenReads;
   std::optional<Clock::time_point> publish_at_;
   Clock::time_point settled_at_{};
   std::optional<Snapshot> seen_;

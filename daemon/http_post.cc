@@ -5,6 +5,7 @@
 #include <event2/http_struct.h>
 #include <event2/keyvalq_struct.h>
 
+#include <new>
 #include <stdexcept>
 #include <utility>
 
@@ -90,31 +91,55 @@ HttpPost::HttpPost(event_base* base, evdns_base* names, Request request, Limits 
 
 HttpPost::~HttpPost() = default;
 
+// No exception may leave these three: evhttp, which calls them, is C.
+
 void HttpPost::on_answer(evhttp_request* request, void* self) {
   auto& post = *static_cast<HttpPost*>(self);
   post.ended_ = true;
-  if (request != nullptr && evhttp_request_get_response_code(request) != 0) {
-    post.result_.status = evhttp_request_get_response_code(request);
-    post.result_.body = bytes_of(evhttp_request_get_input_buffer(request));
-  } else if (post.result_.error.empty()) {
-    post.result_.error = "cannot connect";
+  try {
+    if (request != nullptr && evhttp_request_get_response_code(request) != 0) {
+      post.result_.body = bytes_of(evhttp_request_get_input_buffer(request));
+      post.result_.status = evhttp_request_get_response_code(request);
+    } else if (post.result_.error.empty()) {
+      post.result_.error = "cannot connect";
+    }
+  } catch (const std::bad_alloc&) {
+    post.run_out_of_memory();
   }
   event_active(post.told_event_.get(), 0, 0);
 }
 
+// After a part that was lost the rest of the stream is of no use: its end is told at once.
 void HttpPost::on_part(evhttp_request* request, void* self) {
   auto& post = *static_cast<HttpPost*>(self);
-  post.parts_ += bytes_of(evhttp_request_get_input_buffer(request));  // evhttp drains it
+  if (post.ended_) return;
+  try {
+    post.parts_ += bytes_of(evhttp_request_get_input_buffer(request));  // evhttp drains it
+  } catch (const std::bad_alloc&) {
+    post.run_out_of_memory();
+  }
   event_active(post.told_event_.get(), 0, 0);
 }
 
 void HttpPost::on_error(int error, void* self) {
-  static_cast<HttpPost*>(self)->result_.error = sentence_of(error);
+  auto& post = *static_cast<HttpPost*>(self);
+  try {
+    post.result_.error = sentence_of(error);
+  } catch (const std::bad_alloc&) {
+    post.run_out_of_memory();
+  }
+}
+
+void HttpPost::run_out_of_memory() noexcept {
+  std::string().swap(parts_);
+  result_.status = 0;
+  result_.error = "out of memory";  // short enough to need none
+  ended_ = true;
 }
 
 void HttpPost::on_deadline_event(int, short, void* self) {
   auto& post = *static_cast<HttpPost*>(self);
-  post.result_ = Result{0, "", sentence_of(EVREQ_HTTP_TIMEOUT)};
+  on_error(EVREQ_HTTP_TIMEOUT, self);
   post.ended_ = true;
   post.connection_.reset();
   post.tell();

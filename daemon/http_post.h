@@ -64,7 +64,8 @@ class HttpPost {
   static void on_told_event(int fd, short what, void* self);
   static void on_deadline_event(int fd, short what, void* self);
 
-  void tell();  // what has come, to who waits for it; may delete this
+  void run_out_of_memory() noexcept;  // ends it with that error
+  void tell();                        // what has come, to who waits for it; may delete this
 
   const Limits limits_;
   const Done done_;

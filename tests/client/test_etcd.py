@@ -410,6 +410,20 @@ class Pretenders(unittest.TestCase):
                     support.wait_until(lambda: told(a) == told(b), "the same list", AGREE_SECONDS)
                 self.assertNotIn("cannot use etcd", a.output())
 
+    def test_a_watch_that_is_nothing_but_line_ends_keeps_no_client_waiting(self):
+        etcd = Etcd()
+        self.addCleanup(shutil.rmtree, etcd.folder, ignore_errors=True)
+        self.addCleanup(etcd.stop)
+        created = b'{"result":{"created":true}}\n'
+        for part in (b"\n" * 2_000_000, created * 70_000, b"x\n" * 900_000):
+            with self.subTest(part[:40]), Proxy(etcd.port, chunked(created, part)) as proxy, \
+                    Node(proxy.address, name="lines") as node:
+                support.wait_until(lambda: proxy.watches > 0, "a watch", PATIENCE_SECONDS)
+                for _ in range(20):  # each on a connection of its own, which the same thread accepts
+                    self.assertEqual(node.ask(b"mn\r\n"), b"MN\r\n")
+                support.wait_until(lambda: proxy.watches > 2, "watches after it", PATIENCE_SECONDS)
+                self.assertNotIn("cannot use etcd", node.output())
+
 
 class Proxy:
     """etcd, but for its watch, which is answered with something else and then held."""
@@ -422,6 +436,7 @@ class Proxy:
                 with contextlib.suppress(OSError):
                     asked = self.request.recv(65536)
                     if asked.startswith(b"POST /v3/watch "):
+                        proxy.watches += 1
                         self.request.sendall(watch)
                         if watch:
                             proxy.closing.wait(10)
@@ -444,6 +459,7 @@ class Proxy:
             allow_reuse_address = True
             daemon_threads = True
 
+        self.watches = 0
         self.closing = threading.Event()
         self.server = Listener(("127.0.0.1", 0), Handler)
         self.address = "127.0.0.1:%d" % self.server.server_address[1]

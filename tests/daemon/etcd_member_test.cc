@@ -83,6 +83,7 @@ class FakeEtcd {
       return R"({"succeeded":true})";
     }
     REQUIRE(path == kEtcdRangePath);
+    ++reads_;
     json kvs = json::array();
     for (const auto& pair : keys_) {
       kvs.push_back({{"key", encoded(pair.first)},
@@ -116,6 +117,7 @@ class FakeEtcd {
     for (auto& lease : leases_) lease.second.ends = now + lease.second.span;
   }
 
+  size_t reads() const { return reads_; }
   uint64_t revision() const { return revision_; }
   const std::map<std::string, Key>& keys() const { return keys_; }
 
@@ -133,6 +135,7 @@ class FakeEtcd {
     ++revision_;
   }
 
+  size_t reads_ = 0;
   uint64_t revision_ = 1;
   int64_t last_lease_ = 100;
   std::map<std::string, Key> keys_;
@@ -362,6 +365,46 @@ TEST_CASE("members agree on list and version whatever comes and goes") {
   CHECK(fleet.agrees(kAgree));
   fleet.kill(0);
   CHECK(fleet.agrees(kLease + kAgree));
+}
+
+TEST_CASE(
+    "a list written by hand is published under its revision, also if it names a smaller version") {
+  Fleet fleet;
+  auto& a = fleet.add();
+  REQUIRE(fleet.agrees(kAgree));
+  for (int i = 0; i < 20; ++i) fleet.etcd.bump();
+  const std::string by_hand = "3\nn1||11211\n";
+  fleet.etcd.put("/larder/fleet/list", by_hand);
+  const uint64_t revision = fleet.etcd.keys().at("/larder/fleet/list").revision;
+  REQUIRE(revision > 3);
+  fleet.run(5 * kLease);
+  CHECK(a.version() == revision);
+  CHECK(fleet.etcd.keys().at("/larder/fleet/list").value ==
+        by_hand);  // nobody had to write it anew
+}
+
+TEST_CASE("of a prefix that never rests the less is read the longer it is") {
+  const auto reads_in = [](seconds time, size_t bytes) {
+    Fleet fleet;
+    fleet.add();
+    REQUIRE(fleet.agrees(kAgree));
+    for (size_t i = 0; i * 100'000 < bytes; ++i) {
+      fleet.etcd.put("/larder/fleet/other/" + std::to_string(i), std::string(100'000, 'x'));
+    }
+    const size_t before = fleet.etcd.reads();
+    for (const Time until = fleet.now + time; fleet.now < until;) {
+      fleet.etcd.bump();
+      fleet.run(milliseconds(5));
+    }
+    return fleet.etcd.reads() - before;
+  };
+  const size_t short_reads = reads_in(seconds(10), 0);
+  CHECK(short_reads > 100);
+  CHECK(short_reads <= seconds(10) / EtcdMember::kBetweenReads + 1);
+  // A million bytes are 1.3 in base64, and so 21 times kReadBytes.
+  const size_t long_reads = reads_in(seconds(10), 1'000'000);
+  CHECK(long_reads > 5);
+  CHECK(long_reads <= seconds(10) / (20 * EtcdMember::kBetweenReads) + 1);
 }
 
 TEST_CASE("without a watch that tells, a change is read with the next look") {
