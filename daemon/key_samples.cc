@@ -3,12 +3,10 @@
 #include <algorithm>
 #include <charconv>
 #include <cstring>
+#include <random>
 
 namespace larder::daemon {
 namespace {
-
-// Of the table of samples; the cache has a random one.
-constexpr uint64_t kHashSeed = 0;
 
 std::string name_of(const KeySample& sample) {
   std::string name(sample.view());
@@ -22,20 +20,27 @@ std::string name_of(const KeySample& sample) {
 std::vector<uint32_t> largest(const SpaceSaving& counts, uint32_t most) {
   std::vector<uint32_t> slots(counts.size());
   for (uint32_t slot = 0; slot < counts.size(); ++slot) slots[slot] = slot;
-  std::sort(slots.begin(), slots.end(),
-            [&](uint32_t a, uint32_t b) { return counts.count_of(a) > counts.count_of(b); });
-  slots.resize(std::min<size_t>(slots.size(), most));
+  const auto end = slots.begin() + std::min(counts.size(), most);
+  std::partial_sort(slots.begin(), end, slots.end(), [&](uint32_t a, uint32_t b) {
+    return counts.count_of(a) > counts.count_of(b);
+  });
+  slots.erase(end, slots.end());
   return slots;
 }
 
 }  // namespace
 
-void KeySample::set(std::string_view whole_key, What became) noexcept {
-  hash = core::hash_key(whole_key, kHashSeed).bits;
+void KeySample::set(std::string_view whole_key, What became, uint64_t seed) noexcept {
+  hash = core::hash_key(whole_key, seed).bits;
   what = became;
   cut = whole_key.size() > kKeyBytes;
   key_bytes = static_cast<uint8_t>(std::min(whole_key.size(), kKeyBytes));
   std::memcpy(key.data(), whole_key.data(), key_bytes);
+}
+
+uint64_t KeySamples::random_seed() {
+  std::random_device device;
+  return uint64_t{device()} << 32 | device();
 }
 
 void KeySamples::add(std::span<const KeySample> samples, core::Seconds now) {
@@ -54,7 +59,7 @@ void KeySamples::add_prefix(const KeySample& sample) {
   const size_t end = key.find(delimiter_);
   if (end == std::string_view::npos) return;
   const std::string_view name = key.substr(0, end);
-  const SpaceSaving::Place place = prefix_counts_.count(core::hash_key(name, kHashSeed).bits);
+  const SpaceSaving::Place place = prefix_counts_.count(core::hash_key(name, seed_).bits);
   Prefix& prefix = prefixes_[place.slot];
   if (place.fresh) prefix = Prefix{std::string(name)};
   switch (sample.what) {

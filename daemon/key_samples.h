@@ -37,7 +37,8 @@ struct KeySample {
   bool cut = false;  // there is more of the key
   std::array<char, kKeyBytes> key;
 
-  void set(std::string_view whole_key, What became) noexcept;
+  // seed  KeySamples::seed() of those that it is added to
+  void set(std::string_view whole_key, What became, uint64_t seed) noexcept;
   std::string_view view() const noexcept { return {key.data(), key_bytes}; }
 };
 static_assert(sizeof(KeySample) <= 128);
@@ -68,7 +69,12 @@ class KeySamples {
   static constexpr core::Seconds kHalfLifeSeconds = 60;
 
   // delimiter  ends the prefix of a key; a key without one has none
-  explicit KeySamples(char delimiter) : delimiter_(delimiter) {}
+  // seed       of the hashes that stand for keys and prefixes; a random one, so that clients cannot
+  //            make up names that are counted as one
+  KeySamples(char delimiter, uint64_t seed) : delimiter_(delimiter), seed_(seed) {}
+
+  static uint64_t random_seed();
+  uint64_t seed() const noexcept { return seed_; }
 
   void add(std::span<const KeySample> samples, core::Seconds now) EXCLUDES(mutex_);
   KeyFigures figures(uint32_t most_keys, uint32_t most_prefixes, core::Seconds now)
@@ -85,6 +91,7 @@ class KeySamples {
   void add_prefix(const KeySample& sample) REQUIRES(mutex_);
 
   const char delimiter_;
+  const uint64_t seed_;
   core::Mutex mutex_;
   SpaceSaving key_counts_ GUARDED_BY(mutex_){kMaxKeys};
   std::vector<std::string> keys_ GUARDED_BY(mutex_) = std::vector<std::string>(kMaxKeys);

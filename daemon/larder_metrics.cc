@@ -13,7 +13,7 @@ namespace {
 using enum MetricType;
 
 // Each is a time series, and keys come and go.
-constexpr size_t kShownKeys = 10;
+constexpr size_t kKeysInMetrics = 10;
 constexpr double kLeastSamples = 4;  // lately; what comes once is not hot
 constexpr size_t kShownPrefixes = 200;
 
@@ -151,7 +151,7 @@ void write_keys(const SampledFigures& sampled, Exposition& page) {
       .add("key_sample_ratio", Gauge,
            sampled.key_sample_every == 0 ? 0.0 : 1.0 / sampled.key_sample_every,
            "Of the commands with a key, the part whose key is looked at.");
-  size_t shown = std::min(keys.keys.size(), kShownKeys);
+  size_t shown = std::min(keys.keys.size(), kKeysInMetrics);
   while (shown > 0 && keys.keys[shown - 1].count < kLeastSamples) --shown;
   const auto write_shares = [&](std::string_view name, std::string_view help, auto value) {
     page.family(name, Gauge, help);

@@ -107,7 +107,7 @@ void Meter::sample(const proto::Command& command, const proto::Reply& reply, cor
   } else if (command.op == proto::Op::Remove) {
     what = What::Delete;
   }
-  samples_[sampled_++].set(command.key, what);
+  samples_[sampled_++].set(command.key, what, keys_.seed());
   if (sampled_ == kSamples) flush(now);
 }
 

@@ -5,8 +5,9 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
-#include <functional>
+#include <deque>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -27,19 +28,23 @@ class PrefixStats {
   void count_set(std::string_view key) EXCLUDES(mutex_);
   void count_delete(std::string_view key) EXCLUDES(mutex_);
 
-  // `PREFIX <prefix> get <n> hit <n> set <n> del <n>\r\n` for each, then `END`.
+  // `PREFIX <prefix> get <n> hit <n> set <n> del <n>\r\n` for each, in the order of their first
+  // command, then `END`. Other workers count meanwhile: the lock is given back between slices.
   std::string dump() EXCLUDES(mutex_);
+  // One slice of that: appends at most kPrefixesPerSlice lines from number `first` on, and returns
+  // the number of the next line, or 0 if there is none.
+  size_t append_slice(size_t first, std::string& text) EXCLUDES(mutex_);
   void clear() EXCLUDES(mutex_);
 
   // Memory is bounded: prefixes beyond these are not counted.
   static constexpr size_t kMaxPrefixes = 65'536;
+  // Some 20 us under the lock.
+  static constexpr size_t kPrefixesPerSlice = 256;
 
  private:
   struct Counts {
+    std::string prefix;
     uint64_t gets = 0, hits = 0, sets = 0, deletes = 0;
-  };
-  struct Hash : std::hash<std::string_view> {
-    using is_transparent = void;
   };
 
   // Null if the key has no prefix or there is no room for another one.
@@ -48,7 +53,9 @@ class PrefixStats {
   const char delimiter_;
   std::atomic<bool> enabled_;
   core::Mutex mutex_;
-  std::unordered_map<std::string, Counts, Hash, std::equal_to<>> counts_ GUARDED_BY(mutex_);
+  std::deque<Counts> counts_ GUARDED_BY(mutex_);  // they stay where they are
+  std::unordered_map<std::string_view, Counts*> by_prefix_ GUARDED_BY(mutex_);
+  size_t prefix_bytes_ GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace larder::daemon

@@ -11,8 +11,6 @@
 namespace larder::daemon {
 namespace {
 
-constexpr uint32_t kShownKeys = 32;
-
 std::string estimate(uint64_t samples) { return std::to_string(samples * kKeySampleEvery); }
 
 // Four digits behind the point are finer than any sample.

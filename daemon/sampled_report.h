@@ -24,6 +24,9 @@ struct SampledFigures {
   uint64_t slow_total = 0;
 };
 
+// What `stats hotkeys` shows.
+constexpr uint32_t kShownKeys = 32;
+
 // <command>:count, mean_us, p50_us, p90_us, p99_us, p999_us of each command that was timed.
 void append_latency_stats(const SampledFigures&, proto::StatList& rows);
 // samples, sample_every; then hotkey:<key> as "share <least> <most>", the share of all requests

@@ -88,7 +88,7 @@ Server::Server(Settings settings, std::unique_ptr<TlsContext> tls)
       cache_(config_over(settings_, memory_file_.get(), event_log_)),
       budget_(settings_.buffer_limit_bytes),
       prefixes_(settings_.stats_prefix.front(), settings_.stats_detail),
-      key_samples_(settings_.stats_prefix.front()),
+      key_samples_(settings_.stats_prefix.front(), KeySamples::random_seed()),
       memory_ahead_(cache_),
       authority_(settings_),
       discovers_(settings_.allow_cluster_set || !settings_.cluster_file.empty() ||
@@ -558,24 +558,41 @@ void Server::stats_items(proto::StatList& rows) { append_items_stats(sources(), 
 void Server::stats_slabs(proto::StatList& rows) { append_slabs_stats(sources(), rows); }
 void Server::stats_sizes(proto::StatList& rows) { append_sizes_stats(cache_, settings_, rows); }
 
-void Server::stats_latency(proto::StatList& rows) { append_latency_stats(sampled(), rows); }
-void Server::stats_hot_keys(proto::StatList& rows) { append_hot_key_stats(sampled(), rows); }
-void Server::stats_prefixes(proto::StatList& rows) { append_prefix_stats(sampled(), rows); }
+void Server::stats_latency(proto::StatList& rows) {
+  SampledFigures figures;
+  figures.slow_request_us = settings_.slow_request_us;
+  add_latencies(figures);
+  append_latency_stats(figures, rows);
+}
+void Server::stats_hot_keys(proto::StatList& rows) {
+  append_hot_key_stats(sampled_keys(kShownKeys, 0), rows);
+}
+void Server::stats_prefixes(proto::StatList& rows) {
+  append_prefix_stats(sampled_keys(0, KeySamples::kMaxPrefixes), rows);
+}
 
 SampledFigures Server::sampled() {
-  constexpr uint32_t kAll = std::numeric_limits<uint32_t>::max();
+  SampledFigures figures = sampled_keys(KeySamples::kMaxKeys, KeySamples::kMaxPrefixes);
+  figures.slow_request_us = settings_.slow_request_us;
+  add_latencies(figures);
+  return figures;
+}
+
+SampledFigures Server::sampled_keys(uint32_t most_keys, uint32_t most_prefixes) {
   SampledFigures figures;
   figures.sampling = settings_.sampling;
   if (!settings_.sampling || !settings_.allow_dumps) figures.key_sample_every = 0;
-  figures.slow_request_us = settings_.slow_request_us;
+  figures.keys = key_samples_.figures(most_keys, most_prefixes, clock_.sample());
+  return figures;
+}
+
+void Server::add_latencies(SampledFigures& figures) {
   for (const auto& worker : workers_) {
     for (size_t i = 0; i < kCommandKinds; ++i) {
       figures.latencies[i].add(worker->latencies()[i]);
     }
   }
   figures.slow = slow_log_.latest(figures.slow_total);
-  figures.keys = key_samples_.figures(kAll, kAll, clock_.sample());
-  return figures;
 }
 
 // -- HTTP.

@@ -142,6 +142,8 @@ class Server final : public ServerControl {
   void end(Ended how);
   StatsSources sources() const;
   SampledFigures sampled();
+  SampledFigures sampled_keys(uint32_t most_keys, uint32_t most_prefixes);
+  void add_latencies(SampledFigures& figures);
 
   // Pages of the HTTP server, on its thread.
   void open_http();

@@ -11,7 +11,7 @@
 namespace larder::daemon {
 namespace {
 
-constexpr size_t kShownKeys = 32;
+constexpr size_t kKeysInJson = 32;
 
 double seconds(const timeval& time) {
   return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
@@ -175,7 +175,7 @@ void write_keys(const SampledFigures& sampled, Json& json) {
   const KeyFigures& keys = sampled.keys;
   json.member("key_samples", keys.samples).member("key_sample_every", sampled.key_sample_every);
   json.member("hot_keys").array();
-  for (size_t i = 0; i < std::min(keys.keys.size(), kShownKeys); ++i) {
+  for (size_t i = 0; i < std::min(keys.keys.size(), kKeysInJson); ++i) {
     const Share share = share_of(keys.keys[i], keys);
     json.object()
         .member("key", printable_key(keys.keys[i].key))

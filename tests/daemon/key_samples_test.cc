@@ -9,10 +9,12 @@ namespace {
 using What = KeySample::What;
 
 constexpr uint32_t kAll = 10'000;
+constexpr char kDelimiter = ':';
+constexpr uint64_t kSeed = 7;
 
 KeySample sample(std::string_view key, What what = What::Hit) {
   KeySample sample;
-  sample.set(key, what);
+  sample.set(key, what, kSeed);
   return sample;
 }
 
@@ -24,7 +26,7 @@ void add(KeySamples& samples, std::string_view key, What what, int times, core::
 }
 
 TEST_CASE("the hottest keys come first, with exact counts while there is room") {
-  KeySamples samples(':');
+  KeySamples samples(kDelimiter, kSeed);
   add(samples, "a", What::Hit, 3);
   add(samples, "b", What::Set, 9);
   const KeyFigures figures = samples.figures(kAll, kAll, 100);
@@ -39,7 +41,7 @@ TEST_CASE("the hottest keys come first, with exact counts while there is room") 
 }
 
 TEST_CASE("what was hot is so no more after some half-lives") {
-  KeySamples samples(':');
+  KeySamples samples(kDelimiter, kSeed);
   add(samples, "old", What::Hit, 64, 100);
   add(samples, "new", What::Hit, 20, 100 + 2 * KeySamples::kHalfLifeSeconds);
   const KeyFigures figures = samples.figures(kAll, kAll, 100 + 2 * KeySamples::kHalfLifeSeconds);
@@ -50,7 +52,7 @@ TEST_CASE("what was hot is so no more after some half-lives") {
 }
 
 TEST_CASE("a prefix's hits, misses, sets and deletes are counted, and no half-life cuts them") {
-  KeySamples samples(':');
+  KeySamples samples(kDelimiter, kSeed);
   add(samples, "user:1", What::Hit, 4);
   add(samples, "user:2", What::Miss, 3);
   add(samples, "user:3", What::Set, 2);
@@ -70,7 +72,7 @@ TEST_CASE("a prefix's hits, misses, sets and deletes are counted, and no half-li
 }
 
 TEST_CASE("a prefix that comes back after it had lost its place begins anew") {
-  KeySamples samples(':');
+  KeySamples samples(kDelimiter, kSeed);
   add(samples, "a:1", What::Hit, 1);
   for (uint32_t i = 0; i < 2 * KeySamples::kMaxPrefixes; ++i) {
     add(samples, "p" + std::to_string(i) + ":1", What::Hit, 2);
@@ -88,7 +90,7 @@ TEST_CASE("a prefix that comes back after it had lost its place begins anew") {
 
 TEST_CASE("long keys are cut, and yet told apart") {
   const std::string start(KeySample::kKeyBytes, 'k');
-  KeySamples samples(':');
+  KeySamples samples(kDelimiter, kSeed);
   add(samples, start, What::Hit, 3);
   add(samples, start + "1", What::Hit, 2);
   add(samples, start + "2", What::Hit, 1);
@@ -99,8 +101,31 @@ TEST_CASE("long keys are cut, and yet told apart") {
   CHECK(figures.keys[1].key != figures.keys[2].key);
 }
 
+TEST_CASE("which names collide depends on the seed") {
+  KeySample one;
+  KeySample other;
+  one.set("user:1", What::Hit, kSeed);
+  other.set("user:1", What::Hit, kSeed + 1);
+  CHECK(one.hash != other.hash);
+  CHECK(KeySamples(kDelimiter, kSeed).seed() == kSeed);
+}
+
+TEST_CASE("no more is copied than is asked for") {
+  KeySamples samples(kDelimiter, kSeed);
+  for (int i = 0; i < 50; ++i) add(samples, std::to_string(i) + ":k", What::Hit, i + 1);
+  const KeyFigures keys = samples.figures(3, 0, 100);
+  REQUIRE(keys.keys.size() == 3);
+  CHECK(keys.keys[0].key == "49:k");
+  CHECK(keys.keys[2].key == "47:k");
+  CHECK(keys.prefixes.empty());
+  const KeyFigures prefixes = samples.figures(0, 2, 100);
+  CHECK(prefixes.keys.empty());
+  REQUIRE(prefixes.prefixes.size() == 2);
+  CHECK(prefixes.prefixes[1].prefix == "48");
+}
+
 TEST_CASE("cleared samples are gone") {
-  KeySamples samples(':');
+  KeySamples samples(kDelimiter, kSeed);
   add(samples, "user:1", What::Hit, 4);
   samples.clear();
   const KeyFigures figures = samples.figures(kAll, kAll, 100);

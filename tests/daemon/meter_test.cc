@@ -45,7 +45,7 @@ struct Fixture {
     return slow.latest(total);
   }
 
-  KeySamples keys{':'};
+  KeySamples keys{':', 7};
   SlowLog slow;
   std::unique_ptr<Meter> meter;
 };
