@@ -253,7 +253,7 @@ void EtcdMember::lose_lease(Clock::time_point now) {
 void EtcdMember::use(EtcdRange range, Clock::time_point now) {
   last_read_ = now;
   read_at_ = now + third_;
-  if (range.more) {
+  if (range.more || range.pairs.size() > kMostKeys) {
     return failed("there are more than " + std::to_string(kMostKeys) + " keys under " + prefix_,
                   now);
   }

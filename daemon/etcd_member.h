@@ -60,7 +60,7 @@ class EtcdMember {
   static constexpr std::chrono::milliseconds kShortestPause{100};
   static constexpr std::chrono::milliseconds kLongestPause{2000};
   // From a read to the next one, for each kReadBytes of its answer that have begun, so that a
-  // prefix that never rests costs a bounded part of a thread: to parse and judge kReadBytes takes 2
+  // prefix that never rests costs a bounded part of a thread: to parse and judge kReadBytes takes 3
   // ms.
   static constexpr std::chrono::milliseconds kBetweenReads{20};
   static constexpr size_t kReadBytes = 64 * 1024;

@@ -361,6 +361,7 @@ ANSWERS = {
     "JSON of another kind": (plain(b'[1,2,{"ID":[]}]'), {}),
     "deep JSON": (plain(b"[" * 2_000_000), {}),
     "wide JSON": (plain(b"[" + b"[]," * 600_000 + b"5]"), {}),
+    "wide JSON of objects": (plain(b'{"kvs":[' + b"{}," * 650_000 + b'{}],"ID":"5"}'), {}),
     "numbers that are none": (plain(b'{"header":{"revision":"-7"},"ID":"1e5","TTL":"x"}'), {}),
     # To every question, also that for the keys.
     "the grant of a lease": (plain(GRANT), {}),

@@ -88,6 +88,28 @@ TEST_CASE("a range is read with its revision, and whole or not at all") {
     CHECK_FALSE(read_range(whole.substr(0, bytes)));
 }
 
+TEST_CASE("an answer that is deeper or has more values than etcd's is nothing") {
+  const auto range_with = [](const std::string& more) {
+    return read_range(R"({"header":{"revision":"5"},"more":false,"x":)" + more + "}").has_value();
+  };
+  const auto repeated = [](std::string_view text, size_t times) {
+    std::string all;
+    for (size_t i = 0; i < times; ++i) all += text;
+    return all;
+  };
+  // The most that a range of 2048 keys has, and then some.
+  CHECK(range_with('[' + repeated(R"({"a":"1","b":"2","c":"3","d":"4","e":"5"},)", 10'000) + "5]"));
+  CHECK_FALSE(range_with('[' + repeated("{},", 40'000) + "5]"));
+  CHECK_FALSE(range_with('[' + repeated("[],", 40'000) + "5]"));
+  CHECK_FALSE(range_with('[' + repeated("5,", 70'000) + "5]"));
+  CHECK(range_with(repeated("[", 15) + "5" + repeated("]", 15)));
+  CHECK_FALSE(range_with(repeated("[", 16) + "5" + repeated("]", 16)));
+  CHECK_FALSE(range_with(repeated("[", 1'000'000)));
+  // What is in a string has no depth and no values.
+  CHECK(range_with(R"("\\\")" + repeated("[{,", 100'000) + '"'));
+  CHECK(range_with(R"("\\")"));
+}
+
 TEST_CASE("a line of a watch is news, or none, or the end") {
   const auto is = [](const char* line) { return read_watch_line(line); };
   CHECK(is(R"({"result":{"header":{"revision":"3"},"created":true}})") == WatchNews::Nothing);
