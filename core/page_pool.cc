@@ -376,6 +376,8 @@ bool PagePool::restore(SnapshotReader& in) {
     if ((infos_[page].kind == PageInfo::Kind::Free) != listed[page]) return false;
   }
   next_fresh_.store(fresh, std::memory_order_relaxed);
+  // An earlier pool of this process can have poisoned what lay at these addresses.
+  unpoison(base_, size_t{fresh} * kPageBytes);
   set_aside_ = fresh;
   ready_.store(std::min(ready, opened_), std::memory_order_relaxed);
   used_.store(fresh - 1 - free_.size() - released_.size(), std::memory_order_relaxed);
