@@ -227,6 +227,13 @@ bool MemoryFile::set_aside(Range range) noexcept {
   return true;
 }
 
+bool MemoryFile::fill(Range range) noexcept {
+  struct stat before {};
+  if (fstat(file_, &before) != 0 || !set_aside(range)) return false;
+  const timespec times[2] = {before.st_atim, before.st_mtim};
+  return futimens(file_, times) == 0;
+}
+
 bool MemoryFile::release(Range range) noexcept {
   return fallocate(file_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
                    static_cast<off_t>(range.begin),

@@ -72,6 +72,8 @@ class MemoryFile {
   // (ramfs, NFS): promises_room() says so.
   bool set_aside(Range range) noexcept;
   bool promises_room() const noexcept { return promises_room_.load(std::memory_order_relaxed); }
+  // The same before begin(): the file's time of change stays what it was.
+  bool fill(Range range) noexcept;
   // Takes the blocks of a range away; it reads as zeros, in mappings, too. False, with errno.
   bool release(Range range) noexcept;
   // How long the file is, and how much of it has blocks.

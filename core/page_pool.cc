@@ -379,6 +379,8 @@ bool PagePool::restore(SnapshotReader& in) {
     if ((infos_[page].kind == PageInfo::Kind::Free) != listed[page]) return false;
   }
   next_fresh_.store(fresh, std::memory_order_relaxed);
+  // An earlier pool of this process can have poisoned what lay at these addresses.
+  unpoison(base_, size_t{fresh} * kPageBytes);
   set_aside_ = fresh;
   ready_.store(std::min(ready, opened_), std::memory_order_relaxed);
   used_.store(fresh - 1 - free_.size() - released_.size(), std::memory_order_relaxed);
@@ -412,13 +414,16 @@ std::vector<ShardPages> PagePool::deal(uint32_t shards) const {
 bool PagePool::fill_holes() {
   MutexLock lock(mutex_);
   const PageNumber fresh = next_fresh_.load(std::memory_order_relaxed);
-  if (file_->allocated_bytes() >= (fresh - released_.size()) * kPageBytes) return true;
+  // Of page 0 only the superblock has to be there.
+  if (file_->allocated_bytes() >= (fresh - 1 - released_.size()) * kPageBytes) return true;
   std::vector<PageNumber> holes = released_;
   std::sort(holes.begin(), holes.end());
   holes.push_back(fresh);
-  PageNumber begin = 0;
+  PageNumber begin = 1;
   for (const PageNumber hole : holes) {
-    if (begin < hole && !set_aside(begin, hole)) return false;
+    if (begin < hole && !file_->fill({size_t{begin} * kPageBytes, size_t{hole} * kPageBytes})) {
+      return false;
+    }
     begin = hole + 1;
   }
   return true;

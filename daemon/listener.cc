@@ -9,13 +9,13 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <stdexcept>
 
 #include "daemon/log.h"
+#include "daemon/replace_file.h"
 
 namespace larder::daemon {
 namespace {
@@ -332,22 +332,20 @@ void write_port_file(const std::vector<Listener>& listeners,
                      const std::vector<UdpSocket>& udp_sockets) {
   const char* name = std::getenv("MEMCACHED_PORT_FILENAME");
   if (name == nullptr) return;
-  // Whoever waits for the file must find it whole: written beside it, then renamed.
-  const std::string unfinished = std::string(name) + ".lck";
-  std::FILE* file = std::fopen(unfinished.c_str(), "w");
-  if (file == nullptr) {
-    log(LogLevel::Warning, "cannot write " + unfinished + ": " + std::strerror(errno));
-    return;
-  }
+  std::string lines;
+  const auto add = [&lines](const char* transport, bool v6, int port) {
+    lines += std::string(transport) + (v6 ? " INET6: " : " INET: ") + std::to_string(port) + "\n";
+  };
   for (const Listener& listener : listeners) {
-    if (!listener.is_tcp()) continue;
-    std::fprintf(file, "TCP %s: %d\n", listener.is_v6() ? "INET6" : "INET", listener.port());
+    if (listener.is_tcp()) add("TCP", listener.is_v6(), listener.port());
   }
   for (const UdpSocket& udp : udp_sockets) {
-    if (!udp.shared) std::fprintf(file, "UDP %s: %d\n", udp.v6 ? "INET6" : "INET", udp.port);
+    if (!udp.shared) add("UDP", udp.v6, udp.port);
   }
-  std::fclose(file);
-  std::rename(unfinished.c_str(), name);
+  const std::string draft = std::string(name) + ".lck";
+  if (!replace_file(name, draft, lines)) {
+    log(LogLevel::Warning, "cannot write " + draft + ": " + std::strerror(errno));
+  }
 }
 
 }  // namespace larder::daemon

@@ -13,7 +13,6 @@
 #include <cerrno>
 #include <charconv>
 #include <csignal>
-#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -21,6 +20,7 @@
 #include <utility>
 
 #include "daemon/log.h"
+#include "daemon/replace_file.h"
 
 namespace larder::daemon {
 namespace {
@@ -204,17 +204,8 @@ void lock_memory() {
 PidFile::PidFile(std::string path) : path_(std::move(path)) {
   if (path_.empty()) return;
   warn_of_running(path_);
-  // Under another name first, so that nobody reads an empty file.
-  const std::string draft = path_ + ".tmp";
-  bool written = false;
-  if (std::FILE* const file = std::fopen(draft.c_str(), "we")) {
-    written = std::fprintf(file, "%ld\n", static_cast<long>(getpid())) > 0;
-    written = std::fclose(file) == 0 && written;
-    written = written && std::rename(draft.c_str(), path_.c_str()) == 0;
-  }
-  if (!written) {
+  if (!replace_file(path_, path_ + ".tmp", std::to_string(getpid()) + "\n")) {
     const std::string why = reason();
-    unlink(draft.c_str());
     log(LogLevel::Warning, "option -P: cannot write '" + path_ + "': " + why);
     path_.clear();
   }

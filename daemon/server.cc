@@ -148,6 +148,10 @@ void Server::start(Signals signals) {
   if (memory_file_ != nullptr) {
     cache_.begin_use();
     memory_file_in_use_ = true;
+    if (!memory_file_->promises_room()) {
+      log(LogLevel::Warning, "option -e: the file system of '" + memory_file_->path() +
+                                 "' sets no room aside: if it fills up, the server ends");
+    }
   }
   if (settings_.large_pages) take_all_memory(cache_);
   base_ = make_event_base();

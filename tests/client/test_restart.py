@@ -208,13 +208,124 @@ class RestartAsAnOperatorMeetsIt(RestartCase):
                 (lambda: os.truncate(self.file + ".meta", 500), "is damaged"),
                 (lambda: overwrite(self.file + ".meta"), "was not written by larderd"),
                 (lambda: flip(self.file, 40000), "was changed after its server had stopped"),
-                (lambda: os.truncate(self.file, 1 << 20), "bytes and had"),
-                (lambda: overwrite(self.file), "is not a memory file of larderd")):
+                (lambda: os.truncate(self.file, 1 << 20), "bytes and had")):
             self.leave_an_item()
             damage()
             server = self.start()
             self.expect_cold(server, why)
             self.end(server, signal.SIGTERM)
+
+    def refused(self, sentence):
+        """A start over the file that ends with this sentence and 71."""
+        command = server_command() + ["-e", self.file, "-m", str(MEBIBYTES), "-l", "127.0.0.1",
+                                      "-p", "0", "-s", os.path.join(self.folder, "socket")]
+        if os.geteuid() == 0:
+            command += ["-u", "root"]
+        ended = subprocess.run(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                               text=True, timeout=20, check=False)
+        self.assertEqual(ended.returncode, 71, ended.stderr)
+        self.assertIn(sentence, ended.stderr)
+
+    def test_a_file_of_somebody_or_that_somebody_may_write_is_refused_and_left_alone(self):
+        letter = "somebody's letter\n" * 100
+        with open(self.file, "w", encoding="ascii") as file:
+            file.write(letter)
+        self.refused("has content and is not a memory file of larderd")
+        with open(self.file, encoding="ascii") as file:
+            self.assertEqual(file.read(), letter)
+        os.unlink(self.file)
+        self.leave_an_item()
+        os.chmod(self.file, 0o666)
+        self.refused("can be written by other users")
+        os.chmod(self.file, 0o600)
+        os.rename(self.file, self.file + ".real")
+        os.symlink(self.file + ".real", self.file)
+        self.refused("is a symbolic link")
+        os.unlink(self.file)
+        os.rename(self.file + ".real", self.file)
+        if os.geteuid() == 0:
+            os.chown(self.file, 65534, 65534)
+            self.refused("belongs to another user")
+            os.chown(self.file, 0, 0)
+        self.assertEqual(self.start().ask(b"get k\r\n", b"END\r\n"),
+                         b"VALUE k 7 5\r\nvalue\r\nEND\r\n")
+
+    def test_slots_that_were_changed_in_the_file_are_a_cold_start_with_a_sentence(self):
+        server = self.start()
+        with server.connect() as client:
+            for i in range(20000):
+                client.sendall(b"set k%d 0 0 100 noreply\r\n%s\r\n" % (i, b"x" * 100))
+            client.sendall(b"mn\r\n")
+            self.assertEqual(client.recv(4), b"MN\r\n")
+        status, output = self.end(server, signal.SIGUSR1)
+        self.assertEqual(status, 0, output)
+        before = os.stat(self.file)
+        changed = 0
+        with open(self.file, "r+b") as file:
+            content = bytearray(file.read())
+            for page in range(32768, len(content), 32768):
+                words = [content[at:at + 8] for at in range(page, page + 32768, 8)]
+                used = [word for word in words if any(word)]
+                # References of a small cache: words with a page number below 2,000.
+                if len(used) < 500 or any(
+                        (int.from_bytes(word, "little") & (1 << 38) - 1) >> 13 > 2000
+                        for word in used):
+                    continue
+                for at in range(page, page + 32768, 8):
+                    if any(content[at:at + 8]):
+                        content[at + 4] |= 0x3f
+                        changed += 1
+            file.seek(0)
+            file.write(content)
+        os.utime(self.file, ns=(before.st_atime_ns, before.st_mtime_ns))
+        self.assertGreater(changed, 10000)
+        self.expect_cold(self.start(), "' is damaged: ")
+
+    def test_the_file_is_as_long_as_the_memory_limit_needs(self):
+        server = self.start()
+        length = os.stat(self.file).st_size
+        self.assertGreater(length, MEBIBYTES << 20 - 1)
+        self.assertLess(length, (MEBIBYTES + 16) << 20)
+        self.assertEqual(server.ask(b"cache_memlimit 128\r\n"), b"OK\r\n")
+        self.assertGreater(os.stat(self.file).st_size, 127 << 20)
+
+    @unittest.skipUnless(os.geteuid() == 0, "a file system can only be mounted by root")
+    def test_a_file_system_that_others_fill_makes_the_server_evict(self):
+        small = os.path.join(self.folder, "small")
+        os.mkdir(small)
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=100m", "tmpfs", small],
+                                 stderr=subprocess.PIPE, text=True, check=False)
+        if mounted.returncode != 0:
+            self.skipTest("tmpfs cannot be mounted here: " + mounted.stderr)
+        self.addCleanup(subprocess.run, ["umount", "-l", small], check=True)
+        self.file = os.path.join(small, "cache")
+        server = self.start()
+        value = b"v" * 1000
+
+        def store(prefix, count):
+            with server.connect() as client:
+                stream = client.makefile("rb")
+                for i in range(count):
+                    client.sendall(b"set %s%d 0 0 1000\r\n%s\r\n" % (prefix, i, value))
+                    self.assertEqual(stream.readline(), b"STORED\r\n")
+
+        store(b"a", 10000)
+        with open(os.path.join(small, "other"), "wb") as other:
+            try:
+                while True:
+                    other.write(bytes(65536))
+                    other.flush()
+            except OSError:
+                pass
+        store(b"b", 30000)
+        self.assertIsNone(server.process.poll())
+        self.assertGreater(int(server.stat("evictions")), 0)
+        self.assertGreater(int(server.stat("curr_items")), 8000)
+        os.unlink(os.path.join(small, "other"))
+        deadline = time.monotonic() + 20
+        while int(server.stat("curr_items")) < 40000 and time.monotonic() < deadline:
+            store(b"c%d-" % time.monotonic_ns(), 5000)
+        self.assertGreater(int(server.stat("curr_items")), 40000)
 
     def test_metadata_of_another_run_starts_empty(self):
         self.leave_an_item()

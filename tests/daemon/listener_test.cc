@@ -174,6 +174,23 @@ TEST_CASE("the port file lists what was found") {
   CHECK(access((name + ".lck").c_str(), F_OK) == -1);
 }
 
+TEST_CASE("a link of the name of the port file's draft is replaced, and its target left alone") {
+  TempFolder folder;
+  const std::string name = folder.file("ports");
+  std::ofstream(folder.file("precious")) << "precious";
+  std::filesystem::create_symlink(folder.file("precious"), name + ".lck");
+  const auto listeners = Listener::open_all(any_port({"127.0.0.1"}));
+  setenv("MEMCACHED_PORT_FILENAME", name.c_str(), 1);
+  write_port_file(listeners);
+  unsetenv("MEMCACHED_PORT_FILENAME");
+  const auto content = [](const std::string& path) {
+    std::ifstream file(path);
+    return std::string{std::istreambuf_iterator<char>(file), {}};
+  };
+  CHECK(content(name) == "TCP INET: " + std::to_string(listeners[0].port()) + "\n");
+  CHECK(content(folder.file("precious")) == "precious");
+}
+
 TEST_CASE("a listener has the traits that its -l names, or else those of the whole server") {
   Settings settings =
       any_port({"127.0.0.1", "proto[ascii]:127.0.0.1", "proto[negotiating]:tag_a_:127.0.0.1"});

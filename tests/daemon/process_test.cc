@@ -55,6 +55,17 @@ TEST_CASE("the pid file holds the process id while it is needed") {
   CHECK_FALSE(std::filesystem::exists(path));
 }
 
+TEST_CASE("a link of the name of the pid file's draft is replaced, and its target left alone") {
+  const test::TempFolder folder;
+  const std::string path = folder.file("pid");
+  std::ofstream(folder.file("precious")) << "precious";
+  std::filesystem::create_symlink(folder.file("precious"), path + ".tmp");
+  const PidFile file(path);
+  CHECK(content(path) == std::to_string(getpid()));
+  CHECK(content(folder.file("precious")) == "precious");
+  CHECK_FALSE(std::filesystem::is_symlink(path));
+}
+
 TEST_CASE("a pid file that cannot be written does not keep anybody from serving") {
   const test::TempFolder folder;
   const PidFile file(folder.file("no/such/folder"));

@@ -7,6 +7,7 @@ own. What needs root is only asked for as root; the rest of it is in tests/daemo
 import os
 import pwd
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -19,6 +20,8 @@ import unittest
 LARDERD = os.path.abspath(os.environ["LARDERD"])
 ROOT = os.geteuid() == 0
 PATIENCE_SECONDS = 20
+with open(LARDERD, "rb") as program:
+    SANITIZED = b"__asan_init" in program.read()
 
 
 def wait_until(holds, what):
@@ -69,7 +72,7 @@ class CommandLineTest(unittest.TestCase):
         return subprocess.run(self.command(*options, **kinds), cwd=self.folder, text=True,
                               capture_output=True, timeout=PATIENCE_SECONDS)
 
-    def start(self, *options, **kinds):
+    def start(self, *options, preexec_fn=None, **kinds):
         """A server on a free port in the foreground. Returns the process; see port()."""
         if os.path.exists(self.ports):
             os.unlink(self.ports)
@@ -77,7 +80,7 @@ class CommandLineTest(unittest.TestCase):
         process = subprocess.Popen(
             self.command("-l", "127.0.0.1", "-p", "-1", *options, **kinds), cwd=self.folder,
             env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE, text=True)
+            stderr=subprocess.PIPE, text=True, preexec_fn=preexec_fn)
         self.running.append(process.pid)
         self.addCleanup(process.stderr.close)
         self.addCleanup(process.wait)
@@ -273,6 +276,44 @@ class CommandLineTest(unittest.TestCase):
             status = file.read()
         resident = int(re.search(r"VmRSS:\s+(\d+) kB", status).group(1))
         self.assertLess(resident, 256 * 1024)
+
+    @unittest.skipUnless(ROOT, "the limit on locked memory may be too low otherwise")
+    def test_locked_memory_goes_back_when_the_limit_is_lowered(self):
+        process = self.start("-k", "-m", "64", "-t", "1")
+
+        def resident():
+            with open(f"/proc/{process.pid}/status") as file:
+                return int(re.search(r"VmRSS:\s+(\d+) kB", file.read()).group(1)) >> 10
+
+        value = b"x" * 30000
+        with socket.create_connection(("127.0.0.1", self.port())) as client:
+            for i in range(1900):
+                client.sendall(b"set k%d 0 0 30000 noreply\r\n%s\r\n" % (i, value))
+            client.sendall(b"mn\r\n")
+            self.assertEqual(client.recv(4), b"MN\r\n")
+        full = resident()
+        self.assertGreater(full, 56)
+        self.assertEqual(self.ask(b"cache_memlimit 16\r\n"), b"OK\r\n")
+        wait_until(lambda: resident() < full - 40, "48 MiB to go back")
+
+    @unittest.skipIf(SANITIZED, "a sanitizer needs more address space")
+    def test_it_starts_and_serves_in_little_address_space(self):
+        def limit(kibibytes):
+            return lambda: resource.setrlimit(resource.RLIMIT_AS, (kibibytes << 10,) * 2)
+
+        for kibibytes, mebibytes in ((200000, 64), (8 << 20, 4096)):
+            process = self.start("-m", mebibytes, preexec_fn=limit(kibibytes))
+            value = b"x" * 10000
+            with socket.create_connection(("127.0.0.1", self.port())) as client:
+                for i in range(10000):
+                    client.sendall(b"set k%d 0 0 10000 noreply\r\n%s\r\n" % (i, value))
+                client.sendall(b"mn\r\n")
+                self.assertEqual(client.recv(4), b"MN\r\n")
+            self.assertIn(value, self.ask(b"get k9999\r\n", b"END\r\n"))
+            self.assertEqual(self.ask(b"cache_memlimit 8192\r\n")[:6], b"MEMLIM")
+            process.terminate()
+            self.assertEqual(process.wait(PATIENCE_SECONDS), 0)
+            self.assertNotIn("bad_alloc", process.stderr.read())
 
     @unittest.skipUnless(os.path.isdir("/dev/shm"), "there is no tmpfs")
     def test_with_large_pages_all_memory_is_taken_at_the_start(self):
