@@ -568,7 +568,7 @@ bool Shard::copy_value(const Item& from, ItemDraft& to) {
 class Shard::Copy {
  public:
   Copy(Shard& shard, const Item& of, uint32_t value_bytes, TurnBreak* turn_break)
-      : shard_(shard), of_(of), turn_break_(turn_break) {
+      : Copy(shard, of, turn_break) {
     if (value_bytes <= SizeClasses::kMaxItemBytes) return;
     const uint64_t limit = shard_.pool_.limit_bytes();
     const uint64_t others =
@@ -577,12 +577,13 @@ class Shard::Copy {
     // One of an eighth, or five of a 32nd.
     const bool in_bounds = value_bytes <= limit / 8 && others + value_bytes <= limit / 32 * 5;
     admitted_ = in_bounds || shard_.pool_.pages_left() * kPageBytes >= value_bytes;
-    if (admitted_) shard_.hold(&of_);
+    if (!admitted_) return;
+    shard_.hold(&of_);
+    holds_ = true;
   }
   ~Copy() {
-    if (bytes_ == 0) return;
-    shard_.pool_.copy_bytes().fetch_sub(bytes_, std::memory_order_relaxed);
-    if (admitted_) shard_.release(&of_);
+    if (bytes_ > 0) shard_.pool_.copy_bytes().fetch_sub(bytes_, std::memory_order_relaxed);
+    if (holds_) shard_.release(&of_);
   }
   Copy(const Copy&) = delete;
   Copy& operator=(const Copy&) = delete;
@@ -623,6 +624,10 @@ class Shard::Copy {
   }
 
  private:
+  // Delegated to, so that the destructor also runs where hold() finds no memory.
+  Copy(Shard& shard, const Item& of, TurnBreak* turn_break) noexcept
+      : shard_(shard), of_(of), turn_break_(turn_break) {}
+
   bool add(std::string_view bytes, ItemDraft& draft) {
     for (int breaks = 0;;) {
       const uint32_t missing = draft.remaining();
@@ -647,6 +652,7 @@ class Shard::Copy {
   TurnBreak* const turn_break_;
   uint64_t bytes_ = 0;
   bool admitted_ = true;
+  bool holds_ = false;
   bool broke_turn_ = false;
 };
 

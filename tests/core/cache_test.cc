@@ -348,8 +348,8 @@ TEST_CASE("a large value stays while a tenth of the memory is stored in small on
   }
   SECTION("of any size, also right after another has gone") {
     fill(1'000'000);
-    for (const size_t bytes : {12'000, 20'000, 100'000, 300'000, 700'000, 1'000'000, 1'500'000}) {
-      for (int trial = 0; trial < 3; ++trial) {
+    for (const size_t bytes : {12'000, 100'000, 300'000, 1'000'000, 1'500'000}) {
+      for (int trial = 0; trial < 2; ++trial) {
         INFO(bytes << " bytes, trial " << trial);
         c.must_set("large", std::string(bytes, 'y'));
         CHECK(sets_until_gone("large") >= kLeastSets);
