@@ -332,18 +332,21 @@ bool Cache::put(uint32_t worker, const KeyRef& key, const ItemShape& shape, std:
   return true;
 }
 
-StoreResult Cache::concat(uint32_t worker, ItemDraft& draft, const ConcatRule& rule, Seconds now) {
-  const StoreResult result = shard_of(draft.hash()).concat(draft, rule, now);
+StoreResult Cache::concat(uint32_t worker, ItemDraft& draft, const ConcatRule& rule, Seconds now,
+                          TurnBreak* turn_break) {
+  const StoreResult result = shard_of(draft.hash()).concat(draft, rule, now, turn_break);
   if (result.status == StoreStatus::Stored) count_uses(worker, *result.item);
   return result;
 }
 
-RemoveResult Cache::remove(uint32_t, const KeyRef& key, const RemoveRule& rule, Seconds now) {
-  return shard_of(key.hash).remove(key, rule, now);
+RemoveResult Cache::remove(uint32_t, const KeyRef& key, const RemoveRule& rule, Seconds now,
+                           TurnBreak* turn_break) {
+  return shard_of(key.hash).remove(key, rule, now, turn_break);
 }
 
-ArithResult Cache::arith(uint32_t worker, const KeyRef& key, const ArithRule& rule, Seconds now) {
-  const ArithResult result = shard_of(key.hash).arith(key, rule, now);
+ArithResult Cache::arith(uint32_t worker, const KeyRef& key, const ArithRule& rule, Seconds now,
+                         TurnBreak* turn_break) {
+  const ArithResult result = shard_of(key.hash).arith(key, rule, now, turn_break);
   if (result.status == ArithStatus::Done) count_uses(worker, *result.item);
   return result;
 }

@@ -28,6 +28,7 @@ class Shard;
 class PagePool;
 class Epoch;
 class SizeClasses;
+class TurnBreak;
 class UseCounts;
 
 struct CacheConfig {
@@ -178,11 +179,20 @@ class Cache {
   static constexpr size_t kPutBytes = 2048;
   bool put(uint32_t worker, const KeyRef& key, const ItemShape& shape, std::string_view value,
            const StoreRule& rule, Seconds now, StoreResult& result);
+  // concat, remove and arith may have to copy a value. Where it is large and memory full, they
+  // break the caller's turn in between: with `turn_break` null, only as much can be copied as the
+  // cache may borrow. A copy of more than an eighth of the memory, or beside others of more than
+  // 5/32 in all, is refused at once unless memory is free for it: nothing is evicted, the item
+  // stays.
+  //
   // Appends or prepends the draft's value to the item under its key; flags and expiry of the old
   // item stay. NotStored on a miss. The draft is left intact unless Stored.
-  StoreResult concat(uint32_t worker, ItemDraft& draft, const ConcatRule& rule, Seconds now);
-  RemoveResult remove(uint32_t worker, const KeyRef& key, const RemoveRule& rule, Seconds now);
-  ArithResult arith(uint32_t worker, const KeyRef& key, const ArithRule& rule, Seconds now);
+  StoreResult concat(uint32_t worker, ItemDraft& draft, const ConcatRule& rule, Seconds now,
+                     TurnBreak* turn_break = nullptr);
+  RemoveResult remove(uint32_t worker, const KeyRef& key, const RemoveRule& rule, Seconds now,
+                      TurnBreak* turn_break = nullptr);
+  ArithResult arith(uint32_t worker, const KeyRef& key, const ArithRule& rule, Seconds now,
+                    TurnBreak* turn_break = nullptr);
   // `bump`: it counts as a hit in the eviction order and marks the item fetched.
   TouchResult touch(uint32_t worker, const KeyRef& key, Seconds expiry, Seconds now,
                     bool bump = true);

@@ -12,8 +12,8 @@
 //  vl    immutable   value length; in a large item the bytes of the first part
 //
 // The parts in brackets stand there only if their bit is set, in this order, so that common items
-// do not pay for rare things. A large item always has the expiry word. An item is immutable once published but for heat, st and the expiry
-// word. Starts are 4-byte aligned.
+// do not pay for rare things. A large item always has the expiry word. An item is immutable once
+// published but for heat, st and the expiry word. Starts are 4-byte aligned.
 #pragma once
 
 #include <cstdint>

@@ -145,6 +145,8 @@ class PagePool {
   // Bytes in drafts that are being filled, all shards.
   Atomic<uint64_t>& draft_bytes() noexcept { return draft_bytes_; }
   const Atomic<uint64_t>& draft_bytes() const noexcept { return draft_bytes_; }
+  // Bytes of large values that are being copied, all shards.
+  Atomic<uint64_t>& copy_bytes() noexcept { return copy_bytes_; }
 
   static constexpr size_t kBytesPerPage = kPageBytes + sizeof(PageInfo) + sizeof(BlockExpiries);
   static constexpr PageNumber kAheadFromPages = 128;  // 4 MiB
@@ -176,6 +178,7 @@ class PagePool {
   Atomic<size_t> limit_{0};
   Atomic<size_t> limit_bytes_{0};
   Atomic<uint64_t> draft_bytes_{0};
+  Atomic<uint64_t> copy_bytes_{0};
 };
 
 }  // namespace larder::core

@@ -57,7 +57,15 @@ struct StoreRule {
   bool win_sent = false;    // publish with the win token already handed out (vivify)
 };
 
-enum class StoreStatus : uint8_t { Stored, NotStored, Exists, NotFound, OutOfMemory, TooLarge };
+enum class StoreStatus : uint8_t {
+  Stored,
+  NotStored,
+  Exists,
+  NotFound,
+  OutOfMemory,
+  TooLarge,
+  NoRoomToCopy,  // of a large value; the old one stays
+};
 
 struct StoreResult {
   StoreStatus status = StoreStatus::NotStored;

@@ -35,6 +35,9 @@ constexpr uint32_t kPagePartBytes = kPageBytes - Item::kHeaderBytes;
 constexpr Ref kMoved = Ref{1} << 63;
 // Bounds of one hold of the lock.
 constexpr uint32_t kReclaimAtOnce = 128;
+// How often a copy breaks the turn without getting a part. Where another's turn goes on, each break
+// rests some 100 us: a worker that the system has stopped for a while is waited for.
+constexpr int kMostBreaksAtOnce = 1000;
 // Retired chunks that are worth a look at the readers.
 constexpr size_t kReclaimFrom = 64;
 constexpr uint32_t kUnlinkAtOnce = 64;
@@ -556,6 +559,99 @@ bool Shard::copy_value(const Item& from, ItemDraft& to) {
                      [&](std::string_view part) { return to.append(part); });
 }
 
+// If the copy is large, holds the item that it is made of, so that the turn may be broken, and
+// counts the bytes among those of all copies. Any worker, inside a turn.
+class Shard::Copy {
+ public:
+  Copy(Shard& shard, const Item& of, uint32_t value_bytes, TurnBreak* turn_break)
+      : Copy(shard, of, turn_break) {
+    if (value_bytes <= SizeClasses::kMaxItemBytes) return;
+    const uint64_t limit = shard_.pool_.limit_bytes();
+    const uint64_t others =
+        shard_.pool_.copy_bytes().fetch_add(value_bytes, std::memory_order_relaxed);
+    bytes_ = value_bytes;
+    // One of an eighth, or five of a 32nd.
+    const bool in_bounds = value_bytes <= limit / 8 && others + value_bytes <= limit / 32 * 5;
+    admitted_ = in_bounds || shard_.pool_.pages_left() * kPageBytes >= value_bytes;
+    if (!admitted_) return;
+    shard_.hold(&of_);
+    holds_ = true;
+  }
+  ~Copy() {
+    if (bytes_ > 0) shard_.pool_.copy_bytes().fetch_sub(bytes_, std::memory_order_relaxed);
+    if (holds_) shard_.release(&of_);
+  }
+  Copy(const Copy&) = delete;
+  Copy& operator=(const Copy&) = delete;
+
+  // Beyond a chunk.
+  bool large() const noexcept { return bytes_ > 0; }
+  // `of` may have been freed when the copy ends.
+  bool broke_turn() const noexcept { return broke_turn_; }
+
+  // False: there is no memory, and nothing more should be done.
+  bool begin(const KeyRef& key, const ItemShape& shape, Seconds now, ItemDraft& draft,
+             AllocateStatus& status) {
+    status = AllocateStatus::OutOfMemory;
+    if (!admitted_) return false;
+    int breaks = 0;
+    do {
+      status = shard_.allocate(key, shape, now, draft);
+    } while (status == AllocateStatus::Busy && break_turn(breaks));
+    return status == AllocateStatus::Ok;
+  }
+  bool add(const Item& value, ItemDraft& draft) {
+    if (!value.is_large()) return add(value.first_part(), draft);
+    std::vector<std::string_view> parts;
+    shard_.value_parts(value, parts);
+    return std::all_of(parts.begin(), parts.end(),
+                       [&](std::string_view part) { return add(part, draft); });
+  }
+  // With blanks behind it.
+  bool add(std::string_view text, uint32_t value_bytes, ItemDraft& draft) {
+    constexpr std::string_view kBlanks = "                                ";
+    if (!add(text, draft)) return false;
+    for (size_t left = value_bytes - text.size(); left > 0;) {
+      const std::string_view blanks = kBlanks.substr(0, left);
+      if (!add(blanks, draft)) return false;
+      left -= blanks.size();
+    }
+    return true;
+  }
+
+ private:
+  // Delegated to, so that the destructor also runs where hold() finds no memory.
+  Copy(Shard& shard, const Item& of, TurnBreak* turn_break) noexcept
+      : shard_(shard), of_(of), turn_break_(turn_break) {}
+
+  bool add(std::string_view bytes, ItemDraft& draft) {
+    for (int breaks = 0;;) {
+      const uint32_t missing = draft.remaining();
+      if (draft.append(bytes)) return true;
+      const uint32_t added = missing - draft.remaining();
+      bytes.remove_prefix(added);
+      if (added > 0) breaks = 0;
+      if (draft.failed() || !break_turn(breaks)) return false;
+    }
+  }
+  bool break_turn(int& breaks) {
+    if (!large() || turn_break_ == nullptr || ++breaks > kMostBreaksAtOnce) return false;
+    // What is copied is in use: it shall not be let go for its own copy.
+    ItemWriter::set_heat(of_, of_.heat().with_grace());
+    if (!turn_break_->break_turn()) return false;
+    broke_turn_ = true;
+    return true;
+  }
+
+  Shard& shard_;
+  const Item& of_;
+  TurnBreak* const turn_break_;
+  uint64_t bytes_ = 0;
+  bool admitted_ = true;
+  bool holds_ = false;
+  bool broke_turn_ = false;
+};
+
 bool Shard::swap(ItemDraft& draft, const Item* expected, uint8_t marks, Seconds now,
                  bool keep_sequence) {
   MutexLock lock(mutex_);
@@ -582,7 +678,8 @@ ItemShape Shard::shape_of(const Item& item) const noexcept {
   return shape;
 }
 
-StoreResult Shard::concat(ItemDraft& draft, const ConcatRule& rule, Seconds now) {
+StoreResult Shard::concat(ItemDraft& draft, const ConcatRule& rule, Seconds now,
+                          TurnBreak* turn_break) {
   const Item& piece = *item_at(draft.head_);
   const KeyRef key{piece.key(), draft.hash_};
   for (;;) {
@@ -603,16 +700,16 @@ StoreResult Shard::concat(ItemDraft& draft, const ConcatRule& rule, Seconds now)
     }
     shape.value_bytes += draft.value_bytes();
     ItemDraft joined;
-    const AllocateStatus status = allocate(key, shape, now, joined);
-    if (status != AllocateStatus::Ok) {
-      result.status =
-          status == AllocateStatus::TooLarge ? StoreStatus::TooLarge : StoreStatus::OutOfMemory;
-      return result;
-    }
+    Copy copy(*this, *old, shape.value_bytes, turn_break);
+    AllocateStatus status;
     const Item& first = rule.prepend ? piece : *old;
     const Item& then = rule.prepend ? *old : piece;
-    if (!copy_value(first, joined) || !copy_value(then, joined)) {
-      result.status = StoreStatus::OutOfMemory;
+    if (!copy.begin(key, shape, now, joined, status) || !copy.add(first, joined) ||
+        !copy.add(then, joined)) {
+      result.status = status == AllocateStatus::TooLarge ? StoreStatus::TooLarge
+                      : copy.large()                     ? StoreStatus::NoRoomToCopy
+                                                         : StoreStatus::OutOfMemory;
+      if (copy.broke_turn()) result.old_item = nullptr;
       return result;
     }
     const Item* item = item_at(joined.head_);
@@ -623,7 +720,8 @@ StoreResult Shard::concat(ItemDraft& draft, const ConcatRule& rule, Seconds now)
   }
 }
 
-RemoveResult Shard::remove(const KeyRef& key, const RemoveRule& rule, Seconds now) {
+RemoveResult Shard::remove(const KeyRef& key, const RemoveRule& rule, Seconds now,
+                           TurnBreak* turn_break) {
   for (;;) {
     const Item* old = nullptr;
     {
@@ -652,8 +750,9 @@ RemoveResult Shard::remove(const KeyRef& key, const RemoveRule& rule, Seconds no
       shape.explicit_cas = rule.explicit_cas;
     }
     ItemDraft kept;
-    if (allocate(key, shape, now, kept) != AllocateStatus::Ok ||
-        (!rule.drop_value && !copy_value(*old, kept))) {
+    Copy copy(*this, *old, shape.value_bytes, turn_break);
+    AllocateStatus status;
+    if (!copy.begin(key, shape, now, kept, status) || (!rule.drop_value && !copy.add(*old, kept))) {
       return {RemoveStatus::OutOfMemory, nullptr};
     }
     const uint8_t marks = rule.invalidate ? Item::kStale : 0;
@@ -677,7 +776,8 @@ bool Shard::read_number(const Item& item, uint64_t& number) const {
   return parse_number(begin, number);
 }
 
-ArithResult Shard::arith(const KeyRef& key, const ArithRule& rule, Seconds now) {
+ArithResult Shard::arith(const KeyRef& key, const ArithRule& rule, Seconds now,
+                         TurnBreak* turn_break) {
   for (;;) {
     ArithResult result;
     const Item* old = find_now(key, now);
@@ -711,19 +811,12 @@ ArithResult Shard::arith(const KeyRef& key, const ArithRule& rule, Seconds now) 
     shape.has_explicit_cas = rule.has_explicit_cas;
     shape.explicit_cas = rule.explicit_cas;
     ItemDraft next;
-    if (allocate(key, shape, now, next) != AllocateStatus::Ok) {
+    Copy copy(*this, *old, shape.value_bytes, turn_break);
+    AllocateStatus status;
+    if (!copy.begin(key, shape, now, next, status) ||
+        !copy.add({digits, digit_count}, shape.value_bytes, next)) {
       result.status = ArithStatus::OutOfMemory;
-      return result;
-    }
-    bool filled = next.append({digits, digit_count});
-    while (filled && !next.complete()) {
-      const std::span<char> window = next.window();
-      std::memset(window.data(), ' ', window.size());
-      next.advance(window.size());
-      filled = !window.empty();
-    }
-    if (!filled) {
-      result.status = ArithStatus::OutOfMemory;
+      if (copy.broke_turn()) result.old_item = nullptr;
       return result;
     }
     const Item* item = item_at(next.head_);

@@ -34,6 +34,7 @@
 #include "core/result.h"
 #include "core/size_classes.h"
 #include "core/slab.h"
+#include "core/turn_break.h"
 #include "core/use_counts.h"
 
 namespace larder::core {
@@ -100,9 +101,10 @@ class Shard {
   StoreResult store(ItemDraft&& draft, const StoreRule& rule, Seconds now);
   bool put(const KeyRef& key, const ItemShape& shape, std::string_view value, const StoreRule& rule,
            Seconds now, StoreResult& result);
-  StoreResult concat(ItemDraft& draft, const ConcatRule& rule, Seconds now);
-  RemoveResult remove(const KeyRef& key, const RemoveRule& rule, Seconds now);
-  ArithResult arith(const KeyRef& key, const ArithRule& rule, Seconds now);
+  StoreResult concat(ItemDraft& draft, const ConcatRule& rule, Seconds now, TurnBreak* turn_break);
+  RemoveResult remove(const KeyRef& key, const RemoveRule& rule, Seconds now,
+                      TurnBreak* turn_break);
+  ArithResult arith(const KeyRef& key, const ArithRule& rule, Seconds now, TurnBreak* turn_break);
   TouchResult touch(const KeyRef& key, Seconds expiry, Seconds now, bool bump);
   bool claim_win(const KeyRef& key, const Item* item);
   void hold(const Item* item);
@@ -238,6 +240,8 @@ class Shard {
   // What the key leads to now, without the lock.
   const Item* find_now(const KeyRef& key, Seconds now) const noexcept;
   ItemShape shape_of(const Item& item) const noexcept;
+  // A copy that is being made of an item, perhaps in several turns.
+  class Copy;
   bool copy_value(const Item& from, ItemDraft& to);
   // What incr counts on from; false if the value does not begin with a number.
   bool read_number(const Item& item, uint64_t& number) const;

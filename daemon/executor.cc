@@ -99,6 +99,7 @@ StoreOutcome outcome_of(core::StoreStatus status) {
     case core::StoreStatus::TooLarge:
       return StoreOutcome::TooLarge;
     case core::StoreStatus::OutOfMemory:
+    case core::StoreStatus::NoRoomToCopy:
       break;
   }
   return StoreOutcome::NoMemory;
@@ -407,7 +408,8 @@ void Executor::run_meta_change(const Command& command, const KeyRef& key, Reply&
 
 // -- Everything else -----------------------------------------------------------------------------
 
-void Executor::run_one(const Command& command, Reply& reply, Seconds now) {
+void Executor::run_one(const Command& command, Reply& reply, Seconds now,
+                       core::TurnBreak* turn_break) {
   reply.reset();
   reply.status = Status::Ok;
   if (command.dialect == Dialect::Meta && command.op != Op::Error) stats_.meta_cmds.add();
@@ -415,11 +417,11 @@ void Executor::run_one(const Command& command, Reply& reply, Seconds now) {
     case Op::Describe:
       return run_describe(command, reply, now);
     case Op::Remove:
-      return run_remove(command, reply, now);
+      return run_remove(command, reply, now, turn_break);
     case Op::Touch:
       return run_touch(command, reply, now);
     case Op::Arith:
-      return run_arith(command, reply, now);
+      return run_arith(command, reply, now, turn_break);
     case Op::Flush:
       return run_flush(command, reply, now);
     case Op::Stats:
@@ -490,7 +492,8 @@ void Executor::run_describe(const Command& command, Reply& reply, Seconds now) {
   describe_time(item, found.heat, now, reply);
 }
 
-void Executor::run_remove(const Command& command, Reply& reply, Seconds now) {
+void Executor::run_remove(const Command& command, Reply& reply, Seconds now,
+                          core::TurnBreak* turn_break) {
   core::RemoveRule rule;
   rule.compare_cas = command.wants(Want::kCompareCas);
   rule.cas = command.cas;
@@ -513,7 +516,7 @@ void Executor::run_remove(const Command& command, Reply& reply, Seconds now) {
     before = find(key_of(command), false, now);
     tell_fetch(command.key, before);
   }
-  const core::RemoveResult removed = cache_.remove(worker_, key_of(command), rule, now);
+  const core::RemoveResult removed = cache_.remove(worker_, key_of(command), rule, now, turn_break);
   switch (removed.status) {
     case core::RemoveStatus::Removed:
       if (rule.drop_value) {  // looked for again and stored anew
@@ -536,7 +539,7 @@ void Executor::run_remove(const Command& command, Reply& reply, Seconds now) {
       reply.status = Status::Exists;
       return;
     case core::RemoveStatus::OutOfMemory:
-      return fail(reply, ErrorId::OutOfMemory);
+      return fail(reply, ErrorId::OutOfMemoryStoring);
   }
 }
 
@@ -545,7 +548,8 @@ void Executor::run_touch(const Command& command, Reply& reply, Seconds now) {
   if (reply.status == Status::Hit) reply.status = Status::Ok;
 }
 
-void Executor::run_arith(const Command& command, Reply& reply, Seconds now) {
+void Executor::run_arith(const Command& command, Reply& reply, Seconds now,
+                         core::TurnBreak* turn_break) {
   const KeyRef key = key_of(command);
   NewExpiries change;
   change.touch = command.wants(Want::kTouch);
@@ -566,7 +570,7 @@ void Executor::run_arith(const Command& command, Reply& reply, Seconds now) {
   reply.base64_key = command.wants(Want::kBase64Key);
   tell_fetch(key, now);
   for (int race = 0; race < kMaxRaces; ++race) {
-    const core::ArithResult result = cache_.arith(worker_, key, rule, now);
+    const core::ArithResult result = cache_.arith(worker_, key, rule, now, turn_break);
     switch (result.status) {
       case core::ArithStatus::Done: {
         ClassStats& counts = class_stats(*result.item);
@@ -959,10 +963,10 @@ void Executor::remove_old_value(const KeyRef& key, Seconds now) {
 }
 
 void Executor::finish_store(const Command& command, core::ItemDraft&& draft, Reply& reply,
-                            Seconds now) {
+                            Seconds now, core::TurnBreak* turn_break) {
   if (command.dialect == Dialect::Binary) stats_.set_cmds.add();
   tell_fetch(key_of(command), now);
-  answer_store(command, store_draft(command, std::move(draft), now), reply, now);
+  answer_store(command, store_draft(command, std::move(draft), now, turn_break), reply, now);
 }
 
 void Executor::answer_store(const Command& command, const core::StoreResult& result, Reply& reply,
@@ -1000,11 +1004,14 @@ void Executor::answer_store(const Command& command, const core::StoreResult& res
         remove_old_value(key_of(command), now);
       }
       return fail(reply, ErrorId::OutOfMemoryStoring);
+    case core::StoreStatus::NoRoomToCopy:
+      stats_.store_no_memory.add();
+      return fail(reply, ErrorId::OutOfMemoryStoring);
   }
 }
 
 core::StoreResult Executor::store_draft(const Command& command, core::ItemDraft&& draft,
-                                        Seconds now) {
+                                        Seconds now, core::TurnBreak* turn_break) {
   if (!is_concat(command)) return cache_.store(worker_, std::move(draft), rule_of(command), now);
 
   core::ConcatRule concat;
@@ -1013,7 +1020,7 @@ core::StoreResult Executor::store_draft(const Command& command, core::ItemDraft&
   concat.cas = command.cas;
   concat.has_explicit_cas = command.wants(Want::kExplicitCas) && command.new_cas != 0;
   concat.explicit_cas = command.new_cas;
-  core::StoreResult result = cache_.concat(worker_, draft, concat, now);
+  core::StoreResult result = cache_.concat(worker_, draft, concat, now, turn_break);
   if (result.status != core::StoreStatus::NotStored || !command.wants(Want::kVivify)) return result;
   // A miss, and the client wants the piece stored then. The draft goes with the store, also when
   // another one was faster; then it counts as ours never having been there.

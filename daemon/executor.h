@@ -62,7 +62,10 @@ class Executor {
 
   // Any command but a Store or a gathered read. Quit and Error only fill the reply: closing is the
   // connection's work.
-  void run_one(const proto::Command& command, proto::Reply& reply, core::Seconds now);
+  //
+  // turn_break  ends this turn in the middle of a copy of a large value; likewise for finish_store
+  void run_one(const proto::Command& command, proto::Reply& reply, core::Seconds now,
+               core::TurnBreak* turn_break = nullptr);
 
   // The operator's commands, Op::Crawler, Slabs and Lru, where a dump may come of them: see
   // Admin::run. With run_one none does.
@@ -90,7 +93,7 @@ class Executor {
   // The value is complete and its trailer was right. The command's views must still be good (key,
   // opaque, return_flags): the connection keeps a copy if the value took more than one read.
   void finish_store(const proto::Command& command, core::ItemDraft&& draft, proto::Reply& reply,
-                    core::Seconds now);
+                    core::Seconds now, core::TurnBreak* turn_break = nullptr);
   // The value came, but its trailer was wrong, or memory for its parts ran out.
   void abandon_store(const proto::Command& command, core::ItemDraft&& draft, proto::ErrorId why,
                      proto::Reply& reply);
@@ -122,9 +125,11 @@ class Executor {
                   Seconds expiry_at_recache, proto::Reply& reply, Seconds now);
 
   void run_describe(const proto::Command& command, proto::Reply& reply, Seconds now);
-  void run_remove(const proto::Command& command, proto::Reply& reply, Seconds now);
+  void run_remove(const proto::Command& command, proto::Reply& reply, Seconds now,
+                  core::TurnBreak* turn_break);
   void run_touch(const proto::Command& command, proto::Reply& reply, Seconds now);
-  void run_arith(const proto::Command& command, proto::Reply& reply, Seconds now);
+  void run_arith(const proto::Command& command, proto::Reply& reply, Seconds now,
+                 core::TurnBreak* turn_break);
   void run_flush(const proto::Command& command, proto::Reply& reply, Seconds now);
   void run_stats(const proto::Command& command, proto::Reply& reply);
   void run_stats_detail(const proto::Command& command, proto::Reply& reply);
@@ -148,8 +153,8 @@ class Executor {
   static core::StoreRule rule_of(const proto::Command& command);
   void answer_store(const proto::Command& command, const core::StoreResult& result,
                     proto::Reply& reply, Seconds now);
-  core::StoreResult store_draft(const proto::Command& command, core::ItemDraft&& draft,
-                                Seconds now);
+  core::StoreResult store_draft(const proto::Command& command, core::ItemDraft&& draft, Seconds now,
+                                core::TurnBreak* turn_break);
   void count_store(const proto::Command& command, const core::StoreResult& result);
   bool create_number(const proto::Command& command, const core::KeyRef& key, Seconds expiry,
                      proto::Reply& reply, Seconds now);

@@ -24,6 +24,7 @@
 #include <thread>
 #include <utility>
 
+#include "core/turn_break.h"
 #include "daemon/connection.h"
 #include "daemon/get_line.h"
 #include "daemon/worker.h"
@@ -56,7 +57,7 @@ constexpr std::chrono::microseconds kRestForReaders{100};
 constexpr uint8_t kFirstGather = 8;
 
 template <proto::Protocol P>
-class Pump {
+class Pump final : private core::TurnBreak {
  public:
   Pump(Connection& connection, P& parser)
       : connection_(connection),
@@ -265,7 +266,7 @@ class Pump {
   void execute(const proto::Command& command) {
     if (may_take_long(command.op)) worker_.send_waiting();
     proto::Reply reply;
-    worker_.executor().run_one(command, reply, worker_.now());
+    worker_.executor().run_one(command, reply, worker_.now(), this);
     if (command.op == proto::Op::Shutdown && reply.status == proto::Status::None) {
       connection_.close_reason_ = CloseReason::Shutdown;
     }
@@ -411,7 +412,7 @@ class Pump {
     if (worker_.cache().is_short_of_memory()) [[unlikely]]
       let_readers_end();  // an append takes memory only now
     if (is_trailer(trailer)) {
-      worker_.executor().finish_store(command, std::move(draft), reply, worker_.now());
+      worker_.executor().finish_store(command, std::move(draft), reply, worker_.now(), this);
     } else {
       worker_.executor().abandon_store(command, std::move(draft), proto::ErrorId::BadDataChunk,
                                        reply);
@@ -521,6 +522,14 @@ class Pump {
     for (int i = 0; i < kRestsForReaders && end_turn_here() && !worker_.cache().relieve(); ++i) {
       std::this_thread::sleep_for(kRestForReaders);
     }
+  }
+
+  // In the middle of a copy. Rests where others' turns are in the way.
+  bool break_turn() override {
+    worker_.send_waiting();
+    if (!end_turn_here()) return false;
+    if (!worker_.cache().relieve()) std::this_thread::sleep_for(kRestForReaders);
+    return true;
   }
 
   void starve() {

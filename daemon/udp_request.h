@@ -11,6 +11,7 @@
 #include <string_view>
 #include <thread>
 
+#include "core/turn_break.h"
 #include "daemon/get_line.h"
 #include "daemon/pump.h"
 #include "daemon/worker.h"
@@ -21,7 +22,7 @@
 namespace larder::daemon {
 
 template <proto::Protocol P>
-class UdpRequest {
+class UdpRequest final : private core::TurnBreak {
  public:
   // most_reply_bytes   a longer reply becomes an error: who sends forged addresses would have
   //                    others flooded with it
@@ -106,7 +107,7 @@ class UdpRequest {
     worker_.send_waiting();  // some statistics take their time
     proto::Reply reply;
     if (suits_datagrams(command.op)) {
-      worker_.executor().run_one(command, reply, worker_.now());
+      worker_.executor().run_one(command, reply, worker_.now(), this);
     } else {
       reply.status = proto::Status::Error;
       reply.error = proto::ErrorId::UnknownCommand;
@@ -177,10 +178,18 @@ class UdpRequest {
       }
     }
     if (whole) {
-      executor.finish_store(command, std::move(start.draft), reply, worker_.now());
+      executor.finish_store(command, std::move(start.draft), reply, worker_.now(), this);
     } else {
       executor.abandon_store(command, std::move(start.draft), proto::ErrorId::BadDataChunk, reply);
     }
+  }
+
+  // In the middle of a copy. Rests where others' turns are in the way.
+  bool break_turn() override {
+    worker_.send_waiting();
+    if (!refresh_turn()) return false;
+    if (!worker_.cache().relieve()) std::this_thread::sleep_for(kRestForReaders);
+    return true;
   }
 
   // Once in a datagram: who has rested in vain goes on, and may be refused.

@@ -8,10 +8,12 @@
 #include <cstring>
 #include <random>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
 #include "core/cache.h"
+#include "core/turn_break.h"
 
 namespace {
 
@@ -368,6 +370,66 @@ TEST_CASE("two workers that count on one key lose no count") {
   add_nothing.delta = 0;
   CHECK(cache.arith(0, key, add_nothing, kFirstSecond).value == 2 * kCounts);
   cache.end_turn(0);
+}
+
+TEST_CASE("five workers that copy a 32nd of the memory each all find room") {
+  constexpr uint32_t kWorkers = 5;
+  constexpr int kCopies = 20;
+  CacheConfig config;
+  config.memory_bytes = 64_MiB;
+  config.item_size_max = 8_MiB;
+  config.workers = kWorkers;
+  config.huge_pages = false;
+  Cache cache(config);
+  struct OwnTurn : TurnBreak {
+    OwnTurn(Cache& c, uint32_t w) : cache(c), worker(w) {}
+    bool break_turn() override {
+      cache.refresh_turn(worker);
+      if (!cache.relieve()) std::this_thread::sleep_for(std::chrono::microseconds(100));
+      return true;
+    }
+    Cache& cache;
+    const uint32_t worker;
+  };
+  const std::string value(64_MiB / 32 - 1, 'v');
+  const auto store = [&](OwnTurn& turn, const KeyRef& key) {
+    ItemShape shape;
+    shape.value_bytes = static_cast<uint32_t>(value.size());
+    ItemDraft draft;
+    while (cache.allocate(turn.worker, key, shape, kFirstSecond, draft) != AllocateStatus::Ok) {
+      turn.break_turn();
+    }
+    while (!draft.append(std::string_view(value).substr(value.size() - draft.remaining()))) {
+      turn.break_turn();
+    }
+    (void)cache.store(turn.worker, std::move(draft), {}, kFirstSecond);
+  };
+  std::atomic<int> copied{0};
+  std::atomic<int> refused{0};
+  std::vector<std::thread> threads;
+  for (uint32_t w = 0; w < kWorkers; ++w) {
+    threads.emplace_back([&, w] {
+      OwnTurn turn(cache, w);
+      for (int i = 0; i < kCopies; ++i) {
+        // Ten of them fill the cache.
+        const std::string name = std::to_string(w) + "-" + std::to_string(i % 10);
+        const KeyRef key{name, cache.hash(name)};
+        cache.begin_turn(w);
+        store(turn, key);
+        RemoveRule rule;
+        rule.invalidate = true;
+        const RemoveStatus status = cache.remove(w, key, rule, kFirstSecond, &turn).status;
+        if (status == RemoveStatus::Removed) ++copied;
+        if (status == RemoveStatus::OutOfMemory) ++refused;
+        cache.end_turn(w);
+        cache.tend(w, kFirstSecond, 200);
+      }
+    });
+  }
+  for (std::thread& t : threads) t.join();
+  CHECK(refused == 0);
+  CHECK(copied > 0);
+  cache.check_invariants();
 }
 
 TEST_CASE("a growing table") {

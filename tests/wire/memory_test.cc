@@ -90,3 +90,40 @@ TEST_CASE("with -M a full cache refuses, and goes on serving") {
   CHECK(client.answers("mg k0\r\n", "HD\r\n"));
   CHECK(client.answers("delete k0\r\nset k0 0 0 1\r\n1\r\n", "DELETED\r\nSTORED\r\n"));
 }
+
+TEST_CASE("in a full cache a value up to an eighth of the memory can be changed by a copy") {
+  Settings settings = loopback_settings();
+  settings.memory_bytes = 64ull << 20;
+  settings.item_size_max = 32u << 20;
+  settings.threads = 1;
+  TempServer server(settings);
+  REQUIRE(count_failures(server, 1, 120'000'000, 2'000, 100) == 0);
+  WireClient client = server.connect();
+  const std::string value(8'000'000, 'v');
+  REQUIRE(client.ask_line("set k 0 0 8000000\r\n" + value) == "STORED");
+  CHECK(client.answers("touch k 100\r\n", "TOUCHED\r\n"));
+  CHECK(client.answers("append k 0 0 4\r\ntail\r\n", "STORED\r\n"));
+  CHECK(client.answers("md k I\r\n", "HD\r\n"));
+  // Behind a reply that refers to the value, in one packet.
+  client.send("get k\r\nprepend k 0 0 4\r\nhead\r\nmg k s\r\n");
+  const std::string reply =
+      "VALUE k 0 8000004\r\n" + value + "tail\r\nEND\r\nSTORED\r\nHD s8000008\r\n";
+  CHECK(client.receive(reply.size()) == reply);
+}
+
+TEST_CASE("a copy of more than an eighth of the memory is refused at once, and the value stays") {
+  Settings settings = loopback_settings();
+  settings.memory_bytes = 64ull << 20;
+  settings.item_size_max = 32u << 20;
+  settings.threads = 1;
+  TempServer server(settings);
+  REQUIRE(count_failures(server, 1, 120'000'000, 2'000, 100) == 0);
+  WireClient client = server.connect();
+  REQUIRE(client.ask_line("set k 0 0 9000000\r\n" + std::string(9'000'000, 'v')) == "STORED");
+  const std::string refused = "SERVER_ERROR out of memory storing object\r\n";
+  CHECK(client.answers("append k 0 0 1\r\nx\r\n", refused));
+  CHECK(client.answers("prepend k 0 0 1\r\nx\r\n", refused));
+  CHECK(client.answers("md k I\r\n", refused));
+  CHECK(client.answers("touch k 100\r\n", "TOUCHED\r\n"));
+  CHECK(client.answers("mg k s\r\n", "HD s9000000\r\n"));
+}

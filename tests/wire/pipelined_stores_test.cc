@@ -1,6 +1,8 @@
 // Stores that come several in a packet: run together, answered one by one.
 #include <catch2/catch.hpp>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "tests/support/temp_server.h"
 #include "tests/support/wire_client.h"
@@ -112,4 +114,53 @@ TEST_CASE("binary stores in a row") {
   CHECK(client.receive(24).substr(0, 2) == "\x81\x0a");
   WireClient text = server.connect();
   CHECK(text.answers("get a bb\r\n", "VALUE a 0 3\r\n333\r\nVALUE bb 0 2\r\n22\r\nEND\r\n"));
+}
+
+TEST_CASE(
+    "a value that a reply refers to is whole whatever the stores behind it in the packet do") {
+  Settings settings = loopback_settings();
+  settings.threads = 1;
+  TempServer server(settings);
+  WireClient client = server.connect();
+  // Above this a reply refers to the value. Stores behind it take its chunk as soon as the turn
+  // ends.
+  constexpr size_t kBytes = 1100;
+  const auto store = [](const std::string& key, char fill) {
+    return "set " + key + " 7 0 1100 noreply\r\n" + std::string(kBytes, fill) + "\r\n";
+  };
+  int wrong = 0;
+  for (int round = 0; round < 120; ++round) {
+    const std::string value(kBytes, static_cast<char>('a' + round % 26));
+    std::string request = store("k", value[0]);
+    // Rounds differ in how many chunks are retired already.
+    for (int i = 0; i < round % 30; ++i) {
+      request += store("f" + std::to_string(round) + "-" + std::to_string(i), 'F');
+    }
+    REQUIRE(client.answers(request + "mn\r\n", "MN\r\n"));
+    request = "get k\r\n";
+    for (int i = 0; i < 55; ++i) request += store("k", static_cast<char>('0' + i % 10));
+    client.send(request + "mn\r\n");
+    const std::string reply = value_reply("k", value) + "END\r\nMN\r\n";
+    if (client.receive(reply.size()) != reply) ++wrong;
+  }
+  CHECK(wrong == 0);
+}
+
+TEST_CASE("increments of one counter by several clients all count") {
+  TempServer server;
+  WireClient client = server.connect();
+  REQUIRE(client.ask_line("set n 0 0 20\r\n0                   ") == "STORED");
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&] {
+      WireClient own = server.connect();
+      for (int round = 0; round < 100; ++round) {
+        std::string request;
+        for (int i = 0; i < 100; ++i) request += "incr n 1 noreply\r\n";
+        (void)own.ask_line(request + "mn");
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  CHECK(client.ask_line("incr n 0") == "40000");
 }
