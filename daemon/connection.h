@@ -110,6 +110,11 @@ class Connection {
     close();
   }
 
+  // It has asked for memory in vain, and asks again in each pass.
+  bool waits_for_memory() const noexcept {
+    return pending_ != nullptr && pending_->starved_since != 0;
+  }
+
   bool closed() const noexcept { return phase_ == Phase::Closed; }
   // Nothing came and nothing went since then.
   core::Seconds last_active() const noexcept {
