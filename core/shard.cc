@@ -47,6 +47,8 @@ constexpr size_t kReclaimFrom = 64;
 constexpr size_t kReclaimStep = 16;
 constexpr uint32_t kUnlinkAtOnce = 64;
 constexpr uint32_t kDrainAtOnce = 64;
+// Pages that are empty but for chunks that readers may still see.
+constexpr size_t kMostDrainedWaiting = kReservePages + 8;
 constexpr uint32_t kBlocksAtOnce = 64;
 // What one store does about expired items before it evicts live ones.
 constexpr uint32_t kBlocksPerStore = 16;
@@ -196,6 +198,7 @@ void Shard::give_page(PageNumber page) {
 }
 
 void Shard::put_chunk(Ref ref) {
+  ++chunks_freed_;
   const PageNumber page = slab_.put(ref);
   if (page == kNoPage) return;
   if (pool_.info(page).draining) {
@@ -996,13 +999,24 @@ void Shard::keep_room(size_t bytes, Seconds now) {
   }
   adjust_room(bytes);
   if (!make_room(room_goal(), 64 + static_cast<uint32_t>(bytes / 64), now)) evict_later_ = true;
-  if (pages_wanted() > 0 || draining_ != kNoPage) drain_step(now, 16);
+  if (may_drain()) drain_step(now, 16);
+}
+
+// Emptied pages come back when turns have ended: until then more of them help nobody, and each item
+// that is moved takes a chunk that a store could have.
+bool Shard::may_drain() const {
+  return (pages_wanted() > 0 || draining_ != kNoPage) && drained_waiting_ < kMostDrainedWaiting;
 }
 
 bool Shard::drain_step(Seconds now, uint32_t items) {
   if (draining_ == kNoPage) {
     if (pages_wanted() == 0) return false;
-    const uint32_t size_class = slab_.class_with_spare_page();
+    // A class gets a page to spare by chunks that come free: not while a worker is held up.
+    uint32_t size_class = Slab::kNoClass;
+    if (chunks_freed_ != no_spare_page_at_) {
+      size_class = slab_.class_with_spare_page();
+      if (size_class == Slab::kNoClass) no_spare_page_at_ = chunks_freed_;
+    }
     if (size_class == Slab::kNoClass) {
       // Nobody can give a page yet: let go of a little more. But not while there is so much room
       // that somebody will when readers have left: it may be long before they do.
@@ -1189,9 +1203,7 @@ bool Shard::tend_kind(Upkeep kind, Seconds now, bool expire) {
     case Upkeep::MakeRoom:
       return (pages_wanted() > 0 || draining_ != kNoPage) && make_room(room_goal(), 256, now);
     case Upkeep::Drain:
-      // Emptied pages come back when turns have ended: no use in spinning until then.
-      return (pages_wanted() > 0 || draining_ != kNoPage) && drained_waiting_ < kReservePages + 8 &&
-             drain_step(now, kDrainAtOnce);
+      return may_drain() && drain_step(now, kDrainAtOnce);
     case Upkeep::SweepFlushed: {
       // Whatever `expire` says: once the sequence has risen by 2^32 since an item was flushed,
       // widen() takes it for one that is newer than the mark.

@@ -251,6 +251,7 @@ class Shard {
   size_t pages_to_give_back() const noexcept {
     return (pool_.pages_over_limit() + shard_count_ - 1) / shard_count_;
   }
+  bool may_drain() const REQUIRES(mutex_);
   bool drain_step(Seconds now, uint32_t items) REQUIRES(mutex_);
   void stop_drain(PageNumber page) REQUIRES(mutex_);
   // Unlinks what has expired from blocks that are due, and counts down blocks and items. True if
@@ -304,6 +305,8 @@ class Shard {
   PageNumber draining_ GUARDED_BY(mutex_) = kNoPage;
   uint32_t drain_next_ GUARDED_BY(mutex_) = 0;
   size_t drained_waiting_ GUARDED_BY(mutex_) = 0;  // emptied pages whose chunks are still retired
+  uint64_t chunks_freed_ GUARDED_BY(mutex_) = 0;
+  uint64_t no_spare_page_at_ GUARDED_BY(mutex_) = UINT64_MAX;  // chunks_freed_ when none was found
   uint64_t room_wanted_ GUARDED_BY(mutex_) = 0;
   // A store has let nothing go since the last upkeep, which does it then: who stores one item in a
   // full cache and waits until another has left, as memcached has it, does not wait in vain.

@@ -126,6 +126,11 @@ class Connection {
     close();
   }
 
+  // It has asked for memory in vain, and asks again in each pass.
+  bool waits_for_memory() const noexcept {
+    return pending_ != nullptr && pending_->starved_since != 0;
+  }
+
   bool closed() const noexcept { return phase_ == Phase::Closed; }
   // Replies wait, and the client has taken nothing of them since last_active(). The worker's
   // thread.

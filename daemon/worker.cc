@@ -40,6 +40,10 @@ constexpr std::chrono::milliseconds kLongestRest{1};
 // system calls, and a worker that closes or takes a connection has to wait.
 constexpr size_t kRowsAtOnce = 32;
 
+// So many passes in a row, some 10 us each, connections ask for memory in vain before they are
+// resumed by ticks.
+constexpr uint32_t kPassesInVain = 64;
+
 // Of what a worker draws at random; each has another.
 constexpr uint64_t kFirstSeed = 0x9e3779b97f4a7c15;
 
@@ -172,6 +176,23 @@ void Worker::choose_ticks(uint64_t passed) {
   }
 }
 
+// Connections that wait for memory are resumed in each pass. If that goes on, another worker is
+// held up: then they are resumed once in a fast tick, so that the processor is left to that one.
+bool Worker::may_wait(bool more_upkeep) {
+  const bool only_memory = std::all_of(resuming_.begin(), resuming_.end(), [](const Connection* c) {
+    return c == nullptr || c->waits_for_memory();
+  });
+  passes_in_vain_ = only_memory && !resuming_.empty() ? passes_in_vain_ + 1 : 0;
+  if (more_upkeep) return false;
+  if (resuming_.empty()) return true;
+  if (passes_in_vain_ < kPassesInVain) return false;
+  if (tick_ms_ == kFastTickMs) return true;
+  if (!set_ticks(ticks_.fd(), kFastTickMs)) return false;
+  tick_ms_ = kFastTickMs;
+  ticks_without_gaps_ = 0;
+  return true;
+}
+
 void Worker::run() {
   around_.event_log.become_writer(id_);
   bool more_upkeep = false;
@@ -179,7 +200,7 @@ void Worker::run() {
     ++pass_;
     stats_.passes.add();
     resuming_.swap(resume_);  // what this pass puts off waits for the next one
-    const bool wait = resuming_.empty() && !more_upkeep && !answers_came_;
+    const bool wait = may_wait(more_upkeep) && !answers_came_;
     event_base_loop(base_.get(), EVLOOP_ONCE | (wait ? 0 : EVLOOP_NONBLOCK));
     resume_connections();
     if (answers_came_) go_on_with_answers();

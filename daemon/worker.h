@@ -179,6 +179,8 @@ class Worker {
   void run();
   // Sets how often ticks come from now on; `passed`: how many have since the last call.
   void choose_ticks(uint64_t passed);
+  // Whether this pass waits for an event, though it may resume connections.
+  bool may_wait(bool more_upkeep);
   void enter_turn() noexcept;
   void leave_turn() noexcept;
   // Begins a turn in the place of one that was left in this pass, with its time.
@@ -211,6 +213,7 @@ class Worker {
   EventPtr tick_event_;
   uint32_t tick_ms_;
   uint32_t passes_ = 0;              // that touched the cache, since the last tick
+  uint32_t passes_in_vain_ = 0;      // in a row: all that was resumed waits for memory
   uint32_t ticks_without_gaps_ = 0;  // fast ones in a row: requests have stopped, or come quickly
   Counter beats_;                    // ticks that came
   WorkerStats stats_;

@@ -1,6 +1,7 @@
 #include "tools/bench/stall.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -58,12 +59,7 @@ class StallFile {
     ::unlink(path_.c_str());
     ::unlink(held_path().c_str());
   }
-  void wait_until_held() const {
-    for (int i = 0; ::access(held_path().c_str(), F_OK) != 0; ++i) {
-      if (i == 10'000) throw std::runtime_error("no worker was held up: is the library preloaded?");
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    }
-  }
+  bool is_holding() const { return ::access(held_path().c_str(), F_OK) == 0; }
 
  private:
   // Made by the library.
@@ -173,21 +169,12 @@ class Clients {
       idle_.push_back(std::make_unique<Connection>(port));
     }
     get_ = std::make_unique<Connection>(port);
-    const std::string value = std::string(kMark) + std::string(kStallBytes - kMark.size(), 'x');
-    get_->exchange("set stall 0 0 " + std::to_string(value.size()) + "\r\n" + value + "\r\n",
-                   "STORED\r\n", buffer_);
-    stall_reply_ = "VALUE stall 0 " + std::to_string(value.size()) + "\r\n" + value + "\r\nEND\r\n";
   }
 
   Run run(const StallFile* stall) {
     if (stall != nullptr) {
       stall->make();
-      // Stored again for each run: it may have been evicted.
-      const std::string value = stall_reply_.substr(stall_reply_.find('\n') + 1, kStallBytes);
-      get_->exchange("set stall 0 0 " + std::to_string(value.size()) + "\r\n" + value + "\r\n",
-                     "STORED\r\n", buffer_);
-      held_.send("get stall\r\n", stall_reply_);
-      stall->wait_until_held();
+      hold_up(*stall);
     }
     const auto start = Clock::now();
     Threads threads;
@@ -203,15 +190,38 @@ class Clients {
     }
     if (stall != nullptr) stall->remove();
     threads.stop();
-    if (stall != nullptr) {
-      std::vector<char> reply(1 << 16);
-      while (!held_.receive(reply)) {
-      }
-    }
+    if (stall != nullptr) receive_reply();
     return judge(latencies);
   }
 
  private:
+  // Asks for the value until the worker that sends it is held up: it may have been evicted again.
+  void hold_up(const StallFile& stall) {
+    const std::string value = std::string(kMark) + std::string(kStallBytes - kMark.size(), 'x');
+    const std::string set =
+        "set stall 0 0 " + std::to_string(value.size()) + "\r\n" + value + "\r\n";
+    const std::string get = "get stall\r\n";
+    for (int i = 0; i < 1000; ++i) {
+      get_->exchange(set, "STORED\r\n", buffer_);
+      if (::send(held_.fd(), get.data(), get.size(), 0) < 0) break;
+      pollfd reply{held_.fd(), POLLIN, 0};
+      for (int ms = 0; ms < 10'000 && ::poll(&reply, 1, 1) == 0; ++ms) {
+        if (stall.is_holding()) return;
+      }
+      receive_reply();
+    }
+    throw std::runtime_error("no worker was held up: is the library preloaded?");
+  }
+  // Of the worker that is or was held up: it ends with END.
+  void receive_reply() {
+    for (std::string got; !got.ends_with("END\r\n");) {
+      char bytes[8192];
+      const ssize_t n = ::recv(held_.fd(), bytes, sizeof bytes, 0);
+      if (n <= 0) throw std::runtime_error("the server hung up");
+      got.append(bytes, static_cast<size_t>(n));
+    }
+  }
+
   Run judge(std::vector<double>& latencies) const {
     Run run;
     const auto at = latencies.begin() + static_cast<std::ptrdiff_t>(latencies.size() * 999 / 1000);
@@ -245,7 +255,6 @@ class Clients {
   std::vector<std::unique_ptr<Setter>> setters_;
   std::vector<std::unique_ptr<Connection>> idle_;  // of the worker that is held up
   std::unique_ptr<Connection> get_;
-  std::string stall_reply_;
 };
 
 // Stores more than there is memory for.
