@@ -58,7 +58,7 @@ KeyHash hash_at(uint32_t bucket, uint32_t tag) { return KeyHash{bucket << 23 | t
 uint32_t tag_number(uint32_t i) { return 1000 + i * 7919; }
 std::string name(const char* what, uint32_t i) { return what + std::to_string(i); }
 
-constexpr int kChanges = 3'000'000;
+constexpr int kChanges = 2'000'000;
 constexpr uint32_t kHome = 7;
 
 }  // namespace
