@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <utility>
+
+#include "core/reserve_for_one.h"
 
 namespace larder::core {
 
@@ -24,10 +27,26 @@ uint32_t ExpiryIndex::find_due(Seconds now) const noexcept {
   return static_cast<uint32_t>(node);
 }
 
+void ExpiryIndex::prepare() {
+  size_t needed = levels_.front().size() + 1;
+  for (std::vector<Seconds>& level : levels_) {
+    if (level.size() < needed) reserve_for_one(level);
+    if (&level != &levels_.back()) needed = (needed + kFanOut - 1) / kFanOut;
+  }
+  if (needed <= 1 || spare_.capacity() > 0) return;
+  reserve_for_one(levels_);  // a new root
+  spare_.reserve(kFanOut);
+}
+
 void ExpiryIndex::add() {
   levels_.front().push_back(kLater);
   for (size_t level = 1; levels_[level - 1].size() > 1; ++level) {
-    if (level == levels_.size()) levels_.emplace_back(1, minimum(level, 0));
+    if (level == levels_.size()) {
+      const Seconds least = minimum(level, 0);
+      levels_.push_back(std::move(spare_));
+      spare_ = {};
+      levels_.back().push_back(least);
+    }
     const size_t needed = (levels_[level - 1].size() + kFanOut - 1) / kFanOut;
     if (levels_[level].size() < needed) levels_[level].push_back(kLater);
   }

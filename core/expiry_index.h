@@ -26,7 +26,9 @@ class ExpiryIndex {
   // A page whose earliest expiry is not after `now`, or kNone.
   uint32_t find_due(Seconds now) const noexcept;
 
-  // A page joins at the end; nothing in it expires.
+  // Has memory for the next add(). Throws std::bad_alloc, and nothing has changed.
+  void prepare();
+  // A page joins at the end; nothing in it expires. Allocates nothing after prepare().
   void add();
   // A page leaves; the last takes its place.
   void remove(uint32_t page) noexcept;
@@ -45,6 +47,7 @@ class ExpiryIndex {
   // levels_[k][i] is the least of levels_[k - 1][16 i .. 16 i + 15]; the last has one entry at
   // most.
   std::vector<std::vector<Seconds>> levels_{1};
+  std::vector<Seconds> spare_;  // memory for the next level
 };
 
 }  // namespace larder::core

@@ -232,12 +232,22 @@ bool HashTable::insert(KeyHash hash, Ref ref, bool overdraft) {
       if (resizing()
               ? items % 64 == 0
               : static_cast<double>(items) > kGrowAtLoad * kSlotsPerSegment * current_->segments) {
-        resize_step(overdraft);
+        try {
+          resize_step(overdraft);
+        } catch (const std::bad_alloc&) {
+          // The item is in the table. A later insert, or upkeep, tries again.
+        }
       }
       return true;
     }
     // Overfull: the next table's segment for this position has more room. Build it now.
-    if (!resizing()) begin_resize(grown());
+    if (!resizing()) {
+      try {
+        begin_resize(grown());
+      } catch (const std::bad_alloc&) {
+        return false;
+      }
+    }
     const uint32_t index =
         static_cast<uint32_t>(uint64_t{hash.position()} * current_->segments >> 32);
     if (current_->entries[index].load(std::memory_order_relaxed) != 0 ||
@@ -289,6 +299,10 @@ void HashTable::publish(std::unique_ptr<View> view) {
 }
 
 void HashTable::begin_resize(uint32_t segments) {
+  // All that the resize needs, so that no later step of it can fail for want of memory.
+  retired_segments_.reserve(retired_segments_.size() + current_->segments);
+  retired_views_.reserve(retired_views_.size() + 2);
+  auto settled = std::make_unique<View>();
   auto next = std::make_unique<View>();
   next->segments = segments;
   next->old_segments = current_->segments;
@@ -296,6 +310,7 @@ void HashTable::begin_resize(uint32_t segments) {
   next->old_entries = current_->entries;
   next_build_ = 0;
   built_ = 0;
+  settled_ = std::move(settled);
   resizing_.store(true, std::memory_order_relaxed);
   publish(std::move(next));
 }
@@ -374,10 +389,9 @@ void HashTable::retire_old_if_done(uint32_t old_index) {
 }
 
 void HashTable::finish_resize() {
-  auto settled = std::make_unique<View>();
-  settled->segments = current_->segments;
-  settled->entries = current_->entries;
-  publish(std::move(settled));
+  settled_->segments = current_->segments;
+  settled_->entries = current_->entries;
+  publish(std::move(settled_));
   resizing_.store(false, std::memory_order_relaxed);
 }
 
@@ -448,6 +462,11 @@ bool HashTable::restore(SnapshotReader& in, const std::vector<PageNumber>& pages
     view->old_entries[s].store(in.get<uint64_t>(), std::memory_order_relaxed);
   }
   current_ = std::move(view);
+  if (old_segments > 0) {  // as in begin_resize()
+    settled_ = std::make_unique<View>();
+    retired_segments_.reserve(old_segments);
+    retired_views_.reserve(2);
+  }
 
   // Every segment once; every page of the table is one. An old one that has moved is left named,
   // though its page may be another's by now: nobody goes there.

@@ -312,6 +312,7 @@ class HashTable {
   const uint16_t shard_;
   Atomic<const View*> view_{nullptr};
   std::unique_ptr<View> current_;
+  std::unique_ptr<View> settled_;  // while resizing: the view that its end publishes
   uint32_t next_build_ = 0;
   uint32_t built_ = 0;
   std::vector<Retired<uint32_t>> retired_segments_;

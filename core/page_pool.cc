@@ -56,6 +56,10 @@ bool open_space(const void* begin, const void* end) noexcept {
   return mprotect(reinterpret_cast<void*>(from), to - from, PROT_READ | PROT_WRITE) == 0;
 }
 
+void reserve_at_least(std::vector<PageNumber>& pages, size_t count) {
+  if (pages.capacity() < count) pages.reserve(std::max<size_t>(2 * pages.capacity(), count + 64));
+}
+
 }  // namespace
 
 PagePool::PagePool(size_t limit_bytes, size_t reserve_bytes, bool huge_pages, MemoryFile* file)
@@ -147,6 +151,10 @@ PageNumber PagePool::take(bool overdraft) {
     page = free_.back();
     free_.pop_back();
   } else {
+    // So that a page can be given back without memory for the lists.
+    const size_t pages_then = size_t{next_fresh_.load(std::memory_order_relaxed)} + 1;
+    reserve_at_least(free_, pages_then);
+    reserve_at_least(released_, pages_then);
     page = untouched_page();
     if (page == kNoPage) return kNoPage;
   }
@@ -301,6 +309,8 @@ bool PagePool::trim(size_t pages) {
       // Not limit_: what lies between it and wanted_limit_ could not be had again.
       if (to_spare == 0 || resident <= wanted_limit_ || trim_refused_) return false;
       if (free_.empty()) {
+        // The lists have room for the pages that were given out.
+        if (free_.capacity() <= fresh || released_.capacity() <= fresh) return false;
         page = fresh;
         next_fresh_.store(fresh + 1, std::memory_order_relaxed);
       } else {

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <limits>
+#include <new>
 #include <string>
 #include <utility>
 
@@ -164,6 +165,7 @@ Ref Shard::take_chunk(uint32_t size_class, Seconds now) {
     ref = slab_.take(size_class + 1);
   }
   if (ref == 0) {
+    slab_.prepare_page(size_class);
     const PageNumber page = take_page();
     if (page == kNoPage) return 0;
     slab_.add_page(page, size_class);
@@ -222,7 +224,7 @@ void Shard::free_item(Ref ref) {
   // The parts of a moved item live on under its copy.
   if (item.is_large() && !moved) {
     if (part_holds_.may_free(item.next_part())) {
-      loose_parts_.push_back({item.next_part(), true});
+      add_loose_parts(item.next_part(), true);
     } else {
       retired_bytes_ -= parts_bytes_of(item);
     }
@@ -235,16 +237,34 @@ void Shard::free_item(Ref ref) {
 }
 
 void Shard::loosen_parts(const Item& item) {
-  if (item.is_large() && item.next_part() != 0) loose_parts_.push_back({item.next_part(), false});
+  if (item.is_large() && item.next_part() != 0) add_loose_parts(item.next_part(), false);
+}
+
+void Shard::add_loose_parts(Ref first, bool retired) noexcept {
+  LooseParts parts{first, retired};
+  try {
+    loose_parts_.push_back(parts);
+  } catch (const std::bad_alloc&) {
+    while (parts.first != 0) free_first_of(parts);  // all at once, for want of memory to note them
+  }
 }
 
 void Shard::free_loose_part() {
   LooseParts& parts = loose_parts_.back();
+  LooseParts left = parts;
+  free_first_of(left);
+  if (left.first == 0) {
+    loose_parts_.pop_back();
+  } else {
+    parts = left;
+  }
+}
+
+void Shard::free_first_of(LooseParts& parts) {
   const Ref part = parts.first;
   const char* at = pool_.at(part);
   if (parts.retired) retired_bytes_ -= ItemWriter::part_payload(at).size();
   parts.first = ItemWriter::next_of_part(at);
-  if (parts.first == 0) loose_parts_.pop_back();
   slab_.unmark_part(part);
   put_chunk(part);
 }

@@ -189,6 +189,12 @@ class Shard {
     return slot == nullptr ? nullptr : item_at(table_.ref_in(*slot));
   }
 
+  // The parts of an item that is gone, from the first that is not free yet.
+  struct LooseParts {
+    Ref first;
+    bool retired;  // counted in retired_bytes_
+  };
+
   Ref take_chunk(uint32_t size_class, Seconds now) REQUIRES(mutex_);
   PageNumber take_page() REQUIRES(mutex_);
   void give_page(PageNumber page) REQUIRES(mutex_);
@@ -196,7 +202,9 @@ class Shard {
   void free_item(Ref ref) REQUIRES(mutex_);
   // What came of an item whose parts nobody needs any more: reclaim frees them, a few at a time.
   void loosen_parts(const Item& item) REQUIRES(mutex_);
+  void add_loose_parts(Ref first, bool retired) noexcept REQUIRES(mutex_);
   void free_loose_part() REQUIRES(mutex_);
+  void free_first_of(LooseParts& parts) REQUIRES(mutex_);
   bool has_freeable() const REQUIRES(mutex_) { return !retired_.empty() || !loose_parts_.empty(); }
   void retire(Item& item, Why why, Seconds now) REQUIRES(mutex_);
   void unlink(Item& item, KeyHash hash, Why why, Seconds now) REQUIRES(mutex_);
@@ -293,10 +301,6 @@ class Shard {
   // So many retired chunks are worth a look at the readers.
   size_t reclaim_from_ GUARDED_BY(mutex_);
   Upkeep next_upkeep_ GUARDED_BY(mutex_) = Upkeep::Reclaim;
-  struct LooseParts {
-    Ref first;
-    bool retired;  // counted in retired_bytes_
-  };
   std::vector<LooseParts> loose_parts_ GUARDED_BY(mutex_);
   Holds holds_ GUARDED_BY(mutex_);
   // Of large items, by the first part: they pass from an item to its copy when that is moved.

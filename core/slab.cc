@@ -8,6 +8,7 @@
 
 #include "core/item_writer.h"
 #include "core/poison.h"
+#include "core/reserve_for_one.h"
 
 namespace larder::core {
 namespace {
@@ -62,6 +63,12 @@ void Slab::unlink(PageNumber page) noexcept {
   } else {
     c.last_with_room = info.previous;
   }
+}
+
+void Slab::prepare_page(uint32_t size_class) {
+  reserve_for_one(pages_);
+  reserve_for_one(classes_[size_class].pages);
+  expiries_.prepare();
 }
 
 void Slab::add_page(PageNumber page, uint32_t size_class) {

@@ -35,6 +35,8 @@ class Slab {
   Ref take(uint32_t size_class) noexcept;
   // Returns a chunk. If its page is empty now, the page has left the slab and is the caller's.
   PageNumber put(Ref ref) noexcept;
+  // Has memory for the next add_page of the class. Throws std::bad_alloc, and nothing has changed.
+  void prepare_page(uint32_t size_class);
   void add_page(PageNumber page, uint32_t size_class);
 
   // A whole page as one part of a large value; not visited by hand or sweep.

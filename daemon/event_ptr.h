@@ -8,6 +8,8 @@
 #include <memory>
 #include <stdexcept>
 
+#include "daemon/event_memory.h"
+
 namespace larder::daemon {
 
 struct EventBaseDeleter {
@@ -24,6 +26,7 @@ using EventBasePtr = std::unique_ptr<event_base, EventBaseDeleter>;
 using EventPtr = std::unique_ptr<event, EventDeleter>;  // must go before its base
 
 inline EventBasePtr make_event_base() {
+  reserve_event_memory();
   std::unique_ptr<event_config, EventConfigDeleter> config(event_config_new());
   if (config == nullptr) throw std::bad_alloc();
   event_config_set_flag(config.get(), EVENT_BASE_FLAG_NOLOCK);
