@@ -9,6 +9,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <new>
 #include <stdexcept>
 #include <system_error>
 
@@ -78,6 +79,18 @@ Watchers::Admission Watchers::admit() {
 }
 
 void Watchers::add(Socket client, uint32_t streams, core::Seconds now) {
+  try {
+    enlist(std::move(client), streams, now);
+  } catch (const std::bad_alloc&) {
+    {
+      core::MutexLock lock(mutex_);
+      --admitted_;
+    }
+    closed_();
+  }
+}
+
+void Watchers::enlist(Socket client, uint32_t streams, core::Seconds now) {
   auto watcher = std::make_unique<Watcher>();
   watcher->socket = std::move(client);
   watcher->streams = streams;
@@ -148,7 +161,7 @@ void Watchers::run() {
   int pause = kForever;
   while (!stopping_.load(std::memory_order_relaxed)) {
     wait(pause);
-    const uint32_t events = pass();
+    const uint32_t events = pass_in_spare_memory();
     if (present_.empty()) {
       pause = kForever;
     } else if (events > 0 || pause == kForever) {
@@ -157,9 +170,21 @@ void Watchers::run() {
       pause = std::min(pause + pause / 8 + 1, kIdleMs);
     }
   }
-  pass();
+  pass_in_spare_memory();
   for (Watcher* const watcher : present_) watcher->gone = true;
-  drop_those_gone();
+  try {
+    drop_those_gone();
+  } catch (const std::bad_alloc&) {
+    // They are closed with this object.
+  }
+}
+
+uint32_t Watchers::pass_in_spare_memory() noexcept {
+  try {
+    return pass();
+  } catch (const std::bad_alloc&) {
+    return 1;  // soon again: what was not shown is in the rings still
+  }
 }
 
 void Watchers::wait(int milliseconds) {

@@ -40,7 +40,8 @@ class Watchers {
   enum class Admission : uint8_t { Granted, TooMany, NoThread };
   // Makes room for one more, who has to be added then.
   [[nodiscard]] Admission admit();
-  // Says OK to the client and shows it what happens on these streams from now on.
+  // Says OK to the client and shows it what happens on these streams from now on. Without memory
+  // the client is closed.
   void add(Socket client, uint32_t streams, core::Seconds now);
   // For `stats`, `stats conns`, `stats reset`.
   EventCounters counters() const;
@@ -64,6 +65,9 @@ class Watchers {
 
   void run();
   uint32_t pass();  // how many events there were
+  // The same; what there is no memory for waits for the next pass.
+  uint32_t pass_in_spare_memory() noexcept;
+  void enlist(Socket client, uint32_t streams, core::Seconds now) EXCLUDES(mutex_);
   uint32_t show_events();
   void show(Watcher& watcher, std::string_view line);
   void send(Watcher& watcher);
