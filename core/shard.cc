@@ -679,14 +679,18 @@ class Shard::Copy {
   bool broke_turn_ = false;
 };
 
-bool Shard::swap(ItemDraft& draft, const Item* expected, uint8_t marks, Seconds now,
-                 bool keep_sequence) {
+bool Shard::swap(ItemDraft& draft, const Item* expected, uint8_t marks, Kept kept, Seconds now) {
   MutexLock lock(mutex_);
   HashTable::Slot* slot = table_.find_ref(ref_of(*expected), draft.hash_);
   if (slot == nullptr) return false;
   // A flush since `expected` was found leaves it in the table: a copy would bring it back.
   if (gone(*expected, now) != MissReason::None) return false;
-  return publish(draft, slot, marks, now, keep_sequence).status == StoreStatus::Stored;
+  // A touch or a claim of the win token since then has left its mark in `expected` alone.
+  if (kept.expiry && !ItemWriter::take_expiry(*item_at(draft.head_), expected->expiry())) {
+    return false;
+  }
+  marks |= expected->state() & kept.marks;
+  return publish(draft, slot, marks, now, kept.sequence).status == StoreStatus::Stored;
 }
 
 const Item* Shard::find_now(const KeyRef& key, Seconds now) const noexcept {
@@ -741,7 +745,7 @@ StoreResult Shard::concat(ItemDraft& draft, const ConcatRule& rule, Seconds now,
     }
     const Item* item = item_at(joined.head_);
     ItemWriter::set_heat(*item, old->heat().inherited(now));
-    if (swap(joined, old, 0, now, false)) {
+    if (swap(joined, old, 0, {.expiry = true}, now)) {
       return {StoreStatus::Stored, item, old, cas_of(*item)};
     }
   }
@@ -776,16 +780,19 @@ RemoveResult Shard::remove(const KeyRef& key, const RemoveRule& rule, Seconds no
       shape.has_explicit_cas = rule.has_explicit_cas;
       shape.explicit_cas = rule.explicit_cas;
     }
-    ItemDraft kept;
+    ItemDraft copied;
     Copy copy(*this, *old, shape.value_bytes, turn_break);
     AllocateStatus status;
-    if (!copy.begin(key, shape, now, kept, status) || (!rule.drop_value && !copy.add(*old, kept))) {
+    if (!copy.begin(key, shape, now, copied, status) ||
+        (!rule.drop_value && !copy.add(*old, copied))) {
       return {RemoveStatus::OutOfMemory, nullptr};
     }
     const uint8_t marks = rule.invalidate ? Item::kStale : 0;
-    const Item* item = item_at(kept.head_);
+    const Item* item = item_at(copied.head_);
     ItemWriter::set_heat(*item, rule.drop_value ? old->heat().inherited(now) : old->heat());
-    if (swap(kept, old, marks, now, keep_cas)) return {RemoveStatus::Removed, item};
+    if (swap(copied, old, marks, {.expiry = !rule.set_expiry, .sequence = keep_cas}, now)) {
+      return {RemoveStatus::Removed, item};
+    }
   }
 }
 
@@ -850,8 +857,8 @@ ArithResult Shard::arith(const KeyRef& key, const ArithRule& rule, Seconds now,
     // A longer number is a new item to memcached, not fetched and with no marks.
     const bool grown = shape.value_bytes > old->value_bytes();
     ItemWriter::set_heat(*item, grown ? old->heat().inherited(now) : old->heat());
-    const uint8_t marks = grown ? 0 : old->state() & (Item::kStale | Item::kWinSent);
-    if (swap(next, old, marks, now, false)) {
+    const uint8_t kept_marks = grown ? 0 : Item::kStale | Item::kWinSent;
+    if (swap(next, old, 0, {.expiry = !rule.set_expiry, .marks = kept_marks}, now)) {
       return {ArithStatus::Done, number, cas_of(*item), item, old};
     }
   }
@@ -894,8 +901,7 @@ TouchResult Shard::touch(const KeyRef& key, Seconds expiry, Seconds now, bool bu
     }
     const Item* item = item_at(copy.head_);
     ItemWriter::set_heat(*item, old->heat());
-    const uint8_t marks = old->state() & (Item::kStale | Item::kWinSent);
-    if (swap(copy, old, marks, now, true)) {
+    if (swap(copy, old, 0, {.sequence = true, .marks = Item::kStale | Item::kWinSent}, now)) {
       if (bump) note_hit(*item, item->heat(), now);
       result.item = item;
       return result;

@@ -223,9 +223,16 @@ class Shard {
   StoreResult refuse_store(StoreStatus status, const Item* old, Seconds now) const;
   // What a store that meets `old` (null if nothing is there) comes to.
   StoreStatus judge(const Item* old, const StoreRule& rule) const;
-  // Publishes the draft in the place of `expected`, if its key still leads there and a get would
-  // still hit it.
-  bool swap(ItemDraft& draft, const Item* expected, uint8_t marks, Seconds now, bool keep_sequence)
+  // What a copy that takes an item's place has of it at that moment, under the lock. The item's
+  // expiry and marks may have changed since the copy was begun.
+  struct Kept {
+    bool expiry = false;
+    bool sequence = false;  // else the copy is a new modification, with another CAS
+    uint8_t marks = 0;      // of these, the ones that the item has
+  };
+  // Publishes the draft in the place of `expected`, if its key still leads there, a get would still
+  // hit it, and the draft has room for what it keeps.
+  bool swap(ItemDraft& draft, const Item* expected, uint8_t marks, Kept kept, Seconds now)
       EXCLUDES(mutex_);
   // What the key leads to now, without the lock.
   const Item* find_now(const KeyRef& key, Seconds now) const noexcept;

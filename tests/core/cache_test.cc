@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 
 #include <algorithm>
+#include <functional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -625,14 +626,16 @@ namespace {
 
 // Breaks the only worker's turn, as a connection does that has nothing to send.
 struct OwnTurn : TurnBreak {
-  explicit OwnTurn(Cache& c) : cache(c) {}
+  explicit OwnTurn(Cache& c, std::function<void()> m = {}) : cache(c), meanwhile(std::move(m)) {}
   bool break_turn() override {
     ++breaks;
+    if (meanwhile) meanwhile();
     cache.refresh_turn(0);
     (void)cache.relieve();
     return true;
   }
   Cache& cache;
+  std::function<void()> meanwhile;  // what another worker does in each break
   int breaks = 0;
 };
 
@@ -649,7 +652,7 @@ struct FullCache {
   }
   StoreStatus append(const std::string& piece, bool prepend = false) {
     c.cache.begin_turn(0);
-    OwnTurn turn(c.cache);
+    OwnTurn turn(c.cache, meanwhile);
     ItemShape shape;
     shape.value_bytes = static_cast<uint32_t>(piece.size());
     ItemDraft draft;
@@ -664,7 +667,7 @@ struct FullCache {
   }
   RemoveStatus invalidate() {
     c.cache.begin_turn(0);
-    OwnTurn turn(c.cache);
+    OwnTurn turn(c.cache, meanwhile);
     RemoveRule rule;
     rule.invalidate = true;
     const RemoveStatus status = c.cache.remove(0, c.ref("k"), rule, c.now, &turn).status;
@@ -688,6 +691,7 @@ struct FullCache {
   }
 
   Client c;
+  std::function<void()> meanwhile{};
 };
 
 }  // namespace
@@ -707,6 +711,33 @@ TEST_CASE("a value up to an eighth of the memory can be copied in a full cache")
     full.c.tend();
     full.c.cache.check_invariants();
   }
+}
+
+TEST_CASE("a touch in the middle of a copy holds for the copy") {
+  FullCache full;
+  full.c.must_set("k", std::string(6'000'000, 'y'), full.c.now + 10);
+  const Seconds first = full.c.now + 100;
+  Seconds last = first;
+  full.meanwhile = [&] {
+    REQUIRE(full.c.cache.touch(0, full.c.ref("k"), ++last, full.c.now).item != nullptr);
+  };
+  const auto expiry_now = [&full] {
+    full.c.cache.begin_turn(0);
+    const Probe probe{"k", full.c.cache.hash("k"), false};
+    Found found;
+    full.c.cache.lookup(0, {&probe, 1}, {&found, 1}, full.c.now);
+    const Seconds expiry = found.item == nullptr ? kNever : found.item->expiry();
+    full.c.cache.end_turn(0);
+    return expiry;
+  };
+  REQUIRE(full.append("tail") == StoreStatus::Stored);
+  CHECK(last > first);
+  CHECK(expiry_now() == last);
+  const Seconds appended = last;
+  REQUIRE(full.invalidate() == RemoveStatus::Removed);
+  CHECK(last > appended);
+  CHECK(expiry_now() == last);
+  full.c.cache.check_invariants();
 }
 
 TEST_CASE("a copy of more than an eighth of the memory is refused, and nothing goes for it") {
