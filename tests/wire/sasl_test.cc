@@ -12,6 +12,7 @@
 #include "tests/proto/binary_request.h"
 #include "tests/support/sasl_setup.h"
 #include "tests/support/saslauthd.h"
+#include "tests/support/temp_folder.h"
 #include "tests/support/temp_server.h"
 #include "tests/support/wire_client.h"
 
@@ -21,6 +22,7 @@ using larder::test::BinaryRequest;
 using larder::test::eventually;
 using larder::test::Saslauthd;
 using larder::test::SaslSetup;
+using larder::test::TempFolder;
 using larder::test::TempServer;
 using larder::test::WireClient;
 
@@ -66,7 +68,7 @@ struct Packet {
 Packet receive(WireClient& client) {
   const std::string header = client.receive(24);
   const auto byte = [&](size_t i) { return static_cast<unsigned char>(header[i]); };
-  const size_t body = byte(10) * 256u + byte(11);
+  const size_t body = (byte(9) * 256u + byte(10)) * 256u + byte(11);
   return {byte(1), byte(6) * 256 + byte(7), client.receive(body)};
 }
 Packet ask(WireClient& client, const std::string& bytes) {
@@ -196,6 +198,52 @@ TEST_CASE("who is looked up slowly keeps nobody waiting but himself") {
     server.reset();
     release.join();
     CHECK(saslauthd.asked() == kAsked);
+  }
+}
+
+TEST_CASE("replies that wait for their reader go before a login's answer and what follows it") {
+  Saslauthd saslauthd;
+  const SaslSetup setup(saslauthd.path());
+  const TempFolder folder;
+  Settings settings = sasl_settings();
+  settings.threads = 1;
+  settings.unix_socket = folder.file("socket");
+  TempServer server(settings);
+  WireClient other = WireClient::over_unix(settings.unix_socket);
+  REQUIRE(ask(other, plain("foo", "bar")).status == 0);
+  // More than a unix socket holds for a reader, less than is sent in the middle of a batch.
+  const std::string first(900'000, 'a');
+  const std::string second(800'000, 'b');
+  REQUIRE(ask(other, request(kSet, "first", first)).status == 0);
+  REQUIRE(ask(other, request(kSet, "second", second)).status == 0);
+
+  WireClient client = WireClient::over_unix(settings.unix_socket);
+  REQUIRE(ask(client, plain("foo", "bar")).status == 0);
+  const bool admitted = GENERATE(true, false);
+  const size_t asked = saslauthd.asked();
+  client.send(request(kGet, "first") + plain("foo", admitted ? "bar" : "baz") +
+              request(kGet, "second") + request(kNoop));
+  REQUIRE(eventually([&] { return server.server().buffered_bytes() > first.size() / 2; }));
+  // While the value waits, the login is not looked up, so that no answer can overtake the value.
+  constexpr size_t kOthers = 5;
+  for (size_t i = 0; i < kOthers; ++i) REQUIRE(ask(other, plain("foo", "bar")).status == 0);
+  CHECK(saslauthd.asked() == asked + kOthers);
+  CHECK(server.server().buffered_bytes() > first.size() / 2);
+
+  const Packet value = receive(client);
+  CHECK(value.opcode == kGet);
+  CHECK((value.body == std::string(4, '\0') + first));
+  const Packet login = receive(client);
+  CHECK(login.opcode == kStart);
+  CHECK(login.status == (admitted ? 0 : 0x20));
+  const Packet behind = receive(client);
+  CHECK(behind.opcode == kGet);
+  CHECK(behind.status == (admitted ? 0 : 0x20));
+  if (admitted) {
+    CHECK((behind.body == std::string(4, '\0') + second));
+    CHECK(receive(client).opcode == kNoop);
+  } else {
+    CHECK(client.closed_by_peer());
   }
 }
 
