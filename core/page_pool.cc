@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <new>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -151,10 +152,7 @@ PageNumber PagePool::take(bool overdraft) {
     page = free_.back();
     free_.pop_back();
   } else {
-    // So that a page can be given back without memory for the lists.
-    const size_t pages_then = size_t{next_fresh_.load(std::memory_order_relaxed)} + 1;
-    reserve_at_least(free_, pages_then);
-    reserve_at_least(released_, pages_then);
+    prepare_lists(size_t{next_fresh_.load(std::memory_order_relaxed)} + 1);
     page = untouched_page();
     if (page == kNoPage) return kNoPage;
   }
@@ -169,6 +167,11 @@ PageNumber PagePool::take(bool overdraft) {
 bool PagePool::set_aside(PageNumber begin, PageNumber end) noexcept {
   return file_ == nullptr ||
          file_->set_aside({size_t{begin} * kPageBytes, size_t{end} * kPageBytes});
+}
+
+void PagePool::prepare_lists(size_t pages) {
+  reserve_at_least(free_, pages);
+  reserve_at_least(released_, pages);
 }
 
 PageNumber PagePool::untouched_page() noexcept {
@@ -309,8 +312,11 @@ bool PagePool::trim(size_t pages) {
       // Not limit_: what lies between it and wanted_limit_ could not be had again.
       if (to_spare == 0 || resident <= wanted_limit_ || trim_refused_) return false;
       if (free_.empty()) {
-        // The lists have room for the pages that were given out.
-        if (free_.capacity() <= fresh || released_.capacity() <= fresh) return false;
+        try {
+          prepare_lists(size_t{fresh} + 1);
+        } catch (const std::bad_alloc&) {
+          return false;
+        }
         page = fresh;
         next_fresh_.store(fresh + 1, std::memory_order_relaxed);
       } else {

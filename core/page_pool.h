@@ -220,6 +220,9 @@ class PagePool {
   bool open_up(PageNumber end) noexcept REQUIRES(mutex_);
   // Sees to it that the file has blocks for pages [begin, end). Nothing to do without a file.
   bool set_aside(PageNumber begin, PageNumber end) noexcept;
+  // Has places in the lists for so many pages, so that giving one back cannot fail. Throws
+  // std::bad_alloc.
+  void prepare_lists(size_t pages) REQUIRES(mutex_);
   // A page that is neither used nor free, its memory sure to be there, or kNoPage.
   PageNumber untouched_page() noexcept REQUIRES(mutex_);
   // The file system is full: from now on the limit is what the pool has.
