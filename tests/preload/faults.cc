@@ -1,6 +1,8 @@
 // A library for LD_PRELOAD that makes one call of a running program fail, from outside: the k-th
-// send, or the n-th allocation. What is to fail stands in a file that the program maps shared and
-// a test writes; the environment variable LARDER_FAULTS names it. Without it nothing fails.
+// send, or the n-th allocation; or that holds up the thread of the n-th system call on a socket or
+// an event loop, as a hypervisor does. What is to happen stands in a file that the program maps
+// shared and a test writes; the environment variable LARDER_FAULTS names it. Without it nothing
+// fails.
 //
 // For programs that use glibc's allocator. Any thread.
 #include <dlfcn.h>
@@ -9,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -32,6 +35,9 @@ struct Control {
   std::atomic<int32_t> sends_failed;      // how many calls have failed
   std::atomic<int32_t> allocations_left;  // likewise; 0: none fails
   std::atomic<int32_t> allocations_failed;
+  std::atomic<int32_t> calls_left;  // the call that finds 1 here is held up
+  std::atomic<int32_t> stall_us;    // for so long
+  std::atomic<int32_t> stalls_ended;
 };
 
 Control* control() {
@@ -90,12 +96,47 @@ bool allocation_fails() {
   return true;
 }
 
+// Holds up the thread if its call is the one.
+void maybe_stall() {
+  Control* const c = control();
+  if (c == nullptr || c->calls_left.load(std::memory_order_relaxed) <= 0) return;
+  if (c->calls_left.fetch_sub(1) != 1) return;
+  usleep(static_cast<useconds_t>(c->stall_us.load()));
+  c->stalls_ended.fetch_add(1);
+}
+
 }  // namespace
 
 extern "C" {
 
+ssize_t recv(int fd, void* into, size_t size, int flags) {
+  static const auto real = next<ssize_t (*)(int, void*, size_t, int)>("recv");
+  maybe_stall();
+  const ssize_t n = real(fd, into, size, flags);
+  const int error = errno;
+  maybe_stall();  // with what has been read in hand
+  errno = error;
+  return n;
+}
+
+ssize_t readv(int fd, const iovec* into, int count) {
+  static const auto real = next<ssize_t (*)(int, const iovec*, int)>("readv");
+  maybe_stall();
+  return real(fd, into, count);
+}
+
+int epoll_wait(int fd, epoll_event* events, int most, int timeout) {
+  static const auto real = next<int (*)(int, epoll_event*, int, int)>("epoll_wait");
+  const int n = real(fd, events, most, timeout);
+  const int error = errno;
+  maybe_stall();
+  errno = error;
+  return n;
+}
+
 ssize_t send(int fd, const void* bytes, size_t size, int flags) {
   static const auto real = next<ssize_t (*)(int, const void*, size_t, int)>("send");
+  maybe_stall();
   const Verdict verdict = judge_send(fd);
   if (verdict.error != 0) return fail(verdict.error);
   return real(fd, bytes, verdict.half ? (size + 1) / 2 : size, flags);
@@ -104,6 +145,7 @@ ssize_t send(int fd, const void* bytes, size_t size, int flags) {
 ssize_t sendmsg(int fd, const msghdr* message, int flags) {
   static const auto real = next<ssize_t (*)(int, const msghdr*, int)>("sendmsg");
   static const auto real_send = next<ssize_t (*)(int, const void*, size_t, int)>("send");
+  maybe_stall();
   const Verdict verdict = judge_send(fd);
   if (verdict.error != 0) return fail(verdict.error);
   if (!verdict.half) return real(fd, message, flags);

@@ -25,12 +25,14 @@ BROKEN_PIPE, RESET, HALF = 1, 2, 3
 class Faults:
     """The file that the library maps: see Control in faults.cc."""
 
+    WORDS = 8
+
     def __init__(self, path):
         with open(path, "wb") as file:
-            file.write(bytes(20))
+            file.write(bytes(4 * self.WORDS))
         os.chmod(path, 0o666)
         with open(path, "r+b") as file:
-            self.memory = mmap.mmap(file.fileno(), 20)
+            self.memory = mmap.mmap(file.fileno(), 4 * self.WORDS)
 
     def _get(self, index):
         return struct.unpack_from("<i", self.memory, 4 * index)[0]
@@ -49,11 +51,20 @@ class Faults:
         self._set(4, 0)
         self._set(3, n)
 
+    def stall(self, n, seconds):
+        """The thread of the n-th call on a socket or event loop is held up for so long."""
+        self._set(6, int(seconds * 1e6))
+        self._set(5, n)
+
+    def stalls_ended(self):
+        return self._get(7)
+
     def stop(self):
         """Nothing fails any more. Returns how many calls have failed."""
         self._set(0, 0)
         self._set(1, 0)
         self._set(3, 0)
+        self._set(5, 0)
         return self._get(2) + self._get(4)
 
 
