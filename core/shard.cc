@@ -41,7 +41,7 @@ constexpr uint32_t kReclaimAtOnce = 128;
 constexpr uint32_t kSegmentsAtOnce = 16;  // of the table; after a long turn there may be hundreds
 // How often a copy breaks the turn without getting a part. Where another's turn goes on, each break
 // rests some 100 us: a worker that the system has stopped for a while is waited for.
-constexpr int kMostBreaksAtOnce = 300;
+constexpr int kMostBreaksAtOnce = 1000;
 // Retired chunks that are worth a look at the readers, and how many more after a look in vain: with
 // many workers in short turns each look reads a line of each of them.
 constexpr size_t kReclaimFrom = 64;
