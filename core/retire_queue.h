@@ -62,7 +62,13 @@ class RetireQueue {
     }
     spare_ = std::exchange(first_, std::move(first_->next));
   }
-  // Throws std::bad_alloc, and nothing has changed, if memory has been missing for a whole block.
+  // Has memory for the next block's entries, some 500. Whatever changes a table and then retires
+  // what it has unlinked calls this first. Throws std::bad_alloc, and nothing has changed.
+  void prepare() {
+    if (spare_ == nullptr) spare_.reset(new Block);
+  }
+  // Allocates nothing for a block's entries after prepare(). Throws std::bad_alloc, and nothing has
+  // changed.
   void push(Entry entry) {
     if (end_ == kBlockEntries) add_block();
     last_->entries[end_++] = entry;

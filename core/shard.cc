@@ -373,6 +373,7 @@ AllocateStatus Shard::allocate(const KeyRef& key, const ItemShape& shape, Second
   Ref ref;
   {
     MutexLock lock(mutex_);
+    retired_.prepare();
     ref = table_.started() || table_.start(true) ? take_chunk(size_class, now) : 0;
     if (ref == 0) {
       if (config_.evict || has_freeable()) return AllocateStatus::Busy;
@@ -409,6 +410,7 @@ bool Shard::next_part(ItemDraft& draft) {
   Ref ref = 0;
   {
     MutexLock lock(mutex_);
+    retired_.prepare();
     if (payload == kPagePartBytes) {
       reclaim();
       const PageNumber page = take_page();
@@ -516,6 +518,7 @@ StoreResult Shard::store(ItemDraft&& draft, const StoreRule& rule, Seconds now) 
     Seconds expiry = kNever;
     {
       MutexLock lock(mutex_);
+      retired_.prepare();
       Item& item = *item_at(filled.head_);
       HashTable::Slot* slot = find_live({item.key(), filled.hash_}, now);
       const Item* old = item_in(slot);
@@ -558,6 +561,7 @@ bool Shard::put(const KeyRef& key, const ItemShape& shape, std::string_view valu
   const auto value_bytes = static_cast<uint32_t>(value.size());
   const uint32_t size_class = sizes_.class_for(layout.head_bytes + value_bytes);
   MutexLock lock(mutex_);
+  retired_.prepare();
   const Ref ref = table_.started() ? take_chunk(size_class, now) : 0;
   if (ref == 0) return false;
   char* const chunk = pool_.at(ref);
@@ -681,6 +685,7 @@ class Shard::Copy {
 
 bool Shard::swap(ItemDraft& draft, const Item* expected, uint8_t marks, Kept kept, Seconds now) {
   MutexLock lock(mutex_);
+  retired_.prepare();
   HashTable::Slot* slot = table_.find_ref(ref_of(*expected), draft.hash_);
   if (slot == nullptr) return false;
   // A flush since `expected` was found leaves it in the table: a copy would bring it back.
@@ -757,6 +762,7 @@ RemoveResult Shard::remove(const KeyRef& key, const RemoveRule& rule, Seconds no
     const Item* old = nullptr;
     {
       MutexLock lock(mutex_);
+      retired_.prepare();
       HashTable::Slot* slot = find_live(key, now);
       if (slot == nullptr) return {RemoveStatus::NotFound, nullptr};
       Item* item = item_in(slot);
@@ -869,6 +875,7 @@ TouchResult Shard::touch(const KeyRef& key, Seconds expiry, Seconds now, bool bu
     TouchResult result;
     {
       MutexLock lock(mutex_);
+      retired_.prepare();
       HashTable::Slot* slot = table_.find_slot(key.key, key.hash);
       if (slot == nullptr) {
         result.miss = MissReason::Absent;
@@ -924,7 +931,13 @@ bool Shard::claim_win(const KeyRef& key, const Item* found) {
 void Shard::hold(const Item* item) {
   MutexLock lock(mutex_);
   holds_.add(ref_of(*item));
-  if (item->is_large()) part_holds_.add(item->next_part());
+  if (!item->is_large()) return;
+  try {
+    part_holds_.add(item->next_part());
+  } catch (const std::bad_alloc&) {
+    if (holds_.release(ref_of(*item))) put_chunk(ref_of(*item));
+    throw;
+  }
 }
 
 void Shard::release(const Item* item) {
@@ -1199,6 +1212,7 @@ bool Shard::sweep_flushed(uint32_t& blocks, uint32_t& unlinks, Seconds now) {
 // One kind a slice, so that a hold of the lock is as short as the longest of them.
 bool Shard::tend_slice(Seconds now, bool expire) {
   MutexLock lock(mutex_);
+  retired_.prepare();
   if (!table_.started()) return false;
   for (uint32_t i = 0; i < kUpkeepKinds; ++i) {
     const Upkeep kind = next_upkeep_;
@@ -1434,6 +1448,7 @@ uint64_t Shard::walk(uint64_t from, Seconds now, std::vector<const Item*>& items
 
 EmptyPageStatus Shard::empty_page(uint32_t size_class) {
   MutexLock lock(mutex_);
+  retired_.prepare();
   const Slab::Class& slab = slab_.of(size_class);
   if (slab.pages.size() < 2) return EmptyPageStatus::NoSpare;
   if (draining_ != kNoPage) return EmptyPageStatus::Busy;

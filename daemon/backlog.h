@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "core/cache.h"
@@ -48,6 +49,9 @@ class Backlog {
   // Broken.
   Socket::Moved send(Socket& socket);
 
+  // Whether the socket holds another number of bytes than at the last call.
+  bool note_queued(int bytes) noexcept { return std::exchange(queued_, bytes) != bytes; }
+
   bool empty() const noexcept { return next_ == parts_.size(); }
   uint64_t bytes() const noexcept { return left_; }  // still to be sent
 
@@ -68,6 +72,7 @@ class Backlog {
   std::vector<Part> parts_;
   size_t next_ = 0;  // parts before it are sent
   uint64_t left_ = 0;
+  int queued_ = -1;
 };
 
 }  // namespace larder::daemon

@@ -31,17 +31,21 @@ void BufferBudget::admit(BufferClaim& claim, uint64_t bytes) {
   size_t wakes = 0;
   {
     core::MutexLock lock(mutex_);
-    while (used() >= limit() && waiting_.first != nullptr) {
-      BufferClaim& victim = *waiting_.first;
+    while (claimed_.load(std::memory_order_relaxed) >= limit()) {
+      // Not another claim of the client that asks: it makes progress.
+      BufferClaim* oldest = waiting_.first;
+      while (oldest != nullptr && oldest->connection_ == claim.connection_) oldest = oldest->next_;
+      if (oldest == nullptr) break;
+      BufferClaim& victim = *oldest;
       remove(waiting_, victim);
       victim.condemned_ = true;
-      used_.fetch_sub(victim.bytes_, std::memory_order_relaxed);
+      claimed_.fetch_sub(victim.bytes_, std::memory_order_relaxed);
       Condemned& of_worker = condemned_[victim.worker_];
       append(of_worker.list, victim);
       of_worker.count.fetch_add(1, std::memory_order_relaxed);
       if (victim.worker_ != claim.worker_ && wakes < kMostAtOnce) to_wake[wakes++] = victim.worker_;
     }
-    used_.fetch_add(bytes, std::memory_order_relaxed);
+    claimed_.fetch_add(bytes, std::memory_order_relaxed);
     append(waiting_, claim);
   }
   if (wake_ == nullptr) return;
@@ -60,7 +64,7 @@ void BufferBudget::make_progress(BufferClaim& claim, uint64_t bytes) noexcept {
   core::MutexLock lock(mutex_);
   claim.bytes_ -= bytes;
   if (claim.condemned_) return;
-  used_.fetch_sub(bytes, std::memory_order_relaxed);
+  claimed_.fetch_sub(bytes, std::memory_order_relaxed);
   remove(waiting_, claim);
   append(waiting_, claim);
 }
@@ -68,7 +72,7 @@ void BufferBudget::make_progress(BufferClaim& claim, uint64_t bytes) noexcept {
 void BufferBudget::forget(BufferClaim& claim) noexcept {
   core::MutexLock lock(mutex_);
   if (!claim.condemned_) {
-    used_.fetch_sub(claim.bytes_, std::memory_order_relaxed);
+    claimed_.fetch_sub(claim.bytes_, std::memory_order_relaxed);
     remove(waiting_, claim);
   } else if (claim.in_list_) {
     Condemned& of_worker = condemned_[claim.worker_];
@@ -106,21 +110,21 @@ void BufferClaim::charge(BufferBudget& budget, uint64_t bytes) noexcept {
   connection_ = nullptr;
   bytes_ = bytes;
   condemned_ = false;
-  budget.used_.fetch_add(bytes, std::memory_order_relaxed);
+  budget.charged_.fetch_add(bytes, std::memory_order_relaxed);
 }
 
 void BufferClaim::give_back(uint64_t bytes) noexcept {
   assert(bytes <= bytes_);
   if (bytes == 0) return;
   if (connection_ != nullptr) return budget_->make_progress(*this, bytes);
-  budget_->used_.fetch_sub(bytes, std::memory_order_relaxed);
+  budget_->charged_.fetch_sub(bytes, std::memory_order_relaxed);
   bytes_ -= bytes;
 }
 
 void BufferClaim::release() noexcept {
   if (budget_ == nullptr) return;
   if (connection_ == nullptr) {
-    budget_->used_.fetch_sub(bytes_, std::memory_order_relaxed);
+    budget_->charged_.fetch_sub(bytes_, std::memory_order_relaxed);
   } else {
     budget_->forget(*this);
   }

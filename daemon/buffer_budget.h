@@ -32,7 +32,10 @@ class BufferBudget {
   BufferBudget(const BufferBudget&) = delete;
   BufferBudget& operator=(const BufferBudget&) = delete;
 
-  uint64_t used() const noexcept { return used_.load(std::memory_order_relaxed); }
+  // Without what is condemned.
+  uint64_t used() const noexcept {
+    return claimed_.load(std::memory_order_relaxed) + charged_.load(std::memory_order_relaxed);
+  }
   uint64_t limit() const noexcept { return limit_.load(std::memory_order_relaxed); }
   void set_limit(uint64_t bytes) noexcept { limit_.store(bytes, std::memory_order_relaxed); }
 
@@ -63,7 +66,10 @@ class BufferBudget {
   static void remove(List& list, BufferClaim& claim) noexcept;
 
   std::atomic<uint64_t> limit_;
-  std::atomic<uint64_t> used_{0};  // a plain sum: relaxed. Without what is condemned
+  // Plain sums: relaxed. The limit is that of claims; what is charged is bounded by -c, and does
+  // not have others closed.
+  std::atomic<uint64_t> claimed_{0};
+  std::atomic<uint64_t> charged_{0};
   const std::function<void(uint32_t)> wake_;
   core::Mutex mutex_;
   List waiting_ GUARDED_BY(mutex_);   // the first has made no progress for longest

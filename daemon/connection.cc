@@ -2,6 +2,8 @@
 
 #include <event2/event_struct.h>
 #include <limits.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -268,6 +270,16 @@ void Connection::go_on() {
     on_readable();
   }
   look_after_tls();
+}
+
+bool Connection::has_stalled(core::Seconds now, core::Seconds limit) noexcept {
+  if (backlog_ == nullptr) return false;
+  int queued = 0;
+  if (ioctl(socket_.fd(), SIOCOUTQ, &queued) == 0 && backlog_->note_queued(queued)) {
+    last_active_.store(now, std::memory_order_relaxed);
+    return false;
+  }
+  return now > last_active() && now - last_active() > limit;
 }
 
 void Connection::close() noexcept {

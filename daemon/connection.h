@@ -132,9 +132,10 @@ class Connection {
   }
 
   bool closed() const noexcept { return phase_ == Phase::Closed; }
-  // Replies wait, and the client has taken nothing of them since last_active(). The worker's
-  // thread.
-  bool waits_for_client() const noexcept { return backlog_ != nullptr; }
+  // Replies wait, and the client has taken nothing of them for `limit` seconds. To be called once a
+  // second: what the socket still holds says whether the client reads, long before the socket takes
+  // more. The worker's thread.
+  bool has_stalled(core::Seconds now, core::Seconds limit) noexcept;
   // Nothing came and nothing went since then.
   core::Seconds last_active() const noexcept {
     return last_active_.load(std::memory_order_relaxed);

@@ -25,6 +25,10 @@ void Mailbox::post(Message message) {
     messages_.push_back(std::move(message));
   }
   if (!was_empty) return;  // whoever made it non-empty rings
+  ring();
+}
+
+void Mailbox::ring() noexcept {
   const uint64_t one = 1;
   [[maybe_unused]] const ssize_t n = ::write(wakeup_.fd(), &one, sizeof one);
 }

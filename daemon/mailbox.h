@@ -15,10 +15,8 @@ namespace larder::daemon {
 
 struct Message {
   enum class Kind : uint8_t {
-    NewConnection,     // to a worker: serve `socket`
-    Wake,              // to a worker: make a pass
-    Stop,              // to a worker: close everything and leave; to the server: begin to stop
-    ConnectionClosed,  // to the server, only while it does not accept because of -c
+    NewConnection,  // to a worker: serve `socket`
+    Stop,           // to a worker: close everything and leave; to the server: begin to stop
   };
   Kind kind = Kind::Stop;
   Socket socket;
@@ -31,6 +29,10 @@ class Mailbox {
 
   // Throws std::bad_alloc: nothing was posted.
   void post(Message message);
+
+  // Makes fd() readable, without a message: something that an atomic says has changed. Allocates
+  // nothing.
+  void ring() noexcept;
 
   // Gives out what has come, in order, for an empty vector, and resets fd().
   void swap(std::vector<Message>& empty) noexcept;

@@ -419,11 +419,7 @@ void Server::resume_accepting() {
 void Server::connection_closed() {
   open_.fetch_sub(1);
   if (!waiting_for_room_.load()) return;
-  try {
-    mailbox_.post({Message::Kind::ConnectionClosed, Socket()});
-  } catch (const std::bad_alloc&) {
-    // The next one that leaves says it.
-  }
+  mailbox_.ring();
 }
 
 // -- Signals, stopping.
@@ -466,10 +462,8 @@ void Server::read_mail() {
   mailbox_.swap(mail_);
   for (const Message& message : mail_) {
     if (message.kind == Message::Kind::Stop) ended_ = true;
-    if (message.kind == Message::Kind::ConnectionClosed && waiting_for_room_ && !full()) {
-      resume_accepting();
-    }
   }
+  if (waiting_for_room_.load() && !full()) resume_accepting();  // a connection has closed
   mail_.clear();
 }
 
@@ -553,8 +547,9 @@ StatsSources Server::sources() const {
   from.connections.reserved_fds = 2 * (workers_.size() + 1) + 1 + listeners_.size();
 
   from.events = watchers_.counters();
-  from.buffers = {buffers_.copies.used(), buffers_.pinned.used(), buffers_.pinned.limit(),
-                  buffers_.strangers.used(), buffers_.strangers.limit()};
+  from.buffers = {buffers_.copies.used(), buffers_.pinned.used(),
+                  cache_.memory_limit() / ClientBuffers::kPinnedShare, buffers_.strangers.used(),
+                  buffers_.strangers.limit()};
 
   if (const auto published = discovers_ ? discovery_.published() : nullptr) {
     from.discovery.version = published->list.version;

@@ -9,6 +9,7 @@
 #include <cassert>
 #include <cerrno>
 #include <cstring>
+#include <new>
 #include <stdexcept>
 
 #include "daemon/log.h"
@@ -121,6 +122,7 @@ void TlsSession::tell_error(std::string_view message) noexcept {
 // The loops that a peer can feed are inside OpenSSL, and none of them can be left in the middle.
 // All of them look, after each record, whether the peer has said goodbye.
 void TlsSession::count_record() noexcept {
+  ++records_in_call_;
   if (++records_without_data_ > kMaxRecordsWithoutData) {
     SSL_set_shutdown(ssl_.get(), SSL_get_shutdown(ssl_.get()) | SSL_RECEIVED_SHUTDOWN);
   }
@@ -156,9 +158,13 @@ Socket::Status TlsSession::status_after_failure(bool& wants_write) noexcept {
   if (!broken_) {
     auto& counter = shaken_ ? counters_.protocol_errors : counters_.handshake_errors;
     counter.fetch_add(1, std::memory_order_relaxed);
-    const std::string message = openssl_error();
-    tell_error(message);
-    log(LogLevel::Debug, error_site, "a TLS connection fails: " + message);
+    try {
+      const std::string message = openssl_error();
+      tell_error(message);
+      log(LogLevel::Debug, error_site, "a TLS connection fails: " + message);
+    } catch (const std::bad_alloc&) {
+      tell_error("no memory to say what");
+    }
   }
   broken_ = true;
   return Socket::Status::Broken;
@@ -166,6 +172,7 @@ Socket::Status TlsSession::status_after_failure(bool& wants_write) noexcept {
 
 Socket::Moved TlsSession::receive(std::span<const iovec> into) noexcept {
   holds_input_ = wants_write_ = false;
+  records_in_call_ = 0;
   ERR_clear_error();
   size_t total = 0;
   for (const iovec& room : into) {
@@ -185,6 +192,10 @@ Socket::Moved TlsSession::receive(std::span<const iovec> into) noexcept {
       total += bytes;
       // Spares the call of recv that would say that there is no more.
       if (SSL_has_pending(ssl_.get()) == 0) return {Socket::Status::Ok, total};
+      if (records_in_call_ >= kMaxRecordsPerCall) {
+        holds_input_ = true;  // the worker's other clients come first
+        return {Socket::Status::Ok, total};
+      }
     }
   }
   holds_input_ = true;

@@ -34,6 +34,10 @@ constexpr size_t kMaxRecordBytes = 16 * 1024;
 // without end, inside one call, and each costs the worker some ten microseconds.
 constexpr uint32_t kMaxRecordsWithoutData = 32;
 
+// And the most that one call of receive() takes in all, about. Data in short records may have as
+// many KeyUpdates between them.
+constexpr uint32_t kMaxRecordsPerCall = 64;
+
 struct TlsCounters {
   std::atomic<uint64_t> new_sessions{0};  // entered into the session cache. All: plain sums
   std::atomic<uint64_t> handshake_errors{0};
@@ -85,6 +89,7 @@ class TlsSession {
   bool holds_input_ = false;
   bool wants_write_ = false;
   uint32_t records_without_data_ = 0;
+  uint32_t records_in_call_ = 0;
   bool shaken_ = false;  // the handshake is done; OpenSSL forgets that when something fails
   bool broken_ = false;  // no goodbye
 };

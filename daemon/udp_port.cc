@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <new>
 #include <stdexcept>
 
 #include "daemon/listener.h"
@@ -82,7 +83,16 @@ ConnectionRow UdpPort::row(core::Seconds now) const {
   return row;
 }
 
-void UdpPort::on_read_event(int, short, void* self) { static_cast<UdpPort*>(self)->on_readable(); }
+void UdpPort::on_read_event(int, short, void* self) {
+  auto& port = *static_cast<UdpPort*>(self);
+  try {
+    port.on_readable();
+  } catch (const std::bad_alloc&) {
+    port.worker_.stats().connections_lost.add();  // the datagram is
+  }
+  port.working_.store(false, std::memory_order_relaxed);
+  answering = nullptr;
+}
 
 void UdpPort::on_readable() {
   worker_.begin_turn();
@@ -99,8 +109,6 @@ void UdpPort::on_readable() {
     reply_bytes += answer(window.first(static_cast<size_t>(bytes)));
     worker_.cache().refresh_turn(worker_.id());
   }
-  working_.store(false, std::memory_order_relaxed);
-  answering = nullptr;
 }
 
 // A server that is answered by another one, because somebody has forged the sender of a datagram,

@@ -109,7 +109,10 @@ void Worker::serve(Socket socket, ListenerTraits traits) {
   mailbox_.post({Message::Kind::NewConnection, std::move(socket), traits});
 }
 
-void Worker::wake() { mailbox_.post({Message::Kind::Wake, Socket()}); }
+void Worker::wake() noexcept {
+  woken_.store(true, std::memory_order_release);
+  mailbox_.ring();
+}
 
 void Worker::ask_to_stop() { mailbox_.post({Message::Kind::Stop, Socket()}); }
 
@@ -296,11 +299,11 @@ void Worker::rest_outside_turn() {
 
 void Worker::read_mail() noexcept {
   mailbox_.swap(mail_);
+  if (woken_.exchange(false, std::memory_order_acquire)) answers_came_ = !waiting_.empty();
   for (Message& message : mail_) {
     if (message.kind == Message::Kind::NewConnection) {
       adopt(std::move(message.socket), message.traits);
     }
-    if (message.kind == Message::Kind::Wake) answers_came_ = !waiting_.empty();
     if (message.kind == Message::Kind::Stop) stopping_ = true;
   }
   mail_.clear();
@@ -438,7 +441,7 @@ void Worker::close_idle_connections() {
     core::MutexLock lock(list_mutex_);
     for (Connection* c = first_; c != nullptr; c = c->next_) {
       const core::Seconds quiet = now - std::min(now, c->last_active());
-      const bool stalled = stall_limit != 0 && quiet > stall_limit && c->waits_for_client();
+      const bool stalled = stall_limit != 0 && c->has_stalled(now, stall_limit);
       // Unix sockets are exempt, as in memcached: whoever uses them sits on this machine.
       const bool idle = idle_limit != 0 && quiet > idle_limit && c->is_tcp();
       if (stalled || idle) late.push_back({c, stalled});

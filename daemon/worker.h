@@ -83,7 +83,7 @@ class Worker {
   // -- Any thread.
   void start();
   void serve(Socket socket, ListenerTraits traits);  // hands over an accepted socket
-  void wake();                                       // makes it pass, and tend its shards
+  void wake() noexcept;                              // makes it pass, and tend its shards
   void ask_to_stop();  // closes all connections after the current pass
   void join();
 
@@ -224,6 +224,7 @@ class Worker {
 
   core::Seconds now_ = core::kFirstSecond;
   uint32_t pass_ = 1;
+  std::atomic<bool> woken_{false};  // release by wake(), acquire by the worker
   bool in_turn_ = false;
   bool answers_came_ = false;       // for some of `waiting_`
   bool walks_waiting_ = false;      // a connection that closes leaves a null there

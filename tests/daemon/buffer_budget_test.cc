@@ -78,17 +78,28 @@ TEST_CASE("a claim that goes before its connection is closed is off every list")
   CHECK(budget.used() == 5);
 }
 
-TEST_CASE("what is charged is never condemned") {
+TEST_CASE("what is charged is never condemned, and has nobody else condemned") {
   BufferBudget budget(10, 1, nullptr);
-  BufferClaim small, large;
+  BufferClaim small, large, other;
   small.charge(budget, 50);
   CHECK(budget.used() == 50);
   large.take(budget, 0, client(1), 5);
+  other.take(budget, 0, client(2), 1);
   CHECK_FALSE(budget.has_condemned(0));
   small.give_back(20);
-  CHECK(budget.used() == 35);
+  CHECK(budget.used() == 36);
   small.release();
-  CHECK(budget.used() == 5);
+  CHECK(budget.used() == 6);
+}
+
+TEST_CASE("a client's second claim does not condemn its first") {
+  BufferBudget budget(10, 1, nullptr);
+  BufferClaim first, second, other;
+  first.take(budget, 0, client(1), 20);
+  second.take(budget, 0, client(1), 20);
+  CHECK_FALSE(budget.has_condemned(0));
+  other.take(budget, 0, client(2), 1);
+  CHECK(budget.next_condemned(0) == client(1));
 }
 
 TEST_CASE("random claims leave nothing behind") {

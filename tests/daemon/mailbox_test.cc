@@ -22,14 +22,14 @@ bool readable(int fd, int wait_milliseconds = 0) {
 TEST_CASE("a mailbox rings until it is drained, and hands messages over in order") {
   Mailbox mailbox;
   CHECK_FALSE(readable(mailbox.fd()));
-  mailbox.post({Message::Kind::ConnectionClosed, Socket()});
+  mailbox.post({Message::Kind::NewConnection, Socket()});
   mailbox.post({Message::Kind::Stop, Socket()});
   CHECK(readable(mailbox.fd()));
 
   std::vector<Message> mail;
   mailbox.swap(mail);
   REQUIRE(mail.size() == 2);
-  CHECK(mail[0].kind == Message::Kind::ConnectionClosed);
+  CHECK(mail[0].kind == Message::Kind::NewConnection);
   CHECK(mail[1].kind == Message::Kind::Stop);
   CHECK_FALSE(readable(mailbox.fd()));
 
@@ -57,7 +57,7 @@ TEST_CASE("no message is lost between threads that post and one that drains") {
   std::vector<std::thread> senders;
   for (size_t i = 0; i < kSenders; ++i) {
     senders.emplace_back([&] {
-      for (size_t n = 0; n < kEach; ++n) mailbox.post({Message::Kind::ConnectionClosed, Socket()});
+      for (size_t n = 0; n < kEach; ++n) mailbox.post({Message::Kind::NewConnection, Socket()});
     });
   }
   size_t received = 0;
