@@ -7,6 +7,7 @@ builds with glibc's allocator.
 
 import signal
 import socket
+import time
 import unittest
 
 from faults import FaultyServer, ask, read_all
@@ -71,6 +72,7 @@ class AllocationFailures(unittest.TestCase):
         self.check("connect and get of 50", lambda: talk(server, b"get " + keys + b"\r\n"))
         self.check("set of 1 MB", lambda: talk(server, set_line(b"m", million), b"\r\n"))
         self.check("get of 1 MB, not read", lambda: self.leave_unread(b"get large large large large large\r\n"))
+        self.wait_for_figure("held_items", 0)  # a hold that fails halfway holds nothing
         self.check("torn set", lambda: self.send_torn(set_line(b"t", VALUE)))
         self.check("torn set of 100 KB", lambda: self.send_torn(set_line(b"t", b"t" * 100_000)))
         self.check("pipeline", lambda: talk(
@@ -84,6 +86,28 @@ class AllocationFailures(unittest.TestCase):
         self.check("watch", lambda: talk(server, b"watch fetchers mutations\r\n", b"OK\r\n"))
         self.check("flush and limit", lambda: talk(
             server, b"cache_memlimit 128\r\ncache_memlimit 64\r\nmn\r\n", b"MN\r\n"))
+
+    def wait_for_figure(self, name, value):
+        end = time.monotonic() + 20
+        while self.server.figure(name) != value and time.monotonic() < end:
+            time.sleep(0.01)
+        self.assertEqual(self.server.figure(name), value)
+
+    def test_datagrams(self):
+        server = self.start(udp=True)
+
+        def send(request):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+                client.settimeout(0.1)
+                client.sendto(b"\0\1\0\0\0\1\0\0" + request, ("127.0.0.1", server.udp_port))
+                try:
+                    client.recv(65536)
+                except OSError:
+                    pass  # what is lost is lost
+        keys = b" ".join(b"k%d" % i for i in range(50))
+        for request in (b"get " + keys + b"\r\n", b"stats\r\n", b"stats conns\r\n",
+                        set_line(b"u", VALUE)):
+            self.check(request[:20].decode(), lambda: send(request))
 
     def leave_unread(self, request):
         try:
@@ -142,6 +166,15 @@ class AllocationFailures(unittest.TestCase):
     def test_tls(self):
         server = self.start(tls=True)
         self.check("TLS", lambda: talk(server, b"get k1 k2 large\r\n", encrypted=True))
+
+        def speak_plainly():
+            try:
+                with socket.create_connection(("127.0.0.1", server.port), 5) as client:
+                    client.sendall(b"get k1\r\n" * 10)
+                    read_all(client)
+            except OSError:
+                pass
+        self.check("no TLS", speak_plainly)
 
         def reload():
             server.process.send_signal(signal.SIGHUP)
