@@ -21,7 +21,9 @@ LARDERD = os.path.abspath(os.environ["LARDERD"])
 ROOT = os.geteuid() == 0
 PATIENCE_SECONDS = 20
 with open(LARDERD, "rb") as program:
-    SANITIZED = b"__asan_init" in program.read()
+    CODE = program.read()
+SANITIZED = b"__asan_init" in CODE or b"__tsan_init" in CODE
+del CODE
 
 
 def wait_until(holds, what):
