@@ -442,7 +442,7 @@ void Worker::close_idle_connections() {
     for (Connection* c = first_; c != nullptr; c = c->next_) {
       const core::Seconds quiet = now - std::min(now, c->last_active());
       const bool stalled = stall_limit != 0 && c->has_stalled(now, stall_limit);
-      // Unix sockets are exempt, as in memcached: whoever uses them sits on this machine.
+      // Unix sockets are exempt, as in memcached: their clients are on this machine.
       const bool idle = idle_limit != 0 && quiet > idle_limit && c->is_tcp();
       if (stalled || idle) late.push_back({c, stalled});
     }

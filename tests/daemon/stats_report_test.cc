@@ -49,7 +49,8 @@ constexpr const char* kSettingsKeys =
 // What memcached has no row for.
 constexpr const char* kOurSettingsKeys =
     " daemon coredumps user lock_memory pidfile large_pages watch_enabled http cluster_file "
-    "cluster_set cluster_etcd cluster_name cluster_announce cluster_lease stalled_timeout lru sampling "
+    "cluster_set cluster_etcd cluster_name cluster_announce cluster_lease stalled_timeout lru "
+    "sampling "
     "slow_request_us relaxed_privileges";
 
 std::vector<std::string> keys(const StatList& rows) {

@@ -154,7 +154,8 @@ TEST_CASE("errors are answered, and the datagram goes on behind them") {
 TEST_CASE("an unknown command is not answered, and nothing behind it is done") {
   UdpServer server;
   UdpClient client = server.udp();
-  for (const std::string word : {"nonsense", "5",
+  for (const std::string word : {"nonsense",
+                                 "5",
                                  "",
                                  "ERROR",
                                  "CLIENT_ERROR bad",
