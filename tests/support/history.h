@@ -9,7 +9,7 @@
 //  3. A value has every append and prepend that was acknowledged since it was stored, each on its
 //     side and in the order of those that did not overlap.
 //  4. Increments of one number return each count once, in the order of those that did not overlap,
-//     and whoever reads the number later sees them.
+//     and every later read of the number sees them.
 //  5. A compare-and-set succeeds only if nothing changed the item since its CAS was read.
 //  6. An item has the expiry of the last touch.
 //  7. A value leaves the key once.
