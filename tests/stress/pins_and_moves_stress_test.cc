@@ -1,12 +1,11 @@
 // Items are held beyond the turn in which they were found and released by another worker, in
 // random order, while they are replaced, touched, joined, deleted and flushed, and their pages are
-// emptied. Whatever is held keeps its bytes. LARDER_SECONDS lets it run longer.
+// emptied. Whatever is held keeps its bytes. tests/support/generator.h says how long it runs.
 #include <catch2/catch.hpp>
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <cstdlib>
 #include <cstring>
 #include <mutex>
 #include <random>
@@ -18,6 +17,7 @@
 
 #include "core/cache.h"
 #include "core/turn_break.h"
+#include "tests/support/generator.h"
 
 namespace {
 
@@ -140,7 +140,7 @@ class Pinner final : public TurnBreak {
   void act() {
     // By what the workers do, not by time: so memory fills up between two flushes.
     if (draw(64) == 0) ++shared_.now;
-    if (draw(2000) == 0) cache_.flush(now());
+    if (draw(6000) == 0) cache_.flush(now());
     const std::string name = "key-" + std::to_string(draw(kKeys));
     const KeyRef key{name, cache_.hash(name)};
     switch (draw(12)) {
@@ -241,16 +241,10 @@ void move_pages(Shared& shared) {
   } while (!shared.stop.load(std::memory_order_relaxed));
 }
 
-steady_clock::time_point end_of_run(int seconds) {
-  if (const char* text = std::getenv("LARDER_SECONDS"); text != nullptr) seconds = std::atoi(text);
-  return steady_clock::now() + std::chrono::seconds(seconds);
-}
-
 }  // namespace
 
 TEST_CASE("what is held keeps its bytes, whatever becomes of its key and its page") {
-  const uint64_t seed = std::random_device{}();
-  INFO("seed " << seed);
+  const uint64_t seed = larder::generator::first_seed();
   CacheConfig config;
   config.memory_bytes = kMemoryBytes;
   config.shards = 2;
@@ -263,7 +257,7 @@ TEST_CASE("what is held keeps its bytes, whatever becomes of its key and its pag
     threads.emplace_back([&, w] { Pinner(shared, w, seed + w).run(); });
   }
   threads.emplace_back([&] { move_pages(shared); });
-  const auto end = end_of_run(4);
+  const auto end = larder::generator::end_of_run();
   // So much in any case, however slow the machine is.
   const auto has_done_enough = [&] {
     const CacheTotals totals = cache.totals();

@@ -1,5 +1,6 @@
 // Several workers on a few keys, each operation recorded, beside flushes, evictions and pages that
-// are emptied; tests/support/history.h says what must hold. LARDER_SECONDS lets it run longer.
+// are emptied; tests/support/history.h says what must hold, tests/support/generator.h how long it
+// runs.
 //
 // The clock of a history orders memory, too, so this is no test for tsan of what is not ordered:
 // cache_stress_test.cc is.
@@ -8,7 +9,6 @@
 #include <array>
 #include <atomic>
 #include <chrono>
-#include <cstdlib>
 #include <cstring>
 #include <random>
 #include <string>
@@ -19,6 +19,7 @@
 
 #include "core/cache.h"
 #include "core/turn_break.h"
+#include "tests/support/generator.h"
 #include "tests/support/history.h"
 
 namespace {
@@ -444,9 +445,8 @@ size_t play_round(Shared& shared, uint64_t seed) {
 }
 
 void play(size_t memory_bytes, bool is_evicting) {
-  int seconds = 3;
-  if (const char* text = std::getenv("LARDER_SECONDS"); text != nullptr) seconds = std::atoi(text);
-  const auto end = steady_clock::now() + std::chrono::seconds(seconds);
+  const auto end = larder::generator::end_of_run(0.5);  // there are two cases
+  const uint64_t first_seed = larder::generator::first_seed();
   CacheConfig config;
   config.memory_bytes = memory_bytes;
   config.shards = 2;
@@ -454,7 +454,6 @@ void play(size_t memory_bytes, bool is_evicting) {
   config.huge_pages = false;
   Cache cache(config);
   Shared shared{cache, is_evicting};
-  const uint64_t first_seed = std::random_device{}();
   size_t operations = 0;
   uint64_t rounds = 0;
   const auto has_done_enough = [&] {
