@@ -38,6 +38,7 @@ REPLY_SECONDS = 20        # a server that says nothing for so long is stuck
 # Clients wait while the server has not seen the end of so many, or it would turn some away.
 MOST_OPEN = 500
 LOOK_EVERY = 256          # connections
+LEAST_ANSWERS = 50        # of one server, however slow the machine is
 PLAN = (("sasl", False), ("users", False), ("sasl", True), ("users", True))  # and whether over TLS
 
 # -- What a connection is to be answered.
@@ -466,7 +467,7 @@ def log_in_and_out(server, script, layer, rng, seconds):
     clients, connections, answers = [], 0, 0
     until = time.monotonic() + seconds
     try:
-        while time.monotonic() < until and server.running():
+        while (time.monotonic() < until or answers < LEAST_ANSWERS) and server.running():
             while len(clients) < CLIENTS:
                 clients.append(Client(rng, ("127.0.0.1", server.port), script, layer()))
                 connections += 1
@@ -493,8 +494,6 @@ def one_server(place, kind, tls, seed, seconds):
     try:
         connections, answers = log_in_and_out(server, SCRIPTS[kind], layer, random.Random(seed), seconds)
         print(f"{name}: {connections} connections, {answers} replies in their order", flush=True)
-        if answers < 10 * seconds:
-            wrong = "there were hardly any replies: this was no test"
     except Wrong as error:
         wrong = str(error)
     output = server.output()
@@ -522,7 +521,7 @@ def run_process(number, options, results):
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--seconds", type=float, default=600)
+    parser.add_argument("--seconds", type=float, default=os.environ.get("LARDER_SECONDS", 600))
     parser.add_argument("--longest", type=float, default=30, help="seconds that one server lives, at most")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().getrandbits(32))
