@@ -128,9 +128,9 @@ def send_pipeline(seed, connect, pipeline, patient):
 def exchange(client, pieces, end):
     """Reads while it sends: the server reads no further while its replies are not taken."""
     client.setblocking(False)
-    tail = b""
+    received = b""  # the last of it
     silent_since = time.monotonic()
-    while not tail.endswith(end):
+    while end not in received:  # lines of a watcher may follow
         moved = False
         if pieces:
             with contextlib.suppress(*BLOCKED):
@@ -143,7 +143,7 @@ def exchange(client, pieces, end):
             more = client.recv(1 << 20)
             if not more:
                 return
-            tail = (tail + more)[-len(end):]
+            received = received[-len(end):] + more
             moved = True
         if moved:
             silent_since = time.monotonic()
