@@ -27,6 +27,9 @@ class RetireQueue {
     Epoch::Stamp stamp;
   };
 
+  // So many entries join after prepare() without an allocation.
+  static constexpr size_t kPreparedEntries = (16_KiB - sizeof(void*)) / sizeof(Entry);
+
   RetireQueue() : first_(new Block), last_(first_.get()), spare_(new Block) {}
   // One block after the other: a chain of owners would be destroyed by recursion.
   ~RetireQueue() {
@@ -62,13 +65,13 @@ class RetireQueue {
     }
     spare_ = std::exchange(first_, std::move(first_->next));
   }
-  // Has memory for the next block's entries, some 500. Whatever changes a table and then retires
-  // what it has unlinked calls this first. Throws std::bad_alloc, and nothing has changed.
+  // Has memory for the next kPreparedEntries. Whatever changes a table and then retires what it has
+  // unlinked calls this first. Throws std::bad_alloc, and nothing has changed.
   void prepare() {
     if (spare_ == nullptr) spare_.reset(new Block);
   }
-  // Allocates nothing for a block's entries after prepare(). Throws std::bad_alloc, and nothing has
-  // changed.
+  // Allocates nothing for what prepare() has seen to; beyond that it throws std::bad_alloc, and
+  // nothing has changed.
   void push(Entry entry) {
     if (end_ == kBlockEntries) add_block();
     last_->entries[end_++] = entry;
@@ -76,7 +79,7 @@ class RetireQueue {
   }
 
  private:
-  static constexpr size_t kBlockEntries = (8_KiB - sizeof(void*)) / sizeof(Entry);
+  static constexpr size_t kBlockEntries = kPreparedEntries;
   struct Block {
     std::array<Entry, kBlockEntries> entries;
     std::unique_ptr<Block> next;

@@ -54,6 +54,13 @@ constexpr uint32_t kBlocksAtOnce = 64;
 // What one store does about expired items before it evicts live ones.
 constexpr uint32_t kBlocksPerStore = 16;
 constexpr uint32_t kUnlinksPerStore = 32;
+// How many items a store looks at to make room for so many bytes, and how many it moves.
+constexpr uint32_t room_steps(size_t bytes) { return 64 + static_cast<uint32_t>(bytes / 64); }
+constexpr uint32_t kDrainPerStore = 16;
+// One hold of the lock retires no more than the queue has prepared for. A store that takes a page
+// retires most: an item for each step, expired ones, those that it moves, and the one it replaces.
+static_assert(room_steps(kPageBytes) + kUnlinksPerStore + kDrainPerStore + 1 <=
+              RetireQueue::kPreparedEntries);
 // Items of a block whose table buckets are fetched together.
 constexpr uint32_t kUnlinkBatch = 16;
 // For so long after a flush its items lie where they are, so that those who ask for them are told
@@ -1037,8 +1044,8 @@ void Shard::keep_room(size_t bytes, Seconds now) {
     reclaim_from_ = freed ? kReclaimFrom : retired_.size() + kReclaimStep;
   }
   adjust_room(bytes);
-  if (!make_room(room_goal(), 64 + static_cast<uint32_t>(bytes / 64), now)) evict_later_ = true;
-  if (may_drain()) drain_step(now, 16);
+  if (!make_room(room_goal(), room_steps(bytes), now)) evict_later_ = true;
+  if (may_drain()) drain_step(now, kDrainPerStore);
 }
 
 // Emptied pages come back when turns have ended: until then more of them help nobody, and each item
