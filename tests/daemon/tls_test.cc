@@ -1,5 +1,6 @@
 #include "daemon/tls.h"
 
+#include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <sys/socket.h>
@@ -9,6 +10,7 @@
 #include <catch2/catch.hpp>
 #include <fstream>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "tests/support/certificates.h"
@@ -60,6 +62,13 @@ struct Pair {
   }
   void client_writes(const std::string& text) {
     REQUIRE(SSL_write(client.get(), text.data(), static_cast<int>(text.size())) > 0);
+  }
+  // From here on what the client writes stays in memory.
+  void keep_records_back() { SSL_set0_wbio(client.get(), BIO_new(BIO_s_mem())); }
+  std::string_view kept_records() {
+    char* kept = nullptr;
+    const long bytes = BIO_get_mem_data(SSL_get_wbio(client.get()), &kept);
+    return {kept, static_cast<size_t>(bytes)};
   }
   // What is there, record by record.
   std::vector<std::string> client_reads() {
@@ -158,20 +167,54 @@ TEST_CASE("half a record is neither input nor held") {
   TlsContext context(files.settings);
   Pair pair(context);
   pair.shake_hands();
-  // The client's bytes, taken from a pair that is like this one up to here, come in two halves.
-  std::unique_ptr<BIO, void (*)(BIO*)> memory(BIO_new(BIO_s_mem()), BIO_free_all);
-  BIO_up_ref(memory.get());
-  SSL_set0_wbio(pair.client.get(), memory.get());
+  pair.keep_records_back();
   pair.client_writes("hello");
-  std::array<char, 200> record;
-  const int bytes = BIO_read(memory.get(), record.data(), record.size());
-  REQUIRE(bytes > 10);
+  const std::string_view record = pair.kept_records();
+  REQUIRE(record.size() > 10);
   REQUIRE(::send(pair.peer.fd(), record.data(), 10, 0) == 10);
   std::array<char, 100> buffer;
   CHECK(pair.server.receive(buffer).status == Status::Again);
   CHECK(!pair.server.holds_input());
-  REQUIRE(::send(pair.peer.fd(), record.data() + 10, static_cast<size_t>(bytes) - 10, 0) > 0);
+  REQUIRE(::send(pair.peer.fd(), record.data() + 10, record.size() - 10, 0) > 0);
   CHECK(pair.server.receive(buffer).bytes == 5);
+}
+
+TEST_CASE("one call receives some 64 records, also where data lies between KeyUpdates") {
+  Files files;
+  TlsContext context(files.settings);
+  for (const size_t updates : {0u, 1u, 8u, 24u}) {  // before each byte
+    CAPTURE(updates);
+    Pair pair(context);
+    pair.shake_hands();
+    pair.keep_records_back();
+    constexpr size_t kRecords = 600;
+    const size_t bytes = kRecords / (updates + 1);
+    std::string text;
+    for (size_t i = 0; i < bytes; ++i) {
+      for (size_t k = 0; k < updates; ++k) {
+        REQUIRE(SSL_key_update(pair.client.get(), SSL_KEY_UPDATE_NOT_REQUESTED) == 1);
+        REQUIRE(SSL_do_handshake(pair.client.get()) == 1);
+      }
+      text += static_cast<char>('a' + i % 26);
+      pair.client_writes(text.substr(i));
+    }
+    // All are there before the first call.
+    const std::string_view records = pair.kept_records();
+    REQUIRE(::send(pair.peer.fd(), records.data(), records.size(), 0) ==
+            static_cast<ssize_t>(records.size()));
+    std::string got;
+    std::array<char, 4096> buffer;
+    size_t most_records = 0;
+    do {
+      const Socket::Moved moved = pair.server.receive(buffer);
+      REQUIRE(moved.status == Status::Ok);
+      got.append(buffer.data(), moved.bytes);
+      most_records = std::max(most_records, moved.bytes * (updates + 1));
+    } while (pair.server.holds_input() || got.size() < bytes);
+    CHECK(got == text);
+    CHECK(most_records <= kMaxRecordsPerCall + updates);
+    CHECK(most_records >= kMaxRecordsPerCall / 2);
+  }
 }
 
 TEST_CASE("short pieces become one record, long ones records of 16 KiB") {

@@ -1,11 +1,13 @@
 #include "tests/support/tls_client.h"
 
 #include <fcntl.h>
+#include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <poll.h>
 #include <sys/socket.h>
 
+#include <cerrno>
 #include <csignal>
 #include <stdexcept>
 
@@ -85,6 +87,25 @@ bool TlsClient::update_key(bool asks) {
   const bool sent = SSL_do_handshake(ssl_.get()) == 1;
   ERR_clear_error();
   return sent;
+}
+
+void TlsClient::keep_back() { SSL_set0_wbio(ssl_.get(), BIO_new(BIO_s_mem())); }
+
+void TlsClient::send_kept() {
+  char* kept = nullptr;
+  const long bytes = BIO_get_mem_data(SSL_get_wbio(ssl_.get()), &kept);
+  std::string_view left(kept, static_cast<size_t>(bytes));
+  while (!left.empty()) {
+    const ssize_t n = ::send(socket_.fd(), left.data(), left.size(), MSG_NOSIGNAL);
+    if (n > 0) {
+      left.remove_prefix(static_cast<size_t>(n));
+    } else if (errno == EAGAIN) {
+      wait_for(socket_.fd(), POLLOUT);
+    } else {
+      throw std::runtime_error("cannot send");
+    }
+  }
+  SSL_set0_wbio(ssl_.get(), BIO_new_socket(socket_.fd(), BIO_NOCLOSE));
 }
 
 std::string TlsClient::server_name() const {

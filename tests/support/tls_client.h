@@ -36,6 +36,10 @@ class TlsClient : public StreamClient {
   // of its own. False: the server has closed, or takes nothing now.
   bool update_key(bool asks);
 
+  // From here on what is sent is kept back; send_kept() sends all of it in one piece.
+  void keep_back();
+  void send_kept();
+
   std::string server_name() const;  // the CN of its certificate
   bool resumed() const;
   TlsSessionPtr session() const;  // for another client to resume

@@ -342,6 +342,34 @@ TEST_CASE("records without data end a TLS connection, and its worker goes on") {
   }
 }
 
+TEST_CASE("a flood of KeyUpdates with data between them leaves its worker to others in between") {
+  const TlsFiles files;
+  Settings settings = files.settings();
+  settings.threads = 1;
+  TempServer server(settings);
+  TlsClient honest(server.port());
+  REQUIRE(honest.answers("mn\r\n", "MN\r\n"));
+  TlsClient client(server.port(), only(TLS1_3_VERSION));
+  REQUIRE(client.answers("mn\r\n", "MN\r\n"));
+  constexpr uint64_t kRequests = 1'000;
+  const std::string request = "mn\r\n";
+  uint64_t records = 0;
+  client.keep_back();
+  for (uint64_t i = 0; i < kRequests; ++i) {
+    for (const char& byte : request) {
+      REQUIRE(client.update_key(false));
+      client.send({&byte, 1});
+      records += 2;
+    }
+  }
+  const uint64_t before = server.server().worker_passes();
+  client.send_kept();
+  CHECK(honest.answers("mn\r\n", "MN\r\n"));
+  for (uint64_t i = 0; i < kRequests; ++i) REQUIRE(client.receive_line() == "MN\r\n");
+  // In each the worker's other clients are served once.
+  CHECK(server.server().worker_passes() - before >= records / 65);
+}
+
 TEST_CASE("a silent TLS client that has to be written to first costs its worker no pass") {
   const TlsFiles files;
   Settings settings = files.settings();
