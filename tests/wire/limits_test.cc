@@ -6,12 +6,14 @@
 #include <string>
 #include <vector>
 
+#include "tests/support/failing_allocations.h"
 #include "tests/support/temp_folder.h"
 #include "tests/support/temp_server.h"
 #include "tests/support/wire_client.h"
 
 using larder::daemon::Settings;
 using larder::test::eventually;
+using larder::test::FailingAllocations;
 using larder::test::loopback_settings;
 using larder::test::TempFolder;
 using larder::test::TempServer;
@@ -64,6 +66,52 @@ TEST_CASE("without maxconns_fast a client that is too many waits for its turn") 
   const std::string stats = clients[0].receive_until("END\r\n");
   CHECK(stats.find("STAT rejected_connections") == std::string::npos);
   CHECK(stats.find("STAT listen_disabled_num 0") == std::string::npos);
+}
+
+TEST_CASE("a client that waits for its turn gets it although the one that leaves finds no memory") {
+  Settings settings = loopback_settings();
+  settings.max_connections = 1;
+  settings.maxconns_fast = false;
+  settings.threads = 1;
+  TempServer server(settings);
+  const auto wait_in_queue = [&](WireClient& inside) {
+    WireClient waiting = server.connect();
+    REQUIRE(eventually([&] {
+      inside.send("stats\r\n");
+      return inside.receive_until("END\r\n").find("STAT accepting_conns 0") != std::string::npos;
+    }));
+    return waiting;
+  };
+  WireClient first = server.connect();
+  REQUIRE(first.ask_line("mn") == "MN");
+  WireClient second = wait_in_queue(first);
+  const char* closing_thread = "larder-0";
+  bool watches = false;
+  SECTION("a worker's client") {}
+  SECTION("a watcher") {
+    watches = true;
+    first.send("watch mutations\r\n");
+    REQUIRE(first.receive_line() == "OK\r\n");
+    closing_thread = "larder-watch";
+  }
+  {
+    const FailingAllocations none(closing_thread);
+    first.close();
+    if (watches) {
+      CHECK(second.ask_line("mn") == "MN");
+      CHECK(none.failed() == 0);
+      second.close();
+    } else {
+      CHECK(second.closed_by_peer());  // it was accepted, and its connection found no memory
+      CHECK(none.failed() == 1);
+    }
+  }
+  WireClient third = server.connect();
+  CHECK(third.ask_line("mn") == "MN");
+  WireClient fourth = wait_in_queue(third);
+  third.close();
+  CHECK(fourth.ask_line("mn") == "MN");
+  CHECK(server.server().open_connections() == 1);
 }
 
 TEST_CASE("clients that come and go in crowds are all served") {

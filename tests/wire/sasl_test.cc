@@ -10,6 +10,7 @@
 
 #include "daemon/sasl_clerk.h"
 #include "tests/proto/binary_request.h"
+#include "tests/support/failing_allocations.h"
 #include "tests/support/sasl_setup.h"
 #include "tests/support/saslauthd.h"
 #include "tests/support/temp_folder.h"
@@ -20,6 +21,7 @@ using larder::daemon::SaslClerk;
 using larder::daemon::Settings;
 using larder::test::BinaryRequest;
 using larder::test::eventually;
+using larder::test::FailingAllocations;
 using larder::test::Saslauthd;
 using larder::test::SaslSetup;
 using larder::test::TempFolder;
@@ -199,6 +201,30 @@ TEST_CASE("who is looked up slowly keeps nobody waiting but himself") {
     release.join();
     CHECK(saslauthd.asked() == kAsked);
   }
+}
+
+TEST_CASE("the answer to a login comes although the thread that has it finds no memory") {
+  Saslauthd saslauthd;
+  const SaslSetup setup(saslauthd.path());
+  Settings settings = sasl_settings();
+  settings.threads = 1;
+  TempServer server(settings);
+  saslauthd.hold(true);
+  // The first of this worker: nothing that it has been sent before has left memory for a message.
+  WireClient client = server.connect();
+  client.send(plain("foo", "bar") + request(kNoop));
+  REQUIRE(eventually([&] { return saslauthd.asked() == 1; }));
+  {
+    const FailingAllocations none("larder-sasl");
+    saslauthd.hold(false);
+    CHECK(receive(client).status == 0);
+    CHECK(receive(client).opcode == kNoop);
+    CHECK(none.failed() == 0);
+  }
+  // The thread is there for the next one.
+  WireClient other = server.connect();
+  CHECK(ask(other, plain("foo", "baz")).status == 0x20);
+  CHECK(ask(other, plain("foo", "bar")).status == 0);
 }
 
 TEST_CASE("replies that wait for their reader go before a login's answer and what follows it") {
