@@ -31,6 +31,19 @@ std::string value_line(const std::string& key, const std::string& value) {
   return "VALUE " + key + " 0 " + std::to_string(value.size()) + "\r\n";
 }
 
+// For how long, in seconds, the server has seen nothing of a client; "gone" once it has closed it.
+std::string idle_seconds(TempServer& server, const WireClient& client) {
+  const std::string address = larder::daemon::local_address(client.fd());
+  larder::proto::StatList rows;
+  server.server().stats_conns(rows);
+  for (size_t i = 0; i < rows.size(); ++i) {
+    if (rows[i].second != address || !rows[i].first.ends_with(":addr")) continue;
+    while (!rows[i].first.ends_with(":secs_since_last_cmd")) ++i;
+    return rows[i].second;
+  }
+  return "gone";
+}
+
 }  // namespace
 
 TEST_CASE("a client that never reads is bounded, and disturbs nobody") {
@@ -245,6 +258,7 @@ TEST_CASE("with stalled_timeout a client is closed that takes nothing, and no ot
   settings.threads = 1;
   settings.stalled_timeout_seconds = 30;
   TempServer server(settings);
+  server.server().clock().freeze();
   WireClient writer = server.connect();
   const std::string value = pattern(1'000'000, 1);
   store(writer, "k", value);
@@ -253,10 +267,53 @@ TEST_CASE("with stalled_timeout a client is closed that takes nothing, and no ot
   REQUIRE(eventually([&] { return server.server().buffered_bytes() > 0; }));
   WireClient idle = server.connect();
   REQUIRE(idle.ask_line("mn") == "MN");
+  server.advance(1);
+  REQUIRE(eventually([&] { return idle_seconds(server, silent) == "0"; }));  // looked at once
   server.advance(40);
   REQUIRE(eventually([&] { return server.server().buffered_bytes() == 0; }));
   CHECK(idle.ask_line("mn") == "MN");
   CHECK(server.stat("curr_connections") == "3");  // writer, idle, and the one that asks
+}
+
+TEST_CASE("stalled_timeout leaves a client alone that reads less than its socket waits for") {
+  Settings settings = loopback_settings();
+  settings.threads = 1;
+  settings.stalled_timeout_seconds = 30;
+  TempServer server(settings);
+  server.server().clock().freeze();
+  WireClient writer = server.connect();
+  const std::string value = pattern(1'000'000, 1);
+  for (int i = 0; i < 8; ++i) store(writer, "k" + std::to_string(i), value);
+  const auto ask_for_all = [&] {
+    WireClient client = WireClient::over_tcp_with_small_buffer(server.port(), 4096);
+    client.send("get k0 k1 k2 k3 k4 k5 k6 k7\r\n");
+    return client;
+  };
+  WireClient steady = ask_for_all();
+  REQUIRE(eventually([&] { return server.server().buffered_bytes() > 0; }));
+  const uint64_t waits = server.server().buffered_bytes();
+  WireClient silent = ask_for_all();
+  REQUIRE(eventually([&] { return server.server().buffered_bytes() > waits; }));
+  const uint64_t both_wait = server.server().buffered_bytes();
+  server.advance(1);
+  REQUIRE(eventually(
+      [&] { return idle_seconds(server, steady) == "0" && idle_seconds(server, silent) == "0"; }));
+
+  const std::string first = value_line("k0", value) + value;
+  size_t read = 0;
+  for (int i = 0; i < 5; ++i) {
+    constexpr size_t kRead = 20'000;
+    REQUIRE(steady.receive(kRead) == first.substr(read, kRead));
+    read += kRead;
+    server.advance(20);
+    REQUIRE(eventually([&] { return idle_seconds(server, steady) == "0"; }));
+  }
+  // The other one took nothing for 30 seconds, and the socket of this one no byte all the time.
+  CHECK(eventually([&] { return idle_seconds(server, silent) == "gone"; }));
+  CHECK(server.server().buffered_bytes() == both_wait - waits);
+  writer.send("stats larder\r\n");
+  CHECK(writer.receive_until("END\r\n").find("STAT stalled_kicks 1\r\n") != std::string::npos);
+  REQUIRE(steady.receive(first.size() - read) == first.substr(read));
 }
 
 TEST_CASE("half-sent sets of what fits a chunk cost the others no item") {
