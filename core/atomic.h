@@ -15,6 +15,7 @@ namespace larder::core {
 struct SharedWrites {
   uint64_t stores = 0;
   uint64_t read_modify_writes = 0;
+  uint64_t locks = 0;  // of Mutex
 };
 #if defined(LARDER_DEBUG)
 inline thread_local SharedWrites shared_writes;

@@ -264,7 +264,11 @@ void Cache::prefetch_items(std::span<const KeyHash> hashes) const noexcept {
     const HashTable& table = shard_of(hash).table();
     const HashTable::Slot* bucket = table.home_bucket(hash);
     if (bucket == nullptr) continue;
-    if (const Item* item = table.candidate(bucket, hash); item != nullptr) __builtin_prefetch(item);
+    if (const Item* item = table.candidate(bucket, hash); item != nullptr) {
+      __builtin_prefetch(item);
+    } else if (const HashTable::Slot* second = HashTable::second_bucket(bucket, hash)) {
+      __builtin_prefetch(second);
+    }
   }
 }
 
@@ -367,6 +371,108 @@ bool Cache::put(uint32_t worker, const KeyRef& key, const ItemShape& shape, std:
   if (value.size() > kPutBytes) return false;
   if (!shard_of(key.hash).put(key, shape, value, rule, now, result)) return false;
   if (result.status == StoreStatus::Stored) count_uses(worker, *result.item);
+  return true;
+}
+
+// The puts of a batch, put into groups of one shard each, kStoresAtOnce at most; in a group, and
+// from one group of a shard to the next, in the batch's order.
+class Cache::Groups {
+ public:
+  Groups(const Cache& cache, std::span<Put> puts) noexcept {
+    static_assert(kBatchKeys <= 64);
+    std::array<uint16_t, kBatchKeys> shards;
+    for (size_t i = 0; i < puts.size(); ++i) {
+      shards[i] = static_cast<uint16_t>(puts[i].key.hash.shard_bits() >> cache.shard_shift_);
+    }
+    size_t placed = 0;
+    for (uint64_t left = ~uint64_t{0} >> (64 - puts.size()); left != 0;) {
+      Group& group = groups_[count_++];
+      group.begin = placed;
+      group.shard = shards[static_cast<size_t>(std::countr_zero(left))];
+      for (uint64_t rest = left; rest != 0 && placed - group.begin < kStoresAtOnce;
+           rest &= rest - 1) {
+        const auto i = static_cast<size_t>(std::countr_zero(rest));
+        if (shards[i] != group.shard) continue;
+        order_[placed++] = &puts[i];
+        left &= ~(uint64_t{1} << i);
+      }
+      group.end = placed;
+    }
+  }
+
+  size_t count() const noexcept { return count_; }
+  uint16_t shard(size_t group) const noexcept { return groups_[group].shard; }
+  // Calls visit(group) for each from `first` on, until it says false; whether it never did. Groups
+  // whose shard is_locked(shard) come after the others; those of one shard stay in their order.
+  template <class IsLocked, class Visit>
+  bool for_each(size_t first, IsLocked is_locked, Visit visit) const {
+    uint64_t later = 0;
+    for (size_t g = first; g < count_; ++g) {
+      if (waits(later, g) || is_locked(shard(g))) {
+        later |= uint64_t{1} << g;
+      } else if (!visit(g)) {
+        return false;
+      }
+    }
+    for (; later != 0; later &= later - 1) {
+      if (!visit(static_cast<size_t>(std::countr_zero(later)))) return false;
+    }
+    return true;
+  }
+  std::span<Put* const> puts(size_t group) const noexcept {
+    const Group& g = groups_[group];
+    return {order_.data() + g.begin, g.end - g.begin};
+  }
+
+ private:
+  struct Group {
+    size_t begin;
+    size_t end;
+    uint16_t shard;
+  };
+  // Whether one of these groups is of the same shard.
+  bool waits(uint64_t later, size_t group) const noexcept {
+    for (; later != 0; later &= later - 1) {
+      if (shard(static_cast<size_t>(std::countr_zero(later))) == shard(group)) return true;
+    }
+    return false;
+  }
+  std::array<Put*, kBatchKeys> order_;
+  std::array<Group, kBatchKeys> groups_;
+  size_t count_ = 0;
+};
+
+bool Cache::put_many(uint32_t worker, std::span<Put> puts, Seconds now) {
+  assert(!puts.empty() && puts.size() <= kBatchKeys);
+  for (Put& put : puts) {
+    put.chunk = 0;
+    if (put.value.size() > kPutBytes) return false;
+  }
+  const Groups groups(*this, puts);
+  const auto shard = [&](size_t group) -> Shard& { return *shards_[groups.shard(group)]; };
+  const auto is_locked = [&](uint16_t number) { return shards_[number]->is_locked(); };
+  // Gives back what was taken and not published, also if memory for the bookkeeping is missing.
+  struct Rest {
+    const Cache& cache;
+    const Groups& groups;
+    bool none = false;
+    ~Rest() {
+      for (size_t g = 0; !none && g < groups.count(); ++g) {
+        cache.shards_[groups.shard(g)]->put_back(groups.puts(g));
+      }
+    }
+  } rest{*this, groups};
+  // Only when all the others have their memory is the first one stored: in one hold of the lock.
+  const auto take = [&](size_t g) { return shard(g).take_for(groups.puts(g), now); };
+  if (!groups.for_each(1, is_locked, take) || !shard(0).put(groups.puts(0), now)) return false;
+  groups.for_each(1, is_locked, [&](size_t g) {
+    shard(g).publish(groups.puts(g), now);
+    return true;
+  });
+  rest.none = true;
+  for (const Put& put : puts) {
+    if (put.result.status == StoreStatus::Stored) count_uses(worker, *put.result.item);
+  }
   return true;
 }
 

@@ -186,6 +186,11 @@ class Cache {
   static constexpr size_t kPutBytes = 2048;
   bool put(uint32_t worker, const KeyRef& key, const ItemShape& shape, std::string_view value,
            const StoreRule& rule, Seconds now, StoreResult& result);
+  // The same for up to kBatchKeys stores, all or none: two locks for each kStoresAtOnce of a shard,
+  // and one if that is all. Stores of one shard come about in their order, and so do those of one
+  // key; of two shards, either may be first.
+  static constexpr size_t kStoresAtOnce = 24;  // some 5 us of lock
+  bool put_many(uint32_t worker, std::span<Put> puts, Seconds now);
   // concat, remove and arith may have to copy a value. Where it is large and memory full, they
   // break the caller's turn in between: with `turn_break` null, only as much can be copied as the
   // cache may borrow. A copy of more than an eighth of the memory, or beside others of more than
@@ -274,6 +279,8 @@ class Cache {
   void check_invariants();
 
  private:
+  class Groups;
+
   // A new cache of so many shards. `asked`: what was asked for.
   void build(const CacheConfig& asked, uint32_t shards, uint64_t seed);
   // Builds the cache that the snapshot is of; a clause that says why it cannot be, or empty.

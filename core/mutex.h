@@ -26,6 +26,9 @@ namespace larder::core {
 class CAPABILITY("mutex") Mutex {
  public:
   void lock() ACQUIRE() {
+#if defined(LARDER_DEBUG)
+    ++shared_writes.locks;
+#endif
     uint32_t expected = kFree;
     if (!state_.compare_exchange(expected, kHeld, std::memory_order_acquire)) [[unlikely]] {
       wait_for_it();
@@ -37,6 +40,8 @@ class CAPABILITY("mutex") Mutex {
     }
   }
 
+  // Whether somebody holds it, perhaps no longer when this returns.
+  bool is_held() const noexcept { return state_.load(std::memory_order_relaxed) != kFree; }
   // How often a caller had to park; any thread.
   uint64_t waits() const noexcept { return waits_.load(std::memory_order_relaxed); }
 

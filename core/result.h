@@ -74,6 +74,16 @@ struct StoreResult {
   uint64_t cas = 0;
 };
 
+// One store of Cache::put_many.
+struct Put {
+  KeyRef key;
+  ItemShape shape;
+  std::string_view value;
+  StoreRule rule;
+  StoreResult result;  // the answer
+  Ref chunk = 0;       // core's own
+};
+
 struct ConcatRule {
   bool prepend = false;
   bool compare_cas = false;

@@ -162,6 +162,12 @@ void Shard::value_parts(const Item& item, std::vector<std::string_view>& out) co
 // -- Memory.
 
 Ref Shard::take_chunk(uint32_t size_class, Seconds now) {
+  const Ref ref = find_chunk(size_class);
+  if (ref != 0) keep_room(slab_.info(ref).chunk_bytes, now);
+  return ref;
+}
+
+Ref Shard::find_chunk(uint32_t size_class) {
   Ref ref = slab_.take(size_class);
   if (ref == 0) {
     reclaim();
@@ -179,7 +185,6 @@ Ref Shard::take_chunk(uint32_t size_class, Seconds now) {
     if (size_class < sizes_.item_count()) eviction_.wake(size_class);
     ref = slab_.take(size_class);
   }
-  keep_room(slab_.info(ref).chunk_bytes, now);
   return ref;
 }
 
@@ -572,21 +577,107 @@ bool Shard::put(const KeyRef& key, const ItemShape& shape, std::string_view valu
   const Ref ref = table_.started() ? take_chunk(size_class, now) : 0;
   if (ref == 0) return false;
   char* const chunk = pool_.at(ref);
-  Item& item = *ItemWriter::begin(chunk, layout, key.key, shape, value_bytes, now);
+  ItemWriter::begin(chunk, layout, key.key, shape, value_bytes, now);
   std::memcpy(chunk + layout.head_bytes, value.data(), value_bytes);
+  result = publish_put(ref, key, rule, now);
+  return true;
+}
 
+StoreResult Shard::publish_put(Ref ref, const KeyRef& key, const StoreRule& rule, Seconds now) {
   HashTable::Slot* slot = find_live(key, now);
   const Item* old = item_in(slot);
   const StoreStatus status = judge(old, rule);
+  StoreResult result;
   if (status == StoreStatus::Stored) {
-    if (old != nullptr) ItemWriter::set_heat(item, old->heat().inherited(now));
+    if (old != nullptr) ItemWriter::set_heat(*item_at(ref), old->heat().inherited(now));
     const uint8_t marks = rule.win_sent ? Item::kWinSent : 0;
     result = publish(ref, key.hash, slot, marks, now, false);
   } else {
     result = refuse_store(status, old, now);
   }
   if (result.status != StoreStatus::Stored) put_back(ref);
+  return result;
+}
+
+class Shard::Layouts {
+ public:
+  // False if one of them is not to be stored by a put.
+  bool fill(std::span<Put* const> puts, const SizeClasses& sizes, const CacheConfig& config) {
+    for (size_t i = 0; i < puts.size(); ++i) {
+      const Put& put = *puts[i];
+      if (put.rule.invalidate ||
+          upstream_item_bytes(put.key.key.size(), put.shape, config.cas) > config.item_size_max) {
+        return false;
+      }
+      of_[i] = ItemWriter::layout(put.key.key.size(), put.shape, false);
+      classes_[i] = sizes.class_for(of_[i].head_bytes + put.shape.value_bytes);
+    }
+    return true;
+  }
+  uint32_t size_class(size_t i) const noexcept { return classes_[i]; }
+  void write(std::span<Put* const> puts, const PagePool& pool, Seconds now) const {
+    for (size_t i = 0; i < puts.size(); ++i) {
+      const Put& put = *puts[i];
+      char* const chunk = pool.at(put.chunk);
+      ItemWriter::begin(chunk, of_[i], put.key.key, put.shape, put.shape.value_bytes, now);
+      std::memcpy(chunk + of_[i].head_bytes, put.value.data(), put.value.size());
+    }
+  }
+
+ private:
+  std::array<ItemLayout, Cache::kStoresAtOnce> of_;
+  std::array<uint32_t, Cache::kStoresAtOnce> classes_;
+};
+
+bool Shard::find_chunks(std::span<Put* const> puts, const Layouts& layouts) {
+  if (!table_.started()) return false;
+  for (size_t i = 0; i < puts.size(); ++i) {
+    puts[i]->chunk = find_chunk(layouts.size_class(i));
+    if (puts[i]->chunk == 0) return false;
+  }
   return true;
+}
+
+bool Shard::put(std::span<Put* const> puts, Seconds now) {
+  Layouts layouts;
+  if (!layouts.fill(puts, sizes_, config_)) return false;
+  MutexLock lock(mutex_);
+  if (!find_chunks(puts, layouts)) return false;
+  layouts.write(puts, pool_, now);
+  publish_puts(puts, now);
+  return true;
+}
+
+bool Shard::take_for(std::span<Put* const> puts, Seconds now) {
+  Layouts layouts;
+  if (!layouts.fill(puts, sizes_, config_)) return false;
+  {
+    MutexLock lock(mutex_);
+    if (!find_chunks(puts, layouts)) return false;
+  }
+  layouts.write(puts, pool_, now);
+  return true;
+}
+
+void Shard::publish(std::span<Put* const> puts, Seconds now) {
+  MutexLock lock(mutex_);
+  publish_puts(puts, now);
+}
+
+void Shard::publish_puts(std::span<Put* const> puts, Seconds now) {
+  for (Put* put : puts) {
+    retired_.prepare();
+    // One eviction before each and not all together: the next victim's bucket is fetched meanwhile.
+    keep_room(slab_.info(put->chunk).chunk_bytes, now);
+    put->result = publish_put(std::exchange(put->chunk, 0), put->key, put->rule, now);
+  }
+}
+
+void Shard::put_back(std::span<Put* const> puts) noexcept {
+  MutexLock lock(mutex_);
+  for (Put* put : puts) {
+    if (put->chunk != 0) put_back(std::exchange(put->chunk, 0));
+  }
 }
 
 bool Shard::copy_value(const Item& from, ItemDraft& to) {

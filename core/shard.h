@@ -66,6 +66,16 @@ class Shard {
   StoreResult store(ItemDraft&& draft, const StoreRule& rule, Seconds now);
   bool put(const KeyRef& key, const ItemShape& shape, std::string_view value, const StoreRule& rule,
            Seconds now, StoreResult& result);
+  // Cache::put_many, for puts of this shard, Cache::kStoresAtOnce at most: all of them in one hold
+  // of the lock, or first a chunk with key and value for each and later, in their order, what
+  // becomes of them. False if one of them cannot have its chunk; some may have theirs then, and
+  // none is stored. put_back() gives back the chunks of those that have one.
+  bool put(std::span<Put* const> puts, Seconds now) EXCLUDES(mutex_);
+  bool take_for(std::span<Put* const> puts, Seconds now) EXCLUDES(mutex_);
+  void publish(std::span<Put* const> puts, Seconds now) EXCLUDES(mutex_);
+  void put_back(std::span<Put* const> puts) noexcept EXCLUDES(mutex_);
+  // Whether somebody holds the lock at the moment.
+  bool is_locked() const noexcept { return mutex_.is_held(); }
   StoreResult concat(ItemDraft& draft, const ConcatRule& rule, Seconds now, TurnBreak* turn_break);
   RemoveResult remove(const KeyRef& key, const RemoveRule& rule, Seconds now,
                       TurnBreak* turn_break);
@@ -195,7 +205,9 @@ class Shard {
     bool retired;  // counted in retired_bytes_
   };
 
+  // A chunk, and the room that keep_room makes for the next one. find_chunk: without that.
   Ref take_chunk(uint32_t size_class, Seconds now) REQUIRES(mutex_);
+  Ref find_chunk(uint32_t size_class) REQUIRES(mutex_);
   PageNumber take_page() REQUIRES(mutex_);
   void give_page(PageNumber page) REQUIRES(mutex_);
   void put_chunk(Ref ref) REQUIRES(mutex_);
@@ -217,6 +229,14 @@ class Shard {
                       bool keep_sequence) REQUIRES(mutex_);
   StoreResult publish(ItemDraft& draft, HashTable::Slot* slot, uint8_t marks, Seconds now,
                       bool keep_sequence) REQUIRES(mutex_);
+  // What some puts will look like in memory.
+  class Layouts;
+  // See put() and publish() above.
+  bool find_chunks(std::span<Put* const> puts, const Layouts& layouts) REQUIRES(mutex_);
+  void publish_puts(std::span<Put* const> puts, Seconds now) REQUIRES(mutex_);
+  // What the chunk of a put comes to.
+  StoreResult publish_put(Ref ref, const KeyRef& key, const StoreRule& rule, Seconds now)
+      REQUIRES(mutex_);
   // Gives back a chunk that was taken and not published.
   void put_back(Ref head) REQUIRES(mutex_);
   // Answers a store that did not come about; `old`, if there is one, was in its way.
@@ -295,10 +315,11 @@ class Shard {
   const uint64_t hash_seed_;
   const uint16_t number_;
   const uint32_t shard_count_;
+  Atomic<uint64_t> flush_mark_{0};  // items below it are misses; 0: none left
 
   alignas(kCacheLineBytes) HashTable table_;
-  Atomic<uint64_t> sequence_{0};    // written under the lock, read by readers after an item
-  Atomic<uint64_t> flush_mark_{0};  // items below it are misses; 0: none left
+  // On a line that no reader needs but for a CAS: each store writes it.
+  alignas(kCacheLineBytes) Atomic<uint64_t> sequence_{0};
 
   alignas(kCacheLineBytes) Mutex mutex_;
   Slab slab_ GUARDED_BY(mutex_);

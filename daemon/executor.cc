@@ -915,11 +915,39 @@ bool Executor::run_store(const Command& command, core::KeyHash hash, std::string
   }
   if (watched) [[unlikely]]
     tell_fetch(command.key, before);
+  answer_put(command, result, reply, now, OldValue::MayBeThere);
+  return true;
+}
+
+bool Executor::run_stores(std::span<const Command> commands, std::span<const core::KeyHash> hashes,
+                          const char* input, std::span<const uint32_t> bodies,
+                          std::span<Reply> replies, Seconds now) {
+  if (events_.wants(Streams::kFetchers)) [[unlikely]]
+    return false;
+  for (size_t i = 0; i < commands.size(); ++i) {
+    const Command& command = commands[i];
+    if (is_concat(command)) return false;
+    core::Put& put = puts_[i];
+    put.key = {command.key, hashes[i]};
+    put.shape = shape_of(command, now);
+    put.value = {input + bodies[i], command.value_bytes};
+    put.rule = rule_of(command);
+  }
+  const std::span<core::Put> puts(puts_.data(), commands.size());
+  if (!cache_.put_many(worker_, puts, now)) return false;
+  for (size_t i = 0; i < commands.size(); ++i) {
+    // Where memory is missing now, a store found none to replace; one behind it may have stored.
+    answer_put(commands[i], puts[i].result, replies[i], now, OldValue::WasNone);
+  }
+  return true;
+}
+
+void Executor::answer_put(const Command& command, const core::StoreResult& result, Reply& reply,
+                          Seconds now, OldValue old_value) {
   if (prefixes_.enabled()) prefixes_.count_set(command.key);
   if (command.dialect == Dialect::Meta) stats_.meta_cmds.add();
   stats_.set_cmds.add();
-  answer_store(command, result, reply, now);
-  return true;
+  answer_store(command, result, reply, now, old_value);
 }
 
 StoreStart Executor::begin_store(const Command& command, Seconds now) {
@@ -970,7 +998,7 @@ void Executor::finish_store(const Command& command, core::ItemDraft&& draft, Rep
 }
 
 void Executor::answer_store(const Command& command, const core::StoreResult& result, Reply& reply,
-                            Seconds now) {
+                            Seconds now, OldValue old_value) {
   reply.reset();
   reply.key = command.key;
   reply.base64_key = command.wants(Want::kBase64Key);
@@ -1000,7 +1028,8 @@ void Executor::answer_store(const Command& command, const core::StoreResult& res
         return;
       }
       stats_.store_no_memory.add();
-      if (command.mode == StoreMode::Set && !compares_cas(command)) {
+      if (old_value == OldValue::MayBeThere && command.mode == StoreMode::Set &&
+          !compares_cas(command)) {
         remove_old_value(key_of(command), now);
       }
       return fail(reply, ErrorId::OutOfMemoryStoring);

@@ -80,7 +80,14 @@ class Executor {
   // nothing has happened: begin_store and finish_store must do it.
   bool run_store(const proto::Command& command, core::KeyHash hash, std::string_view value,
                  proto::Reply& reply, core::Seconds now);
-  // Whether it may be gathered, several to be run one after the other.
+  // The same for several that may be gathered; true if all of them have happened. [i] of each span
+  // belongs to one command. The replies' turn must go on until all of them have been written.
+  //
+  // input, bodies  where the value of each begins: input + bodies[i]
+  bool run_stores(std::span<const proto::Command> commands, std::span<const core::KeyHash> hashes,
+                  const char* input, std::span<const uint32_t> bodies,
+                  std::span<proto::Reply> replies, core::Seconds now);
+  // Whether it may be gathered with others.
   static bool may_gather(const proto::Command& command) noexcept {
     using proto::Op;
     return command.op == Op::Store && command.dialect != proto::Dialect::Meta &&
@@ -151,8 +158,13 @@ class Executor {
 
   core::ItemShape shape_of(const proto::Command& command, Seconds now) const;
   static core::StoreRule rule_of(const proto::Command& command);
+  // A set that finds no memory removes what it would have replaced: `old_value` says whether that
+  // is still to be done.
+  enum class OldValue : uint8_t { MayBeThere, WasNone };
   void answer_store(const proto::Command& command, const core::StoreResult& result,
-                    proto::Reply& reply, Seconds now);
+                    proto::Reply& reply, Seconds now, OldValue old_value = OldValue::MayBeThere);
+  void answer_put(const proto::Command& command, const core::StoreResult& result,
+                  proto::Reply& reply, Seconds now, OldValue old_value);
   core::StoreResult store_draft(const proto::Command& command, core::ItemDraft&& draft, Seconds now,
                                 core::TurnBreak* turn_break);
   void count_store(const proto::Command& command, const core::StoreResult& result);
@@ -177,6 +189,7 @@ class Executor {
 
   std::array<core::Probe, core::kBatchKeys> probes_;
   std::array<core::Found, core::kBatchKeys> found_;
+  std::array<core::Put, core::kBatchKeys> puts_;
   // Pieces of large values, one vector per item: replies hold spans into them.
   std::deque<std::vector<std::string_view>> parts_;
   proto::StatList stat_rows_;

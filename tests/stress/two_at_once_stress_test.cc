@@ -147,7 +147,7 @@ class Worker final : public TurnBreak {
       case 1:
         return store(Kind::Set, 0, 0);
       case 2:
-        return store(Kind::Add, 0, 0);
+        return draw(2) == 0 ? store(Kind::Add, 0, 0) : store_many();
       case 3:
       case 4:
         return compare_and_set();
@@ -251,6 +251,9 @@ class Worker final : public TurnBreak {
         result = cache_.store(worker_, std::move(draft), rule, now());
       }
     }
+    end(std::move(op), result);
+  }
+  void end(Operation op, const StoreResult& result) {
     switch (result.status) {
       case StoreStatus::Stored:
         meet(op, result.old_item);
@@ -266,6 +269,35 @@ class Worker final : public TurnBreak {
         op.outcome = Outcome::Refused;
     }
     end(std::move(op));
+  }
+
+  // A pipeline of sets and adds, of the same keys, too.
+  void store_many() {
+    std::array<size_t, 8> keys;
+    std::array<Operation, 8> operations;
+    std::array<std::string, 8> values;
+    std::array<Put, 8> puts;
+    const size_t count = 2 + draw(puts.size() - 1);
+    const uint64_t start = shared_.clock.tick();
+    for (size_t i = 0; i < count; ++i) {
+      key_ = keys[i] = draw(kKeys.size());
+      Operation& op = operations[i] = begin(draw(4) == 0 ? Kind::Add : Kind::Set);
+      op.start = start;
+      op.tag = next_tag();
+      values[i] = key().is_number
+                      ? std::to_string(op.tag * kCountsPerTag)
+                      : make_piece(op.tag, draw(std::min(key().most_bytes, Cache::kPutBytes)));
+      puts[i].key = key_ref();
+      puts[i].shape.value_bytes = static_cast<uint32_t>(values[i].size());
+      puts[i].shape.expiry = draw(2) == 0 ? kNever : expiry_of(op.tag);
+      puts[i].value = values[i];
+      if (op.kind == Kind::Add) puts[i].rule.policy = StorePolicy::Add;
+    }
+    if (!cache_.put_many(worker_, {puts.data(), count}, now())) return;  // none has happened
+    for (size_t i = 0; i < count; ++i) {
+      key_ = keys[i];
+      end(std::move(operations[i]), puts[i].result);
+    }
   }
 
   void compare_and_set() {
