@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <string>
 
@@ -62,6 +63,30 @@ TEST_CASE("the same place speaks once in a while and counts what it left out") {
   log(LogLevel::Warning, site, "trouble");
   CHECK(out.text() == "larderd: trouble\nlarderd: trouble (and 99 times more before this)\n");
   CHECK(site.left_out.load() == 0);
+}
+
+TEST_CASE("nobody waits for a stderr that is not read, and the next line says what is lost") {
+  int ends[2];
+  REQUIRE(pipe(ends) == 0);
+  const int kept = dup(STDERR_FILENO);
+  dup2(ends[1], STDERR_FILENO);
+  const std::string long_one(100'000, 'x');  // cut, so that it waits for nobody either
+  for (int i = 0; i < 1'000; ++i) log(LogLevel::Error, long_one);
+  std::string text(1 << 20, '\0');
+  const ssize_t bytes = read(ends[0], text.data(), text.size());
+  log(LogLevel::Error, "again");
+  std::string again(4096, '\0');
+  const ssize_t more = read(ends[0], again.data(), again.size());
+  dup2(kept, STDERR_FILENO);
+  for (const int fd : {kept, ends[0], ends[1]}) close(fd);
+  REQUIRE(bytes > 0);
+  text.resize(static_cast<size_t>(bytes));
+  REQUIRE(more > 0);
+  again.resize(static_cast<size_t>(more));
+  const auto written = std::count(text.begin(), text.end(), '\n');
+  CHECK(text.ends_with("x\n"));  // whole lines
+  CHECK(again == "larderd: " + std::to_string(1'000 - written) +
+                     " lines are lost: stderr was not read\nlarderd: again\n");
 }
 
 }  // namespace
