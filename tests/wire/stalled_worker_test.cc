@@ -2,7 +2,9 @@
 // takes the part of the idle worker 1: it enters that worker's turn itself.
 #include <catch2/catch.hpp>
 
+#include <chrono>
 #include <future>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -94,6 +96,32 @@ class StalledServer {
   Cache& cache_;
   bool stalled_ = false;
   std::vector<WireClient> idle_;  // of worker 1
+};
+
+// The lock of the first shard that has an item of this class.
+class HeldLock {
+ public:
+  HeldLock(Cache& cache, uint32_t size_class)
+      : holder_([this, &cache, size_class] {
+          cache.visit_class(size_class, kFirstSecond, [this](const Item&) {
+            visited_.set_value();
+            let_go_.get_future().wait();
+            return false;
+          });
+        }) {
+    visited_.get_future().wait();
+  }
+  ~HeldLock() {
+    let_go_.set_value();
+    holder_.join();
+  }
+  HeldLock(const HeldLock&) = delete;
+  HeldLock& operator=(const HeldLock&) = delete;
+
+ private:
+  std::promise<void> visited_;
+  std::promise<void> let_go_;
+  std::thread holder_;  // last: it uses the others
 };
 
 }  // namespace
@@ -203,20 +231,6 @@ TEST_CASE("a worker that lists sizes is in no turn: what others replace comes fr
     cache.end_turn(1);
     return its_class;
   }();
-  std::promise<void> visited;
-  std::promise<void> let_go;
-  std::thread holder([&] {
-    bool first = true;
-    cache.visit_class(size_class, kFirstSecond, [&](const Item&) {
-      if (std::exchange(first, false)) {
-        visited.set_value();
-        let_go.get_future().wait();
-      }
-      return false;
-    });
-  });
-  visited.get_future().wait();
-  client.send("stats sizes\r\n");
   const auto is_working = [&] {
     larder::proto::StatList rows;
     server.server().stats_conns(rows);
@@ -225,7 +239,21 @@ TEST_CASE("a worker that lists sizes is in no turn: what others replace comes fr
     }
     return false;
   };
-  const bool began = eventually(is_working);
+  // Upkeep may wait for the lock as well, and keeps the command from its worker then.
+  std::optional<HeldLock> held;
+  bool began = false;
+  for (int attempt = 0; attempt < 20 && !began; ++attempt) {
+    if (held) {
+      held.reset();
+      client.receive_until("END\r\n");
+    }
+    held.emplace(cache, size_class);
+    client.send("stats sizes\r\n");
+    for (int look = 0; look < 500 && !began; ++look) {
+      began = is_working();
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  }
   // Each store retires what it replaces, and upkeep of the shard frees it if no turn is in the way.
   const bool freed = eventually([&] {
     for (size_t k = 0; k < 100; ++k) {
@@ -236,8 +264,7 @@ TEST_CASE("a worker that lists sizes is in no turn: what others replace comes fr
     }
     return false;
   });
-  let_go.set_value();
-  holder.join();
+  held.reset();
   CHECK(began);
   CHECK(freed);
   client.receive_until("END\r\n");

@@ -105,7 +105,7 @@ class FleetCase(unittest.TestCase):
     def empty_all(self):
         """flush_all spares what memcached is given in the same second, so items are deleted."""
         for server in self.servers:
-            for key in server.ask(b"lru_crawler metadump all\r\n", b"END\r\n").split(b"\n"):
+            for key in self.all_keys_of(server).split(b"\n"):
                 if key.startswith(b"key="):
                     name = key.split()[0][4:]
                     raw = b"".join(
@@ -113,6 +113,18 @@ class FleetCase(unittest.TestCase):
                         for i, part in enumerate(name.split(b"%")))
                     self.assertIn(server.ask(b"md %s b\r\n" % base64.b64encode(raw)),
                                   (b"HD\r\n", b"NF\r\n"))
+
+    @staticmethod
+    def all_keys_of(server):
+        """A dump; memcached may have begun a walk of its own, and refuses until that has ended."""
+        ends = (b"END\r\n", b"BUSY currently processing crawler request\r\n")
+        dump = []
+
+        def ended():
+            dump[:] = [server.ask(b"lru_crawler metadump all\r\n", ends)]
+            return dump[0].endswith(ends[0])
+        support.wait_until(ended, "the end of another walk")
+        return dump[0]
 
     def path(self, name):
         return os.path.join(self.folder.name, name)
