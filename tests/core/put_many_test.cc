@@ -2,11 +2,17 @@
 #include <catch2/catch.hpp>
 
 #include <array>
+#include <functional>
+#include <future>
+#include <optional>
 #include <random>
 #include <string>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include "core/cache.h"
+#include "core/observer.h"
 
 using namespace larder::core;
 
@@ -69,6 +75,44 @@ void start(Cache& cache) {
     REQUIRE(cache.store(0, std::move(draft), {}, kFirstSecond).status == StoreStatus::Stored);
   }
 }
+
+uint64_t used_chunks(const Cache& cache) {
+  uint64_t used = 0;
+  for (uint32_t c = 0; c < cache.class_count(); ++c) used += cache.class_totals(c).used_chunks;
+  return used;
+}
+
+class OnEviction final : public Observer {
+ public:
+  explicit OnEviction(std::function<void()> call) : call_(std::move(call)) { want(kEvictions); }
+  void evicted(const Item&, uint32_t, Seconds) noexcept override { call_(); }
+  void page_moved(uint32_t) noexcept override {}
+
+ private:
+  const std::function<void()> call_;
+};
+
+// Has the lock of the first shard, where an item of this class is visited, until `is_enough`.
+class FirstShardLocked {
+ public:
+  FirstShardLocked(Cache& cache, uint32_t size_class, const std::function<bool()>& is_enough)
+      : holder_([this, &cache, size_class, is_enough] {
+          cache.visit_class(size_class, kFirstSecond, [this, &is_enough](const Item&) {
+            visited_.set_value();
+            while (!is_enough()) std::this_thread::yield();
+            return false;
+          });
+        }) {
+    visited_.get_future().wait();
+  }
+  ~FirstShardLocked() { holder_.join(); }
+  FirstShardLocked(const FirstShardLocked&) = delete;
+  FirstShardLocked& operator=(const FirstShardLocked&) = delete;
+
+ private:
+  std::promise<void> visited_;
+  std::thread holder_;
+};
 
 // One of few keys, so that a batch has several of some, with every rule.
 Put random_put(std::mt19937& random, const StoreResult& some) {
@@ -162,6 +206,115 @@ TEST_CASE("of stores that come together all come about or none") {
   CHECK(cache.put(0, stores.puts[0].key, stores.puts[0].shape, stores.puts[0].value, {},
                   kFirstSecond, result));
   CHECK(cache.totals().items == stored + 1);
+}
+
+TEST_CASE("whichever of stores that come together finds no memory, none keeps what it had taken") {
+  CacheConfig full = config(GENERATE(1u, 4u), 8_MiB);
+  full.evict = false;
+  Cache cache(full);
+  start(cache);
+  const std::string small(100, 's');
+  uint64_t items = 0;
+  const auto put = [&](const std::string& key) {
+    const Turn turn(cache);
+    ItemShape shape;
+    shape.value_bytes = static_cast<uint32_t>(small.size());
+    StoreResult result;
+    return cache.put(0, {key, cache.hash(key)}, shape, small, {}, kFirstSecond, result);
+  };
+  while (put("small-" + std::to_string(items))) ++items;
+  // Room among the small ones, and no page for a longer one.
+  for (uint64_t i = 0; i < items; i += 8) {
+    const std::string key = "small-" + std::to_string(i);
+    const Turn turn(cache);
+    REQUIRE(cache.remove(0, {key, cache.hash(key)}, {}, kFirstSecond).status ==
+            RemoveStatus::Removed);
+  }
+  for (int quiet = 0; quiet < 20;) quiet = cache.tend(0, kFirstSecond, 0) ? 0 : quiet + 1;
+  const uint64_t used = used_chunks(cache);
+  REQUIRE(used == cache.totals().items);
+  for (size_t longer = 0; longer < kBatchKeys; ++longer) {
+    Stores stores(kBatchKeys);
+    for (size_t i = 0; i < kBatchKeys; ++i) {
+      const std::string key = std::to_string(longer) + "-" + std::to_string(i);
+      stores.set(cache, i, key, i == longer ? std::string(2'000, 'l') : small);
+    }
+    const Turn turn(cache);
+    REQUIRE_FALSE(cache.put_many(0, stores.puts, kFirstSecond));
+    CAPTURE(longer);
+    REQUIRE(used_chunks(cache) == used);
+  }
+  CHECK(cache.totals().items == used);
+  cache.check_invariants();
+}
+
+TEST_CASE("of two stores of a key that come together the later one stays, whoever had the lock") {
+  // Two groups of each shard: a full one of the second, a full one of the first, then the rest of
+  // the second and that of the first, which stores a key of the full one again.
+  constexpr size_t kFull = Cache::kStoresAtOnce;
+  constexpr size_t kThird = 2 * kFull;
+  constexpr size_t kLast = kBatchKeys - 1;
+  Stores stores(kBatchKeys);
+  std::function<void()> on_eviction;
+  OnEviction observer([&] {
+    if (on_eviction) on_eviction();
+  });
+  CacheConfig full = config(2, 8_MiB);
+  full.workers = 2;
+  full.observer = &observer;
+  Cache cache(full);
+  start(cache);
+  uint64_t number = 0;
+  const auto fill = [&] {
+    for (size_t i = 0; i < kBatchKeys; ++i) {
+      const uint32_t shard = i < kFull || (i >= kThird && i < kLast) ? 1 : 0;
+      std::string key;
+      do {
+        key = std::to_string(number++);
+      } while (cache.hash(key).shard_bits() >> 7 != shard);
+      stores.set(cache, i, key, std::string(1000, 'v'));
+    }
+    stores.set(cache, kLast, stores.keys[kFull], std::string(1000, 'l'));
+  };
+  const auto put = [&] {
+    const Turn turn(cache);
+    return cache.put_many(0, stores.puts, kFirstSecond);
+  };
+  while (cache.totals().evictions < 10'000) {
+    fill();
+    REQUIRE(put());
+  }
+  uint32_t size_class = 0;
+  while (cache.class_totals(size_class).items < 1'000) ++size_class;
+
+  // The first shard's lock is taken while the first group is stored, and let go while the third one
+  // is: the second one has to wait, and so has the last one, though the lock is free by then.
+  const auto third_is_there = [&] {
+    const Probe probe{stores.keys[kThird], stores.puts[kThird].key.hash, false};
+    Found found;
+    cache.begin_turn(1);
+    cache.lookup(1, {&probe, 1}, {&found, 1}, kFirstSecond);
+    cache.end_turn(1);
+    return found.item != nullptr;
+  };
+  constexpr int kRounds = 2'000;
+  int locked_rounds = 0;
+  int wrong = 0;
+  for (int round = 0; round < kRounds; ++round) {
+    fill();
+    std::optional<FirstShardLocked> locked;
+    on_eviction = [&] {
+      if (!locked) locked.emplace(cache, size_class, third_is_there);
+    };
+    REQUIRE(put());
+    on_eviction = nullptr;
+    if (locked) ++locked_rounds;
+    locked.reset();
+    if (value_of(cache, stores.keys[kLast]) != stores.values[kLast]) ++wrong;
+    cache.tend(0, kFirstSecond, 50);
+  }
+  CHECK(wrong == 0);
+  CHECK(locked_rounds > kRounds / 2);
 }
 
 TEST_CASE("in a full cache stores that come together evict what they need, and no more") {
