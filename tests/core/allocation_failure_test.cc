@@ -231,6 +231,54 @@ TEST_CASE("while a worker is held up and no memory is found a change is made who
   check_all();
 }
 
+TEST_CASE(
+    "where memory is missing amid stores that came together, those done stay, others are not") {
+  Client client(config(64_MiB), kBlockBytes);
+  constexpr size_t kKeys = kBatchKeys;  // three groups of the one shard
+  std::vector<std::string> keys(kKeys);
+  for (size_t i = 0; i < kKeys; ++i) {
+    keys[i] = "key" + std::to_string(i);
+    REQUIRE(client.set(keys[i], "before", true) == Outcome::Done);
+  }
+  const uint64_t held_up = GENERATE(range(0, 66, 6));  // where in the batch memory is missing
+  client.cache.begin_turn(1);
+  for (uint64_t i = 0; i < held_up; ++i) REQUIRE(client.put("other", "o", true) == Outcome::Done);
+  std::vector<Put> puts(kKeys);
+  std::string last = "before";
+  std::string value;
+  Outcome outcome = Outcome::Done;
+  for (int round = 0; outcome == Outcome::Done; ++round) {
+    REQUIRE(round < 1000);
+    if (round > 0) last = value;
+    value = "round" + std::to_string(round);
+    for (size_t i = 0; i < kKeys; ++i) {
+      puts[i] = {};
+      puts[i].key = {keys[i], client.cache.hash(keys[i])};
+      puts[i].shape.value_bytes = static_cast<uint32_t>(value.size());
+      puts[i].value = value;
+    }
+    outcome = client.in_turn(false, [&] { return client.cache.put_many(0, puts, client.now); });
+  }
+  CHECK(outcome == Outcome::NoMemory);
+  client.cache.end_turn(1);
+  client.tend_all();
+  size_t stored = 0;
+  for (const std::string& key : keys) {
+    const std::string got = client.get(key);
+    if (got != value && got != last) FAIL(key << " is " << got);
+    stored += got == value;
+  }
+  CHECK(stored < kKeys);
+  client.cache.check_invariants();
+  // The chunks of the others are free, and those of items are not given out again.
+  for (int i = 0; i < 1'000; ++i)
+    REQUIRE(client.set("new" + std::to_string(i), "n", true) == Outcome::Done);
+  for (const std::string& key : keys) {
+    const std::string got = client.get(key);
+    if (got != value && got != last) FAIL(key << " is " << got);
+  }
+}
+
 TEST_CASE("however much one store evicts, all of it waits in the retire queue without memory") {
   Client client(config(4_MiB), kBlockBytes);
   const std::string tiny = "t";
