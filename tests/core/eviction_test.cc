@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/item_writer.h"
+#include "core/snapshot.h"
 
 using namespace larder::core;
 
@@ -240,6 +241,49 @@ TEST_CASE("a group that nobody uses any more goes faster") {
   const double used = share_of_small(true);
   CHECK(share_of_small(false) > used + 0.02);
   CHECK(share_of_small(true) == Approx(used).margin(0.02));
+}
+
+TEST_CASE("after a stop the order goes on as it would have, whatever was used before") {
+  Fixture stopped;
+  Fixture other;
+  for (Fixture* f : {&stopped, &other}) {
+    f->fill(100, 100);
+    f->fill(2000, 20);
+  }
+  const uint32_t small_class = other.sizes.class_for(100);
+  const uint32_t large_class = other.sizes.class_for(2000);
+  for (Fixture* f : {&stopped, &other}) {
+    for (int i = 0; i < 100'000; ++i) {
+      REQUIRE(f->victim() != nullptr);
+      f->counts.add(0, small_class, 40);
+    }
+    // None is left that has not been looked at.
+    for (int i = 0; i < 10'000; ++i) REQUIRE(f->victim() != nullptr);
+  }
+  const auto class_of = [](Fixture& f, const Item& item) {
+    return f.pool.info(PagePool::page_of(f.pool.ref_of(&item))).size_class;
+  };
+  SnapshotWriter out;
+  stopped.eviction.save(out);
+  UseCounts counts{1};
+  Eviction started(stopped.pool, stopped.slab, stopped.sizes.item_count(), counts,
+                   EvictionOrder::Density);
+  SnapshotReader in(out.bytes());
+  REQUIRE(started.restore(in));
+  int of_small = 0;
+  int expected_of_small = 0;
+  for (int i = 0; i < 10'000; ++i) {
+    uint32_t steps = 10'000;
+    const Item* item = started.victim(steps, [](const Item&) { return false; });
+    const Item* expected = other.victim();
+    REQUIRE((item != nullptr && expected != nullptr));
+    of_small += class_of(stopped, *item) == small_class;
+    expected_of_small += class_of(other, *expected) == small_class;
+    for (UseCounts* c : {&counts, &other.counts}) c->add(0, large_class, 4);
+  }
+  // A hand's steps in a row are not kept.
+  CHECK(of_small == Approx(expected_of_small).margin(200));
+  CHECK(expected_of_small > 9'000);
 }
 
 TEST_CASE("what is gone anyway goes first, however hot") {
