@@ -760,6 +760,36 @@ TEST_CASE("a copy of more than an eighth of the memory is refused, and nothing g
   CHECK(full.value() == larger);
 }
 
+TEST_CASE("a copy that gives up after it has broken the turn names no item, which may be gone") {
+  FullCache full;
+  full.c.must_set("k", std::string(6'000'000, 'y'));
+  full.c.tend();
+  struct OneBreak : TurnBreak {
+    explicit OneBreak(Cache& c) : cache(c) {}
+    bool break_turn() override {
+      if (broken) return false;
+      cache.refresh_turn(0);
+      return broken = true;
+    }
+    Cache& cache;
+    bool broken = false;
+  } one_break(full.c.cache);
+  full.c.cache.begin_turn(0);
+  ItemShape shape;
+  shape.value_bytes = 4;
+  ItemDraft draft;
+  REQUIRE(full.c.cache.allocate(0, full.c.ref("k"), shape, full.c.now, draft) ==
+          AllocateStatus::Ok);
+  REQUIRE(draft.append("tail"));
+  const StoreResult result = full.c.cache.concat(0, draft, {}, full.c.now, &one_break);
+  draft.drop();
+  full.c.cache.end_turn(0);
+  CHECK(one_break.broken);
+  CHECK(result.status == StoreStatus::NoRoomToCopy);
+  CHECK(result.old_item == nullptr);
+  full.c.cache.check_invariants();
+}
+
 TEST_CASE("what is larger is copied as long as memory is free for it") {
   Client c(FullCache::large_items());
   c.must_set("k", std::string(12'000'000, 'y'));
