@@ -162,6 +162,23 @@ TEST_CASE("a goodbye right behind the last request is held and comes with the ne
   CHECK(pair.server.receive(buffer).status == Status::Closed);
 }
 
+TEST_CASE("what breaks a session right behind a request is held and comes with the next call") {
+  Files files;
+  TlsContext context(files.settings);
+  Pair pair(context);
+  pair.shake_hands();
+  pair.keep_records_back();
+  pair.client_writes("get a\r\n");
+  std::string records(pair.kept_records());
+  records += std::string(100, '?');  // no record; nothing else comes after it
+  REQUIRE(::send(pair.peer.fd(), records.data(), records.size(), 0) ==
+          static_cast<ssize_t>(records.size()));
+  std::array<char, 100> buffer;
+  CHECK(pair.server.receive(buffer).bytes == 7);
+  CHECK(pair.server.holds_input());
+  CHECK(pair.server.receive(buffer).status == Status::Broken);
+}
+
 TEST_CASE("half a record is neither input nor held") {
   Files files;
   TlsContext context(files.settings);
