@@ -24,22 +24,30 @@ void Mailbox::post(Message message) {
     was_empty = messages_.empty();
     messages_.push_back(std::move(message));
   }
-  if (!was_empty) return;  // whoever made it non-empty rings
-  ring();
+  if (!was_empty) return;  // whoever made it non-empty makes it readable
+  make_readable();
 }
 
 void Mailbox::ring() noexcept {
+  rings_.store(true, std::memory_order_release);
+  make_readable();
+}
+
+void Mailbox::make_readable() noexcept {
   const uint64_t one = 1;
   [[maybe_unused]] const ssize_t n = ::write(wakeup_.fd(), &one, sizeof one);
 }
 
-void Mailbox::swap(std::vector<Message>& empty) noexcept {
+bool Mailbox::swap(std::vector<Message>& empty) noexcept {
   assert(empty.empty());
-  // Reset before looking: a message that comes in between rings again, for nothing at worst.
+  // Reset before looking: what comes in between makes it readable again, for nothing at worst.
   uint64_t rings;
   [[maybe_unused]] const ssize_t n = ::read(wakeup_.fd(), &rings, sizeof rings);
-  core::MutexLock lock(mutex_);
-  messages_.swap(empty);
+  {
+    core::MutexLock lock(mutex_);
+    messages_.swap(empty);
+  }
+  return rings_.exchange(false, std::memory_order_acquire);
 }
 
 }  // namespace larder::daemon

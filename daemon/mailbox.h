@@ -4,6 +4,7 @@
 // message is handed over whole.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <vector>
 
@@ -30,17 +31,22 @@ class Mailbox {
   // Throws std::bad_alloc: nothing was posted.
   void post(Message message);
 
-  // Makes fd() readable, without a message: something that an atomic says has changed. Allocates
+  // Makes fd() readable, without a message: the owner is to look at something that has changed.
+  // What the caller wrote before is visible to the owner after a swap() that says so. Allocates
   // nothing.
   void ring() noexcept;
 
-  // Gives out what has come, in order, for an empty vector, and resets fd().
-  void swap(std::vector<Message>& empty) noexcept;
+  // Gives out what has come, in order, for an empty vector, and resets fd(). True if somebody rang
+  // since the last call.
+  bool swap(std::vector<Message>& empty) noexcept;
 
   int fd() const noexcept { return wakeup_.fd(); }  // readable while there is something
 
  private:
-  Socket wakeup_;  // an eventfd
+  void make_readable() noexcept;
+
+  Socket wakeup_;                   // an eventfd
+  std::atomic<bool> rings_{false};  // release by ring(), acquire by swap()
   core::Mutex mutex_;
   std::vector<Message> messages_ GUARDED_BY(mutex_);
 };

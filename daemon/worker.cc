@@ -109,10 +109,7 @@ void Worker::serve(Socket socket, ListenerTraits traits) {
   mailbox_.post({Message::Kind::NewConnection, std::move(socket), traits});
 }
 
-void Worker::wake() noexcept {
-  woken_.store(true, std::memory_order_release);
-  mailbox_.ring();
-}
+void Worker::wake() noexcept { mailbox_.ring(); }
 
 void Worker::ask_to_stop() { mailbox_.post({Message::Kind::Stop, Socket()}); }
 
@@ -298,8 +295,7 @@ void Worker::rest_outside_turn() {
 }
 
 void Worker::read_mail() noexcept {
-  mailbox_.swap(mail_);
-  if (woken_.exchange(false, std::memory_order_acquire)) answers_came_ = !waiting_.empty();
+  if (mailbox_.swap(mail_)) answers_came_ = !waiting_.empty();
   for (Message& message : mail_) {
     if (message.kind == Message::Kind::NewConnection) {
       adopt(std::move(message.socket), message.traits);

@@ -224,7 +224,6 @@ class Worker {
 
   core::Seconds now_ = core::kFirstSecond;
   uint32_t pass_ = 1;
-  std::atomic<bool> woken_{false};  // release by wake(), acquire by the worker
   bool in_turn_ = false;
   bool answers_came_ = false;       // for some of `waiting_`
   bool walks_waiting_ = false;      // a connection that closes leaves a null there

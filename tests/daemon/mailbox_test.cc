@@ -6,9 +6,12 @@
 #include <catch2/catch.hpp>
 #include <thread>
 
+#include "tests/support/before_read.h"
+
 using larder::daemon::Mailbox;
 using larder::daemon::Message;
 using larder::daemon::Socket;
+using larder::test::BeforeRead;
 
 namespace {
 
@@ -69,4 +72,33 @@ TEST_CASE("no message is lost between threads that post and one that drains") {
   }
   for (std::thread& sender : senders) sender.join();
   CHECK(received == kSenders * kEach);
+}
+
+TEST_CASE("a mailbox says that somebody rang, once, and for no message") {
+  Mailbox mailbox;
+  std::vector<Message> mail;
+  CHECK_FALSE(mailbox.swap(mail));
+  mailbox.post({Message::Kind::Stop, Socket()});
+  CHECK_FALSE(mailbox.swap(mail));
+  mail.clear();
+  mailbox.ring();
+  mailbox.ring();
+  CHECK(readable(mailbox.fd()));
+  CHECK(mailbox.swap(mail));
+  CHECK(mail.empty());
+  CHECK_FALSE(readable(mailbox.fd()));
+  CHECK_FALSE(mailbox.swap(mail));
+}
+
+TEST_CASE("a ring that comes while the mailbox is emptied is told now or makes it readable again") {
+  Mailbox mailbox;
+  std::vector<Message> mail;
+  mailbox.post({Message::Kind::Stop, Socket()});
+  bool rang = false;
+  {
+    const BeforeRead other_thread(mailbox.fd(), [&] { mailbox.ring(); });
+    rang = mailbox.swap(mail);
+  }
+  CHECK(mail.size() == 1);
+  CHECK((rang || readable(mailbox.fd())));
 }
