@@ -183,6 +183,18 @@ TEST_CASE("a second flush during the sweep after the first one leaves nothing be
   CHECK(positions_with_leftovers == 0);
 }
 
+TEST_CASE("a flush that several workers carry out leaves alone what was stored after the first") {
+  Client client(config(64_MiB));
+  client.must_set("before", "v");
+  client.cache.flush_once(1, client.now);
+  CHECK_FALSE(client.has("before"));
+  client.must_set("after", "v");
+  client.cache.flush_once(1, client.now);  // another worker
+  CHECK(client.has("after"));
+  client.cache.flush_once(2, client.now);
+  CHECK_FALSE(client.has("after"));
+}
+
 TEST_CASE("I makes a CAS good that is behind the item's, none that is ahead of it") {
   Client c(config(64_MiB));
   c.must_set("k", "1");
