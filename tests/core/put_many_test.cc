@@ -208,6 +208,29 @@ TEST_CASE("of stores that come together all come about or none") {
   CHECK(cache.totals().items == stored + 1);
 }
 
+TEST_CASE("a store that is refused keeps no memory, alone or with others") {
+  Cache cache(config(GENERATE(1u, 4u)));
+  start(cache);
+  Stores stores(kBatchKeys);
+  for (size_t i = 0; i < kBatchKeys; ++i) stores.set(cache, i, std::to_string(i), "v");
+  const Turn turn(cache);
+  REQUIRE(cache.put_many(0, stores.puts, kFirstSecond));
+  const uint64_t used = used_chunks(cache);
+  for (size_t i = 0; i < kBatchKeys; ++i) {
+    StoreRule& rule = stores.puts[i].rule;
+    if (i % 2 == 0) rule.policy = StorePolicy::Add;
+    if (i % 2 != 0) rule.compare_cas = true;  // and no item has the CAS 0
+    StoreResult alone;
+    const Put& put = stores.puts[i];
+    REQUIRE(cache.put(0, put.key, put.shape, put.value, rule, kFirstSecond, alone));
+    REQUIRE(alone.status == (i % 2 == 0 ? StoreStatus::NotStored : StoreStatus::Exists));
+  }
+  CHECK(used_chunks(cache) == used);
+  REQUIRE(cache.put_many(0, stores.puts, kFirstSecond));
+  for (const Put& put : stores.puts) REQUIRE(put.result.status != StoreStatus::Stored);
+  CHECK(used_chunks(cache) == used);
+}
+
 TEST_CASE("whichever of stores that come together finds no memory, none keeps what it had taken") {
   CacheConfig full = config(GENERATE(1u, 4u), 8_MiB);
   full.evict = false;
