@@ -1,6 +1,10 @@
 // Clients that do not read, or slowly, and values too long for one send.
+#include <algorithm>
+#include <atomic>
 #include <catch2/catch.hpp>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "tests/support/temp_server.h"
 #include "tests/support/wire_client.h"
@@ -123,6 +127,49 @@ TEST_CASE("a long value goes out whole to a slow reader while its item is replac
   }
   CHECK(slow.receive_line() == "END\r\n");
   CHECK(eventually([&] { return server.server().cache().totals().held_items == 0; }));
+}
+
+TEST_CASE("replies that wait for their reader stay whole while a copy behind them needs memory") {
+  Settings settings = loopback_settings();
+  settings.threads = 2;
+  settings.item_size_max = 32u << 20;
+  settings.memory_bytes = 64ull << 20;
+  TempServer server(settings);
+  std::vector<std::string> versions;
+  for (size_t n = 0; n < 8; ++n) versions.push_back(pattern(1'000'000, n));
+  WireClient writer = server.connect();
+  WireClient filler = server.connect();
+  store(writer, "k", versions[0]);
+  std::atomic<bool> stop{false};
+  std::thread others([&] {
+    for (size_t n = 0; !stop; ++n) store(writer, "k", versions[n % versions.size()]);
+  });
+  constexpr int kGets = 7;  // more than a socket takes, and fewer than a new client's first batch
+  const std::string other(100'000, 'o');
+  int torn = 0;
+  int refused = 0;
+  for (int round = 0; round < 20; ++round) {
+    store(filler, "long", std::string(8'000'000, 'l'));
+    // Memory is full again.
+    for (int i = 0; i < 60; ++i) store(filler, "other" + std::to_string(round * 60 + i), other);
+    WireClient slow = WireClient::over_tcp_with_small_buffer(server.port(), 65'536);
+    std::string request = "get";
+    for (int i = 0; i < kGets; ++i) request += " k";
+    slow.send(request + "\r\nappend long 0 0 4\r\ntail\r\n");
+    for (int i = 0; i < kGets; ++i) {
+      REQUIRE(slow.receive_line() == value_line("k", versions[0]));
+      const std::string value = slow.receive(1'000'000);
+      torn += std::find(versions.begin(), versions.end(), value) == versions.end();
+      REQUIRE(slow.receive(2) == "\r\n");
+    }
+    REQUIRE(slow.receive_line() == "END\r\n");
+    refused += slow.receive_line().starts_with("SERVER_ERROR out of memory");
+  }
+  stop = true;
+  others.join();
+  CHECK(torn == 0);
+  INFO(refused << " copies found no memory without a new turn");
+  CHECK(refused > 0);
 }
 
 TEST_CASE("a value of 100 MB is stored and sent to a slow reader, replaced meanwhile") {
