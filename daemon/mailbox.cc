@@ -40,7 +40,8 @@ void Mailbox::make_readable() noexcept {
 
 bool Mailbox::swap(std::vector<Message>& empty) noexcept {
   assert(empty.empty());
-  // Reset before looking: what comes in between makes it readable again, for nothing at worst.
+  // Reset before looking: a message or a ring in between makes it readable again, for nothing at
+  // worst.
   uint64_t rings;
   [[maybe_unused]] const ssize_t n = ::read(wakeup_.fd(), &rings, sizeof rings);
   {

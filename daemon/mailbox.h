@@ -32,8 +32,8 @@ class Mailbox {
   void post(Message message);
 
   // Makes fd() readable, without a message: the owner is to look at something that has changed.
-  // What the caller wrote before is visible to the owner after a swap() that says so. Allocates
-  // nothing.
+  // The caller's earlier writes are visible to the owner after a swap() that returns true.
+  // Allocates nothing.
   void ring() noexcept;
 
   // Gives out what has come, in order, for an empty vector, and resets fd(). True if somebody rang

@@ -232,7 +232,7 @@ TEST_CASE("while a worker is held up and no memory is found a change is made who
 }
 
 TEST_CASE(
-    "where memory is missing amid stores that came together, those done stay, others are not") {
+    "where memory is missing amid stores that come together, each is made whole or not at all") {
   Client client(config(64_MiB), kBlockBytes);
   constexpr size_t kKeys = kBatchKeys;  // three groups of the one shard
   std::vector<std::string> keys(kKeys);

@@ -257,7 +257,7 @@ TEST_CASE("after a stop the order goes on as it would have, whatever was used be
       REQUIRE(f->victim() != nullptr);
       f->counts.add(0, small_class, 40);
     }
-    // None is left that has not been looked at.
+    // The eviction has looked at all uses.
     for (int i = 0; i < 10'000; ++i) REQUIRE(f->victim() != nullptr);
   }
   const auto class_of = [](Fixture& f, const Item& item) {

@@ -162,7 +162,7 @@ TEST_CASE("a goodbye right behind the last request is held and comes with the ne
   CHECK(pair.server.receive(buffer).status == Status::Closed);
 }
 
-TEST_CASE("what breaks a session right behind a request is held and comes with the next call") {
+TEST_CASE("a record that breaks the session right behind a request is held for the next call") {
   Files files;
   TlsContext context(files.settings);
   Pair pair(context);

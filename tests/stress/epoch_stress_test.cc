@@ -1,4 +1,4 @@
-// A reader that enters at the moment when what it is about to find is unlinked.
+// A reader that enters at the moment when another thread unlinks the item that it looks for.
 #include "core/epoch.h"
 
 #include <catch2/catch.hpp>
@@ -9,15 +9,15 @@
 
 using namespace larder::core;
 
-TEST_CASE("what a reader has found is not given back while it is inside, whenever it entered") {
+TEST_CASE("an item that a reader has found is not given back while the reader is inside") {
   constexpr uint64_t kRounds = 400'000;
   Epoch epoch(1);
   struct alignas(kCacheLineBytes) Line {
     Atomic<uint64_t> word{0};
   };
   Line slot;  // as one of the table's: 0 is free
-  // Lines that the other has just written: what the reader stores next has to wait for them, unless
-  // it waits itself.
+  // The writer has just written these lines, so the reader's stores to them take long. A store in
+  // enter() that waited for nothing would still be under way when the reader loads the slot.
   std::array<Line, 4> others_lines;
   std::atomic<uint64_t> round{0};
   std::atomic<uint64_t> looked{0};  // the round that the reader has looked in

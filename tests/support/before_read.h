@@ -1,5 +1,5 @@
-// BeforeRead: while one lives, this program's own read() calls on one descriptor call something
-// first: what another thread may do at that moment.
+// BeforeRead: while one lives, this program's own read() calls on one descriptor make another call
+// first, which stands for another thread that makes it at that moment.
 //
 // For calls in this program's own code: libraries read as ever. One object at a time; any thread
 // may read, and makes the call.
