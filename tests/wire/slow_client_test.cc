@@ -141,8 +141,12 @@ TEST_CASE("replies that wait for their reader stay whole while a copy behind the
   WireClient filler = server.connect();
   store(writer, "k", versions[0]);
   std::atomic<bool> stop{false};
+  std::atomic<int> not_stored{0};
   std::thread others([&] {
-    for (size_t n = 0; !stop; ++n) store(writer, "k", versions[n % versions.size()]);
+    for (size_t n = 0; !stop; ++n) {
+      writer.send("set k 0 0 1000000\r\n" + versions[n % versions.size()] + "\r\n");
+      if (writer.receive_line() != "STORED\r\n") ++not_stored;
+    }
   });
   constexpr int kGets = 7;  // more than a socket takes, and fewer than a new client's first batch
   const std::string other(100'000, 'o');
@@ -168,6 +172,7 @@ TEST_CASE("replies that wait for their reader stay whole while a copy behind the
   stop = true;
   others.join();
   CHECK(torn == 0);
+  CHECK(not_stored == 0);
   INFO(refused << " copies found no memory without a new turn");
   CHECK(refused > 0);
 }
