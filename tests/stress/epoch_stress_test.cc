@@ -10,7 +10,7 @@
 using namespace larder::core;
 
 TEST_CASE("an item that a reader has found is not given back while the reader is inside") {
-  constexpr uint64_t kRounds = 400'000;
+  constexpr uint64_t kRounds = 150'000;
   Epoch epoch(1);
   struct alignas(kCacheLineBytes) Line {
     Atomic<uint64_t> word{0};
