@@ -389,7 +389,7 @@ void HashTable::for_each(Visit visit) const {
   }
   for (uint32_t s = 0; s < view->old_segments; ++s) {
     const uint64_t entry = view->old_entries[s].load(std::memory_order_relaxed);
-    if (entry == 0) continue;
+    if (entry == 0 || has_moved(s)) continue;  // its page may be another's by now
     visit_segment(entry, s, view->old_segments, [&](uint32_t position) {
       const uint32_t moved = static_cast<uint32_t>(uint64_t{position} * view->segments >> 32);
       return view->entries[moved].load(std::memory_order_relaxed) == 0;
