@@ -2,8 +2,9 @@
 // request path.
 //
 // Any thread. Each call site gives its own LogSite where trouble may repeat: then at most one line
-// in `kLogRepeatSeconds` is written for it, and the next says how many were left out. A line is lost,
-// and the next one says so, where stderr takes none at the moment: nobody waits for its reader.
+// in `kLogRepeatSeconds` is written for it, and the next says how many were left out. A line is
+// lost, and the next one says so, where stderr takes none at the moment: nobody waits for its
+// reader.
 #pragma once
 
 #include <atomic>

@@ -24,7 +24,7 @@ void Mailbox::post(Message message) {
     was_empty = messages_.empty();
     messages_.push_back(std::move(message));
   }
-  if (!was_empty) return;  // whoever made it non-empty makes it readable
+  if (!was_empty) return;  // the call that found it empty makes it readable
   make_readable();
 }
 

@@ -3,8 +3,8 @@
 // Any worker whose clock has reached the time flushes before it does anything else, and waits for
 // nobody: several may flush, the cache obeys the first for each shard (Cache::flush_once). The
 // flush stays pending until one of them has been through all shards. So a client that
-// reads after the time reads nothing older, and a worker that the system stops in the middle of the flush takes
-// nothing that was stored meanwhile.
+// reads after the time reads nothing older, and a worker that the system stops in the middle of the
+// flush takes nothing that was stored meanwhile.
 //
 // Any thread.
 #pragma once

@@ -271,7 +271,7 @@ TEST_CASE("whichever of stores that come together finds no memory, none keeps wh
   cache.check_invariants();
 }
 
-TEST_CASE("of two stores of a key that come together the later one stays, whoever had the lock") {
+TEST_CASE("of two stores of a key that come together the later one stays, whatever lock is held") {
   // Two groups of each shard: a full one of the second, a full one of the first, then the rest of
   // the second and that of the first, which stores a key of the full one again.
   constexpr size_t kFull = Cache::kStoresAtOnce;
