@@ -189,7 +189,7 @@ class Cache {
   // The same for up to kBatchKeys stores, all or none: two locks for each kStoresAtOnce of a shard,
   // and one if that is all. Stores of one shard come about in their order, and so do those of one
   // key; of two shards, either may be first.
-  static constexpr size_t kStoresAtOnce = 24;  // some 5 us of lock
+  static constexpr size_t kStoresAtOnce = 24;
   bool put_many(uint32_t worker, std::span<Put> puts, Seconds now);
   // concat, remove and arith may have to copy a value. Where it is large and memory full, they
   // break the caller's turn in between: with `turn_break` null, only as much can be copied as the
