@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -15,6 +16,8 @@
 #include <memory>
 #include <random>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/memory_file.h"
@@ -178,7 +181,7 @@ TEST_CASE("all that is known of items is there again after a stop") {
   const Run::Seen two = run.look("cas");
   CHECK(two.cas == 1ull << 50);
   CHECK(two.base64);
-  CHECK(run.look("large").value == value_of(5, 300'000));
+  CHECK((run.look("large").value == value_of(5, 300'000)));
   CHECK_FALSE(run.look("expires").hit);
   const Run::Seen three = run.look("plain");
   CHECK(three.cas == cas_before);
@@ -500,7 +503,8 @@ class Remains {
     snapshot_ = read(path + ".meta");
     REQUIRE(stat(path.c_str(), &status_) == 0);
     for (size_t at = 0; at < file_.size(); at += 4096) {
-      if (file_.find_first_not_of('\0', at) < at + 4096) used_.push_back(at);
+      const std::string_view block = std::string_view(file_).substr(at, 4096);
+      if (std::memcmp(block.data(), kZeros.data(), block.size()) != 0) used_.push_back(at);
     }
   }
   // A random byte that the run used.
@@ -520,14 +524,18 @@ class Remains {
 
  private:
   static std::string read(const std::string& path) {
+    std::string bytes(std::filesystem::file_size(path), '\0');
     std::ifstream in(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(in), {}};
+    REQUIRE(in.read(bytes.data(), static_cast<std::streamsize>(bytes.size())));
+    return bytes;
   }
   static void write(const std::string& path, const std::string& bytes) {
     std::ofstream out(path, std::ios::binary | std::ios::trunc);
     out.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
     std::filesystem::permissions(path, std::filesystem::perms(0600));
   }
+
+  static constexpr std::array<char, 4096> kZeros{};
 
   const std::string path_;
   std::string file_;
@@ -571,7 +579,12 @@ TEST_CASE("bytes that changed in the file are a cold start, a miss or themselves
   std::minstd_rand random(11);
   int cold = 0;
   int warm = 0;
-  for (int round = 0; round < 150; ++round) {
+#ifdef __SANITIZE_THREAD__
+  constexpr int kRounds = 30;  // only the check at the start has threads
+#else
+  constexpr int kRounds = 150;
+#endif
+  for (int round = 0; round < kRounds; ++round) {
     const size_t flips = 1 + random() % 10;
     std::vector<std::pair<size_t, char>> changes;
     for (size_t i = 0; i < flips; ++i) {
@@ -594,6 +607,7 @@ TEST_CASE("bytes that changed in the file are a cold start, a miss or themselves
       const Run::Seen seen = run.look(key_number(n), n % 2 == 0);
       if (!seen.hit) continue;
       const std::string value = value_of(n, size_of(n));
+      if (seen.value == value) continue;
       if (seen.value.size() != value.size()) FAIL("key " << n << " has another length");
       for (size_t i = 0; i < value.size(); ++i) wrong_bytes += seen.value[i] != value[i];
     }
@@ -609,8 +623,8 @@ TEST_CASE("bytes that changed in the file are a cold start, a miss or themselves
     }
     run.cache().check_invariants();
   }
-  CHECK(cold > 15);
-  CHECK(warm > 20);
+  CHECK(cold > kRounds / 10);
+  CHECK(warm > kRounds * 2 / 15);
 }
 
 TEST_CASE("slots that name what is no item are a cold start that says so") {
