@@ -329,7 +329,7 @@ TEST_CASE("a large value among small ones always finds room") {
   c.cache.value_parts(*item, parts);
   std::string whole;
   for (const auto part : parts) whole += part;
-  CHECK(whole == large);
+  CHECK((whole == large));
   c.cache.check_invariants();
 }
 
@@ -488,7 +488,7 @@ TEST_CASE("a held item outlives its replacement") {
   c.cache.value_parts(*item, parts);
   std::string whole;
   for (const auto part : parts) whole += part;
-  CHECK(whole == value);
+  CHECK((whole == value));
   c.cache.release(item);
   c.cache.release(item);
   CHECK(c.cache.totals().held_items == 0);
@@ -715,11 +715,11 @@ TEST_CASE("a value up to an eighth of the memory can be copied in a full cache")
     const std::string value(bytes, 'y');
     full.c.must_set("k", value);
     CHECK(full.append("tail") == StoreStatus::Stored);
-    CHECK(full.value() == value + "tail");
+    CHECK((full.value() == value + "tail"));
     CHECK(full.append("head", true) == StoreStatus::Stored);
-    CHECK(full.value() == "head" + value + "tail");
+    CHECK((full.value() == "head" + value + "tail"));
     CHECK(full.invalidate() == RemoveStatus::Removed);
-    CHECK(full.value() == "head" + value + "tail");
+    CHECK((full.value() == "head" + value + "tail"));
     full.c.tend();
     full.c.cache.check_invariants();
   }
@@ -762,14 +762,14 @@ TEST_CASE("a copy of more than an eighth of the memory is refused, and nothing g
   CHECK(full.append(piece) == StoreStatus::NoRoomToCopy);
   // The piece itself takes a chunk.
   CHECK(full.c.cache.totals().evictions <= evictions + 2);
-  CHECK(full.value() == value);
+  CHECK((full.value() == value));
   const std::string larger(9'000'000, 'y');
   full.c.must_set("k", larger);
   full.c.tend();
   const uint64_t evictions_before = full.c.cache.totals().evictions;
   CHECK(full.invalidate() == RemoveStatus::OutOfMemory);
   CHECK(full.c.cache.totals().evictions == evictions_before);
-  CHECK(full.value() == larger);
+  CHECK((full.value() == larger));
 }
 
 TEST_CASE("a copy that gives up after it has broken the turn names no item, which may be gone") {

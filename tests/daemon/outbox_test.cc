@@ -53,5 +53,5 @@ TEST_CASE("what waits is bounded in replies and in bytes") {
     waiting += Outbox::kMostBytesOfOne;
   }
   CHECK(waiting == Outbox::kMostBytes);
-  CHECK(outbox.entries().back().bytes == std::string(Outbox::kMostBytesOfOne, 'y'));
+  CHECK((outbox.entries().back().bytes == std::string(Outbox::kMostBytesOfOne, 'y')));
 }

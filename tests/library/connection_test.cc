@@ -514,10 +514,10 @@ TEST_CASE("one thread waits for several servers and several submits at once") {
       }
     }
     for (int i = 0; i < 2; ++i) {
-      CHECK(first_answers[i][1].value == value);
-      CHECK(second_answers[i][0].value == value);
+      CHECK((first_answers[i][1].value == value));
+      CHECK((second_answers[i][0].value == value));
       CHECK(failed_with(second_answers[i][1], ErrorKind::BadRequest));
-      CHECK(second_answers[i][2].value == value);
+      CHECK((second_answers[i][2].value == value));
     }
   }
 }

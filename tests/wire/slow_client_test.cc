@@ -80,7 +80,7 @@ TEST_CASE("a client that never reads is bounded, and disturbs nobody") {
   while (replies < 100'000) {
     sent += silent.send_some(std::string_view(request).substr(sent));
     REQUIRE(silent.receive_line() == value_line("k", value));
-    REQUIRE(silent.receive(value.size() + 7) == value + "\r\nEND\r\n");
+    REQUIRE((silent.receive(value.size() + 7) == value + "\r\nEND\r\n"));
     ++replies;
   }
   CHECK(eventually([&] { return server.server().buffered_bytes() == 0; }));
@@ -122,7 +122,7 @@ TEST_CASE("a long value goes out whole to a slow reader while its item is replac
   CHECK(writer.ask_line("delete k") == "DELETED");
   for (int i = 0; i < 3; ++i) {
     REQUIRE(slow.receive_line() == value_line("k", value));
-    REQUIRE(slow.receive(value.size() + 2) == value + "\r\n");
+    REQUIRE((slow.receive(value.size() + 2) == value + "\r\n"));
   }
   CHECK(slow.receive_line() == "END\r\n");
   CHECK(eventually([&] { return server.server().cache().totals().held_items == 0; }));
@@ -186,13 +186,13 @@ TEST_CASE("a value of 100 MB is stored and sent to a slow reader, replaced meanw
   store(writer, "k", other);
   REQUIRE(slow.receive_line() == value_line("k", value));
   for (size_t at = 0; at < value.size(); at += 1'000'000) {
-    REQUIRE(slow.receive(1'000'000) == value.substr(at, 1'000'000));
+    REQUIRE((slow.receive(1'000'000) == value.substr(at, 1'000'000)));
   }
   CHECK(slow.receive(7) == "\r\nEND\r\n");
   slow.send("get k\r\n");
   REQUIRE(slow.receive_line() == value_line("k", other));
   for (size_t at = 0; at < other.size(); at += 1'000'000) {
-    REQUIRE(slow.receive(1'000'000) == other.substr(at, 1'000'000));
+    REQUIRE((slow.receive(1'000'000) == other.substr(at, 1'000'000)));
   }
   CHECK(slow.receive(7) == "\r\nEND\r\n");
 }
@@ -237,7 +237,7 @@ TEST_CASE("a large multiget to a slow reader is answered in order") {
   for (size_t i = 0; i < 40; ++i) {
     const std::string value = pattern(300'000, i);
     REQUIRE(slow.receive_line() == value_line("k" + std::to_string(i), value));
-    REQUIRE(slow.receive(value.size() + 2) == value + "\r\n");
+    REQUIRE((slow.receive(value.size() + 2) == value + "\r\n"));
   }
   CHECK(slow.receive_line() == "END\r\n");
   CHECK(slow.receive_line() == "VERSION 1.6.45\r\n");
@@ -266,7 +266,7 @@ TEST_CASE("quit is obeyed after the replies before it have been taken") {
   WireClient slow = WireClient::over_tcp_with_small_buffer(server.port(), 4096);
   slow.send("get k k k\r\nquit\r\n");
   const std::string one = value_line("k", value) + value + "\r\n";
-  CHECK(slow.receive_until_closed() == one + one + one + "END\r\n");
+  CHECK((slow.receive_until_closed() == one + one + one + "END\r\n"));
 }
 
 TEST_CASE("clients that never read do not cost a healthy one its answer") {
@@ -349,7 +349,7 @@ TEST_CASE("stalled_timeout leaves a client alone that reads less than its socket
   size_t read = 0;
   for (int i = 0; i < 5; ++i) {
     constexpr size_t kRead = 20'000;
-    REQUIRE(steady.receive(kRead) == first.substr(read, kRead));
+    REQUIRE((steady.receive(kRead) == first.substr(read, kRead)));
     read += kRead;
     server.advance(20);
     REQUIRE(eventually([&] { return idle_seconds(server, steady) == "0"; }));
@@ -359,7 +359,7 @@ TEST_CASE("stalled_timeout leaves a client alone that reads less than its socket
   CHECK(server.server().buffered_bytes() == both_wait - waits);
   writer.send("stats larder\r\n");
   CHECK(writer.receive_until("END\r\n").find("STAT stalled_kicks 1\r\n") != std::string::npos);
-  REQUIRE(steady.receive(first.size() - read) == first.substr(read));
+  REQUIRE((steady.receive(first.size() - read) == first.substr(read)));
 }
 
 TEST_CASE("half-sent sets of what fits a chunk cost the others no item") {
