@@ -191,11 +191,11 @@ class Cache {
   // key; of two shards, either may be first.
   static constexpr size_t kStoresAtOnce = 24;
   bool put_many(uint32_t worker, std::span<Put> puts, Seconds now);
-  // concat, remove and arith may have to copy a value. Where it is large and memory full, they
-  // break the caller's turn in between: with `turn_break` null, only as much can be copied as the
-  // cache may borrow. A copy of more than an eighth of the memory, or beside others of more than
-  // 5/32 in all, is refused at once unless memory is free for it: nothing is evicted, the item
-  // stays.
+  // concat, remove, arith and touch may have to copy an item; Busy: memory for the copy comes free
+  // once turns have ended. Where a value is large and memory full, all but touch break the caller's
+  // turn in between: with `turn_break` null, only as much can be copied as the cache may borrow. A
+  // copy of more than an eighth of the memory, or beside others of more than 5/32 in all, is
+  // refused at once unless memory is free for it: nothing is evicted, the item stays.
   //
   // Appends or prepends the draft's value to the item under its key; flags and expiry of the old
   // item stay. NotStored on a miss. The draft is left intact unless Stored.

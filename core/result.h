@@ -65,6 +65,7 @@ enum class StoreStatus : uint8_t {
   OutOfMemory,
   TooLarge,
   NoRoomToCopy,  // of a large value; the old one stays
+  Busy,          // of concat: as AllocateStatus::Busy; nothing has changed
 };
 
 struct StoreResult {
@@ -104,7 +105,8 @@ struct RemoveRule {
   uint64_t explicit_cas = 0;
 };
 
-enum class RemoveStatus : uint8_t { Removed, NotFound, Exists, OutOfMemory };
+// Busy: as AllocateStatus::Busy; nothing has changed.
+enum class RemoveStatus : uint8_t { Removed, NotFound, Exists, OutOfMemory, Busy };
 
 struct RemoveResult {
   RemoveStatus status = RemoveStatus::NotFound;
@@ -122,7 +124,8 @@ struct ArithRule {
   Seconds expiry = kNever;
 };
 
-enum class ArithStatus : uint8_t { Done, NotFound, NonNumeric, Exists, OutOfMemory };
+// Busy: as AllocateStatus::Busy; nothing has changed.
+enum class ArithStatus : uint8_t { Done, NotFound, NonNumeric, Exists, OutOfMemory, Busy };
 
 struct ArithResult {
   ArithStatus status = ArithStatus::NotFound;
@@ -136,7 +139,8 @@ struct TouchResult {
   const Item* item = nullptr;  // null: not found. May be a copy of the item with another expiry
   Heat heat;                   // as it was before this touch
   MissReason miss = MissReason::None;
-  bool out_of_memory = false;
+  AllocateStatus memory =
+      AllocateStatus::Ok;  // for a copy: where it is another, nothing has changed
 };
 
 enum class EmptyPageStatus : uint8_t {

@@ -715,6 +715,8 @@ class Shard::Copy {
 
   // Beyond a chunk.
   bool large() const noexcept { return bytes_ > 0; }
+  // Where begin() or add() said false: memory comes free once turns have ended.
+  bool busy() const noexcept { return busy_; }
   // `of` may have been freed when the copy ends.
   bool broke_turn() const noexcept { return broke_turn_; }
 
@@ -727,6 +729,7 @@ class Shard::Copy {
     do {
       status = shard_.allocate(key, shape, now, draft);
     } while (status == AllocateStatus::Busy && break_turn(breaks));
+    busy_ = status == AllocateStatus::Busy;
     return status == AllocateStatus::Ok;
   }
   bool add(const Item& value, ItemDraft& draft) {
@@ -760,7 +763,11 @@ class Shard::Copy {
       const uint32_t added = missing - draft.remaining();
       bytes.remove_prefix(added);
       if (added > 0) breaks = 0;
-      if (draft.failed() || !break_turn(breaks)) return false;
+      if (draft.failed()) return false;
+      if (!break_turn(breaks)) {
+        busy_ = true;
+        return false;
+      }
     }
   }
   bool break_turn(int& breaks) {
@@ -779,6 +786,7 @@ class Shard::Copy {
   bool admitted_ = true;
   bool holds_ = false;
   bool broke_turn_ = false;
+  bool busy_ = false;
 };
 
 bool Shard::swap(ItemDraft& draft, const Item* expected, uint8_t marks, Kept kept, Seconds now) {
@@ -841,6 +849,7 @@ StoreResult Shard::concat(ItemDraft& draft, const ConcatRule& rule, Seconds now,
     if (!copy.begin(key, shape, now, joined, status) || !copy.add(first, joined) ||
         !copy.add(then, joined)) {
       result.status = status == AllocateStatus::TooLarge ? StoreStatus::TooLarge
+                      : copy.busy()                      ? StoreStatus::Busy
                       : copy.large()                     ? StoreStatus::NoRoomToCopy
                                                          : StoreStatus::OutOfMemory;
       if (copy.broke_turn()) result.old_item = nullptr;
@@ -889,7 +898,7 @@ RemoveResult Shard::remove(const KeyRef& key, const RemoveRule& rule, Seconds no
     AllocateStatus status;
     if (!copy.begin(key, shape, now, copied, status) ||
         (!rule.drop_value && !copy.add(*old, copied))) {
-      return {RemoveStatus::OutOfMemory, nullptr};
+      return {copy.busy() ? RemoveStatus::Busy : RemoveStatus::OutOfMemory, nullptr};
     }
     const uint8_t marks = rule.invalidate ? Item::kStale : 0;
     const Item* item = item_at(copied.head_);
@@ -953,7 +962,7 @@ ArithResult Shard::arith(const KeyRef& key, const ArithRule& rule, Seconds now,
     AllocateStatus status;
     if (!copy.begin(key, shape, now, next, status) ||
         !copy.add({digits, digit_count}, shape.value_bytes, next)) {
-      result.status = ArithStatus::OutOfMemory;
+      result.status = copy.busy() ? ArithStatus::Busy : ArithStatus::OutOfMemory;
       if (copy.broke_turn()) result.old_item = nullptr;
       return result;
     }
@@ -999,9 +1008,12 @@ TouchResult Shard::touch(const KeyRef& key, Seconds expiry, Seconds now, bool bu
     ItemShape shape = shape_of(*old);
     shape.expiry = expiry;
     ItemDraft copy;
-    if (allocate(key, shape, now, copy) != AllocateStatus::Ok || !copy_value(*old, copy)) {
+    result.memory = allocate(key, shape, now, copy);
+    if (result.memory == AllocateStatus::Ok && !copy_value(*old, copy)) {
+      result.memory = copy.failed() ? AllocateStatus::OutOfMemory : AllocateStatus::Busy;
+    }
+    if (result.memory != AllocateStatus::Ok) {
       result.item = nullptr;
-      result.out_of_memory = true;
       return result;
     }
     const Item* item = item_at(copy.head_);

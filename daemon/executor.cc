@@ -48,10 +48,6 @@ void fail(Reply& reply, ErrorId error) {
   reply.error = error;
 }
 
-bool modifies(const Command& command) {
-  return command.op == Op::Get && command.wants(Want::kTouch | Want::kVivify);
-}
-
 // Word `n` of a line, from 0; empty if there are not so many.
 std::string_view word_of(std::string_view line, size_t n) {
   for (; n > 0; --n) {
@@ -100,6 +96,7 @@ StoreOutcome outcome_of(core::StoreStatus status) {
       return StoreOutcome::TooLarge;
     case core::StoreStatus::OutOfMemory:
     case core::StoreStatus::NoRoomToCopy:
+    case core::StoreStatus::Busy:
       break;
   }
   return StoreOutcome::NoMemory;
@@ -156,19 +153,20 @@ void Executor::run_reads(std::span<const Command> commands, std::span<const core
                      replies.subspan(begin, count), now);
     }
     if (end < commands.size()) {
-      const KeyRef key{commands[end].key, hashes[end]};
-      if (commands[end].dialect == Dialect::Meta) {
-        run_meta_change(commands[end], key, replies[end], now);
-      } else {
-        run_gat(commands[end], key, replies[end], now);
-      }
-      if (prefixes_.enabled()) {
-        prefixes_.count_get(key.key, replies[end].status == Status::Hit);
-      }
+      // What finds no memory here is refused: the batch's replies refer to this turn.
+      (void)run_modifying_get(commands[end], {commands[end].key, hashes[end]}, replies[end], now);
       ++end;
     }
     begin = end;
   }
+}
+
+bool Executor::run_modifying_get(const Command& command, const KeyRef& key, Reply& reply,
+                                 Seconds now) {
+  const bool done = command.dialect == Dialect::Meta ? run_meta_change(command, key, reply, now)
+                                                     : run_gat(command, key, reply, now);
+  if (done && prefixes_.enabled()) prefixes_.count_get(key.key, reply.status == Status::Hit);
+  return done;
 }
 
 void Executor::answer_lookups(std::span<const Command> commands,
@@ -304,19 +302,24 @@ void Executor::decide_win(const Command& command, const KeyRef& key, const Item&
 }
 
 // gat, gats and the binary gat family.
-void Executor::run_gat(const Command& command, const KeyRef& key, Reply& reply, Seconds now) {
+bool Executor::run_gat(const Command& command, const KeyRef& key, Reply& reply, Seconds now) {
   reply.reset();
   reply.key = command.key;
-  tell_fetch(key, now);
-  stats_.touch_cmds.add();
+  const std::optional<Event> before = see_fetch(key, now);
   const core::TouchResult touched =
       cache_.touch(worker_, key, expiry_of(command, command.exptime, now), now);
+  if (touched.memory != core::AllocateStatus::Ok) {
+    fail(reply, ErrorId::OutOfMemory);
+    if (touched.memory == core::AllocateStatus::Busy) return false;
+  }
+  tell_fetch(command.key, before);
+  stats_.touch_cmds.add();
+  if (touched.memory != core::AllocateStatus::Ok) return true;
   if (touched.item == nullptr) {
-    if (touched.out_of_memory) return fail(reply, ErrorId::OutOfMemory);
     count_misses({nullptr, {}, touched.miss});
     stats_.touch_misses.add();
     reply.status = Status::Miss;
-    return;
+    return true;
   }
   const Item& item = *touched.item;
   class_stats(item).touch_hits.add();
@@ -324,22 +327,22 @@ void Executor::run_gat(const Command& command, const KeyRef& key, Reply& reply, 
   reply.client_flags = item.client_flags();
   reply.cas = cache_.cas_of(item);
   if (command.wants(Want::kValue)) fill_value(item, reply);
+  return true;
 }
 
 // mg with T or N.
-void Executor::run_meta_change(const Command& command, const KeyRef& key, Reply& reply,
+bool Executor::run_meta_change(const Command& command, const KeyRef& key, Reply& reply,
                                Seconds now) {
   reply.reset();
-  stats_.meta_cmds.add();
   const bool bump = !command.wants(Want::kNoBump);
   NewExpiries change;
   change.touch = command.wants(Want::kTouch);
   change.touch_expiry = expiry_of(command, command.exptime, now);
   change.vivify_expiry = expiry_of(command, command.vivify_exptime, now);
 
-  Found found = find(key, bump, now);
-  if (events_.wants(Streams::kFetchers)) tell_fetch(key.key, found);
-  count_misses(found);
+  const Found before = find(key, bump && !change.touch, now);  // a touch counts the hit itself
+  Found found = before;
+  core::AllocateStatus memory = core::AllocateStatus::Ok;
   if (found.item == nullptr && command.wants(Want::kVivify)) {
     change.created = true;  // if all goes well
     const ExpirySteps steps = walk_expiry(command.return_flags, core::kNever, change);
@@ -349,7 +352,8 @@ void Executor::run_meta_change(const Command& command, const KeyRef& key, Reply&
     shape.has_explicit_cas = command.wants(Want::kExplicitCas);
     shape.explicit_cas = command.new_cas;
     core::ItemDraft draft;
-    if (cache_.allocate(worker_, key, shape, now, draft) == core::AllocateStatus::Ok) {
+    memory = cache_.allocate(worker_, key, shape, now, draft);
+    if (memory == core::AllocateStatus::Ok) {
       core::StoreRule rule;
       rule.policy = core::StorePolicy::Add;
       rule.win_sent = true;
@@ -370,7 +374,19 @@ void Executor::run_meta_change(const Command& command, const KeyRef& key, Reply&
     if (change.touch && !change.created) {
       const core::TouchResult touched = cache_.touch(worker_, key, steps.at_end, now, bump);
       item = touched.item;  // null if it went away just now, or there is no memory for a copy
+      memory = touched.memory;
     }
+  }
+  if (memory == core::AllocateStatus::Busy) {
+    fail(reply, ErrorId::OutOfMemory);
+    return false;
+  }
+  stats_.meta_cmds.add();
+  if (events_.wants(Streams::kFetchers)) tell_fetch(key.key, before);
+  count_misses(before);
+  if (before.item != nullptr && memory != core::AllocateStatus::Ok) {
+    fail(reply, ErrorId::OutOfMemory);
+    return true;
   }
   if (item == nullptr) {
     stats_.get_cmds.add();
@@ -378,7 +394,7 @@ void Executor::run_meta_change(const Command& command, const KeyRef& key, Reply&
     reply.status = Status::Miss;
     reply.key = command.key;
     reply.base64_key = command.wants(Want::kBase64Key);
-    return;
+    return true;
   }
   if (change.touch) {
     stats_.touch_cmds.add();
@@ -404,24 +420,40 @@ void Executor::run_meta_change(const Command& command, const KeyRef& key, Reply&
   } else {
     decide_win(command, key, *item, steps.at_recache, reply, now);
   }
+  return true;
 }
 
 // -- Everything else -----------------------------------------------------------------------------
 
-void Executor::run_one(const Command& command, Reply& reply, Seconds now,
+bool Executor::run_one(const Command& command, Reply& reply, Seconds now,
                        core::TurnBreak* turn_break) {
   reply.reset();
   reply.status = Status::Ok;
-  if (command.dialect == Dialect::Meta && command.op != Op::Error) stats_.meta_cmds.add();
+  if (modifies(command)) return run_modifying_get(command, key_of(command), reply, now);
+  bool done = true;
+  switch (command.op) {
+    case Op::Remove:
+      done = run_remove(command, reply, now, turn_break);
+      break;
+    case Op::Touch:
+      done = run_gat(command, key_of(command), reply, now);
+      if (reply.status == Status::Hit) reply.status = Status::Ok;
+      break;
+    case Op::Arith:
+      done = run_arith(command, reply, now, turn_break);
+      break;
+    default:
+      run_rest(command, reply, now);
+  }
+  if (done && command.dialect == Dialect::Meta && command.op != Op::Error) stats_.meta_cmds.add();
+  return done;
+}
+
+// What takes no memory of the cache.
+void Executor::run_rest(const Command& command, Reply& reply, Seconds now) {
   switch (command.op) {
     case Op::Describe:
       return run_describe(command, reply, now);
-    case Op::Remove:
-      return run_remove(command, reply, now, turn_break);
-    case Op::Touch:
-      return run_touch(command, reply, now);
-    case Op::Arith:
-      return run_arith(command, reply, now, turn_break);
     case Op::Flush:
       return run_flush(command, reply, now);
     case Op::Stats:
@@ -463,6 +495,9 @@ void Executor::run_one(const Command& command, Reply& reply, Seconds now,
     case Op::Lru:
       (void)admin_.run(command, Admin::Dumps::Impossible, reply);
       return;
+    case Op::Remove:
+    case Op::Touch:
+    case Op::Arith:
     case Op::Get:
     case Op::EndOfKeys:
     case Op::Noop:
@@ -492,7 +527,7 @@ void Executor::run_describe(const Command& command, Reply& reply, Seconds now) {
   describe_time(item, found.heat, now, reply);
 }
 
-void Executor::run_remove(const Command& command, Reply& reply, Seconds now,
+bool Executor::run_remove(const Command& command, Reply& reply, Seconds now,
                           core::TurnBreak* turn_break) {
   core::RemoveRule rule;
   rule.compare_cas = command.wants(Want::kCompareCas);
@@ -509,19 +544,18 @@ void Executor::run_remove(const Command& command, Reply& reply, Seconds now,
 
   reply.key = command.key;
   reply.base64_key = command.wants(Want::kBase64Key);
-  if (prefixes_.enabled()) prefixes_.count_delete(command.key);
-  const bool watched = events_.wants(Streams::kFetchers);
-  Found before;
-  if (watched) [[unlikely]] {
-    before = find(key_of(command), false, now);
-    tell_fetch(command.key, before);
-  }
+  const std::optional<Event> before = see_fetch(key_of(command), now);
   const core::RemoveResult removed = cache_.remove(worker_, key_of(command), rule, now, turn_break);
+  if (removed.status == core::RemoveStatus::Busy) {
+    fail(reply, ErrorId::OutOfMemoryStoring);
+    return false;
+  }
+  if (prefixes_.enabled()) prefixes_.count_delete(command.key);
+  tell_fetch(command.key, before);
   switch (removed.status) {
     case core::RemoveStatus::Removed:
       if (rule.drop_value) {  // looked for again and stored anew
-        if (watched) [[unlikely]]
-          tell_fetch(command.key, before);
+        tell_fetch(command.key, before);
         tell_store(command, StoreOutcome::Stored, removed.item, now);
       }
       if (!rule.invalidate) {
@@ -529,26 +563,24 @@ void Executor::run_remove(const Command& command, Reply& reply, Seconds now,
         tell_removal(command, *removed.item);
       }
       reply.status = Status::Ok;
-      return;
+      break;
     case core::RemoveStatus::NotFound:
       stats_.delete_misses.add();
       reply.status = Status::Miss;
-      return;
+      break;
     case core::RemoveStatus::Exists:
       if (command.dialect != Dialect::Binary) stats_.delete_misses.add();
       reply.status = Status::Exists;
-      return;
+      break;
     case core::RemoveStatus::OutOfMemory:
-      return fail(reply, ErrorId::OutOfMemoryStoring);
+    case core::RemoveStatus::Busy:
+      fail(reply, ErrorId::OutOfMemoryStoring);
+      break;
   }
+  return true;
 }
 
-void Executor::run_touch(const Command& command, Reply& reply, Seconds now) {
-  run_gat(command, key_of(command), reply, now);
-  if (reply.status == Status::Hit) reply.status = Status::Ok;
-}
-
-void Executor::run_arith(const Command& command, Reply& reply, Seconds now,
+bool Executor::run_arith(const Command& command, Reply& reply, Seconds now,
                          core::TurnBreak* turn_break) {
   const KeyRef key = key_of(command);
   NewExpiries change;
@@ -568,28 +600,33 @@ void Executor::run_arith(const Command& command, Reply& reply, Seconds now,
 
   reply.key = command.key;
   reply.base64_key = command.wants(Want::kBase64Key);
-  tell_fetch(key, now);
+  const std::optional<Event> before = see_fetch(key, now);
   for (int race = 0; race < kMaxRaces; ++race) {
     const core::ArithResult result = cache_.arith(worker_, key, rule, now, turn_break);
+    if (race == 0 && result.status != core::ArithStatus::Busy) tell_fetch(command.key, before);
     switch (result.status) {
       case core::ArithStatus::Done: {
         ClassStats& counts = class_stats(*result.item);
         (rule.decrement ? counts.decr_hits : counts.incr_hits).add();
-        const Seconds before =
+        const Seconds old_expiry =
             result.old_item != nullptr ? result.old_item->expiry() : result.item->expiry();
         reply.status = Status::Hit;
         reply.number = result.value;
         reply.cas = result.cas;
-        reply.ttl_seconds = ttl_of(walk_expiry(command.return_flags, before, change).at_ttl, now);
-        return;
+        reply.ttl_seconds =
+            ttl_of(walk_expiry(command.return_flags, old_expiry, change).at_ttl, now);
+        return true;
       }
       case core::ArithStatus::NonNumeric:
-        return fail(reply, ErrorId::NonNumeric);
+        fail(reply, ErrorId::NonNumeric);
+        return true;
       case core::ArithStatus::Exists:
         reply.status = Status::Exists;
-        return;
+        return true;
       case core::ArithStatus::OutOfMemory:
-        return fail(reply, ErrorId::OutOfMemoryIncr);
+      case core::ArithStatus::Busy:
+        fail(reply, ErrorId::OutOfMemoryIncr);
+        return result.status != core::ArithStatus::Busy;
       case core::ArithStatus::NotFound:
         break;
     }
@@ -598,10 +635,12 @@ void Executor::run_arith(const Command& command, Reply& reply, Seconds now,
     const Seconds expiry = command.dialect == Dialect::Meta
                                ? walk_expiry(command.return_flags, core::kNever, change).at_end
                                : change.vivify_expiry;
-    if (create_number(command, key, expiry, reply, now)) {
+    const Creation creation = create_number(command, key, expiry, reply, now);
+    if (creation == Creation::Busy) return false;
+    if (creation == Creation::Final) {
       reply.ttl_seconds =
           ttl_of(walk_expiry(command.return_flags, core::kNever, change).at_ttl, now);
-      return;
+      return true;
     }
     change.created = false;  // somebody else created it: count on from there
   }
@@ -609,11 +648,12 @@ void Executor::run_arith(const Command& command, Reply& reply, Seconds now,
     (rule.decrement ? stats_.decr_misses : stats_.incr_misses).add();
   }
   reply.status = Status::Miss;
+  return true;
 }
 
-// True if the reply is final; false if the key has come into being meanwhile.
-bool Executor::create_number(const Command& command, const KeyRef& key, Seconds expiry,
-                             Reply& reply, Seconds now) {
+// Final: the reply says what became of it. Raced: the key has come into being meanwhile.
+Executor::Creation Executor::create_number(const Command& command, const KeyRef& key,
+                                           Seconds expiry, Reply& reply, Seconds now) {
   char digits[kMaxDigits];
   const std::to_chars_result written = std::to_chars(digits, digits + kMaxDigits, command.initial);
   const std::string_view text(digits, static_cast<size_t>(written.ptr - digits));
@@ -625,10 +665,10 @@ bool Executor::create_number(const Command& command, const KeyRef& key, Seconds 
   shape.has_explicit_cas = command.wants(Want::kExplicitCas);
   shape.explicit_cas = command.new_cas;
   core::ItemDraft draft;
-  if (cache_.allocate(worker_, key, shape, now, draft) != core::AllocateStatus::Ok ||
-      !draft.append(text)) {
+  const core::AllocateStatus memory = cache_.allocate(worker_, key, shape, now, draft);
+  if (memory != core::AllocateStatus::Ok || !draft.append(text)) {
     fail(reply, ErrorId::OutOfMemoryNewItem);
-    return true;
+    return memory == core::AllocateStatus::Busy ? Creation::Busy : Creation::Final;
   }
   core::StoreRule rule;
   rule.policy = core::StorePolicy::Add;
@@ -640,19 +680,23 @@ bool Executor::create_number(const Command& command, const KeyRef& key, Seconds 
       reply.status = Status::Hit;
       reply.number = command.initial;
       reply.cas = stored.cas;
-      return true;
+      return Creation::Final;
     case core::StoreStatus::OutOfMemory:
     case core::StoreStatus::TooLarge:
       fail(reply, ErrorId::OutOfMemoryNewItem);
-      return true;
+      return Creation::Final;
     default:
-      return false;
+      return Creation::Raced;
   }
 }
 
 // -- For those who watch -------------------------------------------------------------------------
 
 void Executor::tell_fetch(std::string_view key, const Found& found) {
+  events_.write(fetch_event(found), key);
+}
+
+Event Executor::fetch_event(const Found& found) const {
   FetchStatus status = FetchStatus::NotFound;
   if (found.miss == MissReason::Expired) status = FetchStatus::Expired;
   if (found.miss == MissReason::Flushed) status = FetchStatus::Flushed;
@@ -665,12 +709,22 @@ void Executor::tell_fetch(std::string_view key, const Found& found) {
     event.value_bytes = found.item->value_bytes();
   }
   event.what = static_cast<uint8_t>(status);
-  events_.write(event, key);
+  return event;
 }
 
 void Executor::tell_fetch(const KeyRef& key, Seconds now) {
-  if (events_.wants(Streams::kFetchers)) [[unlikely]]
-    tell_fetch(key.key, find(key, false, now));
+  tell_fetch(key.key, see_fetch(key, now));
+}
+
+std::optional<Event> Executor::see_fetch(const KeyRef& key, Seconds now) {
+  if (!events_.wants(Streams::kFetchers)) [[likely]]
+    return std::nullopt;
+  return fetch_event(find(key, false, now));
+}
+
+void Executor::tell_fetch(std::string_view key, const std::optional<Event>& seen) {
+  if (seen) [[unlikely]]
+    events_.write(*seen, key);
 }
 
 void Executor::tell_store(const Command& command, StoreOutcome outcome, const Item* stored,
@@ -904,17 +958,13 @@ core::StoreRule Executor::rule_of(const Command& command) {
 bool Executor::run_store(const Command& command, core::KeyHash hash, std::string_view value,
                          Reply& reply, Seconds now) {
   if (is_concat(command)) return false;
-  const bool watched = events_.wants(Streams::kFetchers);
-  Found before;
-  if (watched) [[unlikely]]
-    before = find({command.key, hash}, false, now);
+  const std::optional<Event> before = see_fetch({command.key, hash}, now);
   core::StoreResult result;
   if (!cache_.put(worker_, {command.key, hash}, shape_of(command, now), value, rule_of(command),
                   now, result)) {
     return false;
   }
-  if (watched) [[unlikely]]
-    tell_fetch(command.key, before);
+  tell_fetch(command.key, before);
   answer_put(command, result, reply, now, OldValue::MayBeThere);
   return true;
 }
@@ -990,11 +1040,15 @@ void Executor::remove_old_value(const KeyRef& key, Seconds now) {
   (void)cache_.remove(worker_, key, core::RemoveRule{}, now);
 }
 
-void Executor::finish_store(const Command& command, core::ItemDraft&& draft, Reply& reply,
+bool Executor::finish_store(const Command& command, core::ItemDraft& draft, Reply& reply,
                             Seconds now, core::TurnBreak* turn_break) {
+  const std::optional<Event> before = see_fetch(key_of(command), now);
+  const core::StoreResult result = store_draft(command, draft, now, turn_break);
+  if (result.status == core::StoreStatus::Busy) return false;
   if (command.dialect == Dialect::Binary) stats_.set_cmds.add();
-  tell_fetch(key_of(command), now);
-  answer_store(command, store_draft(command, std::move(draft), now, turn_break), reply, now);
+  tell_fetch(command.key, before);
+  answer_store(command, result, reply, now);
+  return true;
 }
 
 void Executor::answer_store(const Command& command, const core::StoreResult& result, Reply& reply,
@@ -1034,13 +1088,14 @@ void Executor::answer_store(const Command& command, const core::StoreResult& res
       }
       return fail(reply, ErrorId::OutOfMemoryStoring);
     case core::StoreStatus::NoRoomToCopy:
+    case core::StoreStatus::Busy:
       stats_.store_no_memory.add();
       return fail(reply, ErrorId::OutOfMemoryStoring);
   }
 }
 
-core::StoreResult Executor::store_draft(const Command& command, core::ItemDraft&& draft,
-                                        Seconds now, core::TurnBreak* turn_break) {
+core::StoreResult Executor::store_draft(const Command& command, core::ItemDraft& draft, Seconds now,
+                                        core::TurnBreak* turn_break) {
   if (!is_concat(command)) return cache_.store(worker_, std::move(draft), rule_of(command), now);
 
   core::ConcatRule concat;

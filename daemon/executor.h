@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -49,6 +50,11 @@ class Executor {
     using proto::Op;
     return command.op == Op::Get || command.op == Op::EndOfKeys || command.op == Op::Noop;
   }
+  // A Get that may take memory: touch, or vivify.
+  static bool modifies(const proto::Command& command) noexcept {
+    return command.op == proto::Op::Get &&
+           command.wants(proto::Want::kTouch | proto::Want::kVivify);
+  }
 
   // Answers gathered reads in order: replies[i] belongs to commands[i] (hashes[i] likewise, from
   // cache.hash; unread where the command has no key). At most core::kBatchKeys of them. A Get that
@@ -60,12 +66,15 @@ class Executor {
   void run_reads(std::span<const proto::Command> commands, std::span<const core::KeyHash> hashes,
                  std::span<proto::Reply> replies, core::Seconds now);
 
-  // Any command but a Store or a gathered read. Quit and Error only fill the reply: closing is the
-  // connection's work.
+  // Any command but a Store or a gathered read; a Get if it modifies. Quit and Error only fill the
+  // reply: closing is the connection's work.
   //
   // turn_break  ends this turn in the middle of a copy of a large value; likewise for finish_store
-  void run_one(const proto::Command& command, proto::Reply& reply, core::Seconds now,
-               core::TurnBreak* turn_break = nullptr);
+  // returns     false if memory for a copy or a new item comes free once turns have ended: nothing
+  //             has happened or been counted, and the caller asks again or sends `reply`, which
+  //             refuses
+  [[nodiscard]] bool run_one(const proto::Command& command, proto::Reply& reply, core::Seconds now,
+                             core::TurnBreak* turn_break = nullptr);
 
   // The operator's commands, Op::Crawler, Slabs and Lru, where a dump may come of them: see
   // Admin::run. With run_one none does.
@@ -99,8 +108,11 @@ class Executor {
   StoreStart begin_store(const proto::Command& command, core::Seconds now);
   // The value is complete and its trailer was right. The command's views must still be good (key,
   // opaque, return_flags): the connection keeps a copy if the value took more than one read.
-  void finish_store(const proto::Command& command, core::ItemDraft&& draft, proto::Reply& reply,
-                    core::Seconds now, core::TurnBreak* turn_break = nullptr);
+  // False as in run_one, for an append or prepend: the draft is as it was, and abandon_store
+  // refuses.
+  [[nodiscard]] bool finish_store(const proto::Command& command, core::ItemDraft& draft,
+                                  proto::Reply& reply, core::Seconds now,
+                                  core::TurnBreak* turn_break = nullptr);
   // The value came, but its trailer was wrong, or memory for its parts ran out.
   void abandon_store(const proto::Command& command, core::ItemDraft&& draft, proto::ErrorId why,
                      proto::Reply& reply);
@@ -124,19 +136,22 @@ class Executor {
   // mg, one key.
   void answer_meta(const proto::Command& command, const core::Found& found, proto::Reply& reply,
                    Seconds now);
-  void run_gat(const proto::Command& command, const core::KeyRef& key, proto::Reply& reply,
+  // These five return what run_one does.
+  bool run_gat(const proto::Command& command, const core::KeyRef& key, proto::Reply& reply,
                Seconds now);
-  void run_meta_change(const proto::Command& command, const core::KeyRef& key, proto::Reply& reply,
+  bool run_meta_change(const proto::Command& command, const core::KeyRef& key, proto::Reply& reply,
                        Seconds now);
+  bool run_modifying_get(const proto::Command& command, const core::KeyRef& key,
+                         proto::Reply& reply, Seconds now);
+  bool run_remove(const proto::Command& command, proto::Reply& reply, Seconds now,
+                  core::TurnBreak* turn_break);
+  bool run_arith(const proto::Command& command, proto::Reply& reply, Seconds now,
+                 core::TurnBreak* turn_break);
+  void run_rest(const proto::Command& command, proto::Reply& reply, Seconds now);
   void decide_win(const proto::Command& command, const core::KeyRef& key, const core::Item& item,
                   Seconds expiry_at_recache, proto::Reply& reply, Seconds now);
 
   void run_describe(const proto::Command& command, proto::Reply& reply, Seconds now);
-  void run_remove(const proto::Command& command, proto::Reply& reply, Seconds now,
-                  core::TurnBreak* turn_break);
-  void run_touch(const proto::Command& command, proto::Reply& reply, Seconds now);
-  void run_arith(const proto::Command& command, proto::Reply& reply, Seconds now,
-                 core::TurnBreak* turn_break);
   void run_flush(const proto::Command& command, proto::Reply& reply, Seconds now);
   void run_stats(const proto::Command& command, proto::Reply& reply);
   void run_stats_detail(const proto::Command& command, proto::Reply& reply);
@@ -151,6 +166,10 @@ class Executor {
   // -- For those who watch: to be called where something is done, and what it finds is there still.
   void tell_fetch(std::string_view key, const core::Found& found);
   void tell_fetch(const core::KeyRef& key, Seconds now);  // looks; only if somebody watches
+  // The same in two steps, before and after what may change the item and may end the turn.
+  std::optional<Event> see_fetch(const core::KeyRef& key, Seconds now);
+  void tell_fetch(std::string_view key, const std::optional<Event>& seen);
+  Event fetch_event(const core::Found& found) const;
   void tell_store(const proto::Command& command, StoreOutcome outcome, const core::Item* stored,
                   Seconds now);
   void tell_refusal(const proto::Command& command, StoreOutcome outcome, core::Seconds now);
@@ -165,11 +184,12 @@ class Executor {
                     proto::Reply& reply, Seconds now, OldValue old_value = OldValue::MayBeThere);
   void answer_put(const proto::Command& command, const core::StoreResult& result,
                   proto::Reply& reply, Seconds now, OldValue old_value);
-  core::StoreResult store_draft(const proto::Command& command, core::ItemDraft&& draft, Seconds now,
+  core::StoreResult store_draft(const proto::Command& command, core::ItemDraft& draft, Seconds now,
                                 core::TurnBreak* turn_break);
   void count_store(const proto::Command& command, const core::StoreResult& result);
-  bool create_number(const proto::Command& command, const core::KeyRef& key, Seconds expiry,
-                     proto::Reply& reply, Seconds now);
+  enum class Creation : uint8_t { Final, Raced, Busy };
+  Creation create_number(const proto::Command& command, const core::KeyRef& key, Seconds expiry,
+                         proto::Reply& reply, Seconds now);
   void remove_old_value(const core::KeyRef& key, Seconds now);
 
   core::KeyRef key_of(const proto::Command& command) const {

@@ -100,7 +100,7 @@ class Pump final : private core::TurnBreak {
         connection_.phase_ = Phase::Closing;
         break;
       }
-      if (Executor::is_read(command)) {
+      if (may_gather(command)) {
         gather(command);
       } else {
         run_batch();  // the command stays where it is until the next one is parsed
@@ -143,6 +143,12 @@ class Pump final : private core::TurnBreak {
   }
 
   // -- Reads.
+
+  // One that may take memory is gathered as long as memory is there: alone, it can wait.
+  bool may_gather(const proto::Command& command) const noexcept {
+    return Executor::is_read(command) &&
+           !(Executor::modifies(command) && worker_.cache().is_short_of_memory());
+  }
 
   void gather(const proto::Command& command) {
     core::KeyHash hash;
@@ -300,8 +306,8 @@ class Pump final : private core::TurnBreak {
     proto::Reply reply;
     if (may_take_long(command.op)) {
       run_outside_turn(command, reply);
-    } else {
-      worker_.executor().run_one(command, reply, worker_.now(), this);
+    } else if (!run_one(command, reply)) {
+      return wait_for_memory(command);
     }
     if (command.op == proto::Op::Shutdown && reply.status == proto::Status::None) {
       connection_.close_reason_ = CloseReason::Shutdown;
@@ -314,10 +320,17 @@ class Pump final : private core::TurnBreak {
     finish(command, reply);
   }
 
+  // False: it has to wait for memory.
+  bool run_one(const proto::Command& command, proto::Reply& reply) {
+    Executor& executor = worker_.executor();
+    return executor.run_one(command, reply, worker_.now(), this) ||
+           (end_turn_here() && executor.run_one(command, reply, worker_.now(), this));
+  }
+
   void run_outside_turn(const proto::Command& command, proto::Reply& reply) {
     worker_.send_waiting();
     const Worker::OutsideTurn outside(worker_, !service_.refers_to_cache());
-    worker_.executor().run_one(command, reply, worker_.now());
+    (void)worker_.executor().run_one(command, reply, worker_.now());  // none takes memory
     spent_ = std::max(spent_, points_);  // the others come before the next of a pipeline of these
   }
 
@@ -498,11 +511,13 @@ class Pump final : private core::TurnBreak {
     proto::Reply reply;
     if (worker_.cache().is_short_of_memory()) [[unlikely]]
       let_readers_end();  // an append takes memory only now
-    if (is_trailer(trailer)) {
-      worker_.executor().finish_store(command, std::move(draft), reply, worker_.now(), this);
-    } else {
+    if (!is_trailer(trailer)) {
       worker_.executor().abandon_store(command, std::move(draft), proto::ErrorId::BadDataChunk,
                                        reply);
+    } else if (!worker_.executor().finish_store(command, draft, reply, worker_.now(), this)) {
+      wait_for_memory(command);
+      connection_.pending_->draft = std::move(draft);
+      return;
     }
     finish(command, reply);
   }
@@ -637,6 +652,10 @@ class Pump final : private core::TurnBreak {
       store_body(end_pending());
       return 0;
     }
+    if (connection_.pending_->command.op != proto::Op::Store || connection_.pending_->draft) {
+      ask_again_for_copy();
+      return 0;
+    }
     StoreStart start = begin_store(connection_.pending_->command);
     if (start.busy && !out_of_patience(*connection_.pending_)) {
       starve();
@@ -647,6 +666,23 @@ class Pump final : private core::TurnBreak {
     if (!start.busy) return take_value(command, std::move(start), input);
     return give_up_store(command, {}, proto::ErrorId::OutOfMemoryStoring,
                          uint64_t{command.value_bytes} + P::kTrailerBytes, input);
+  }
+
+  // For memory of a change whose input is all here: anything but a store, or an append's draft.
+  void ask_again_for_copy() {
+    Pending& pending = *connection_.pending_;
+    proto::Reply reply;
+    const bool done = pending.draft
+                          ? worker_.executor().finish_store(pending.command, pending.draft, reply,
+                                                            worker_.now(), this)
+                          : worker_.executor().run_one(pending.command, reply, worker_.now(), this);
+    if (!done && !out_of_patience(pending)) return starve();
+    const auto waited = end_pending();
+    if (!done && waited->draft) {
+      worker_.executor().abandon_store(waited->command, std::move(waited->draft),
+                                       proto::ErrorId::OutOfMemoryStoring, reply);
+    }
+    finish(waited->command, reply);
   }
 
   std::unique_ptr<Pending> end_pending() {

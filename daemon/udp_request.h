@@ -118,7 +118,8 @@ class UdpRequest final : private core::TurnBreak {
     if (suits_datagrams(command.op)) {
       const Worker::OutsideTurn outside(worker_,
                                         may_take_long(command.op) && !service_.refers_to_cache());
-      worker_.executor().run_one(command, reply, worker_.now(), this);
+      // A datagram cannot wait: what finds no memory is refused.
+      (void)worker_.executor().run_one(command, reply, worker_.now(), this);
     } else {
       reply.status = proto::Status::Error;
       reply.error = proto::ErrorId::UnknownCommand;
@@ -188,10 +189,11 @@ class UdpRequest final : private core::TurnBreak {
         return;
       }
     }
-    if (whole) {
-      executor.finish_store(command, std::move(start.draft), reply, worker_.now(), this);
-    } else {
+    if (!whole) {
       executor.abandon_store(command, std::move(start.draft), proto::ErrorId::BadDataChunk, reply);
+    } else if (!executor.finish_store(command, start.draft, reply, worker_.now(), this)) {
+      executor.abandon_store(command, std::move(start.draft), proto::ErrorId::OutOfMemoryStoring,
+                             reply);
     }
   }
 

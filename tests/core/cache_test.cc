@@ -797,7 +797,7 @@ TEST_CASE("a copy that gives up after it has broken the turn names no item, whic
   draft.drop();
   full.c.cache.end_turn(0);
   CHECK(one_break.broken);
-  CHECK(result.status == StoreStatus::NoRoomToCopy);
+  CHECK(result.status == StoreStatus::Busy);
   CHECK(result.old_item == nullptr);
   full.c.cache.check_invariants();
 }

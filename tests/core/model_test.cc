@@ -211,7 +211,10 @@ class Model {
       case 12: {
         const Seconds expiry = pick(2) == 0 ? kNever : now_ + static_cast<Seconds>(1 + pick(9));
         const TouchResult touched = cache_.touch(0, ref, expiry, now_);
-        if (touched.out_of_memory || evicted_meanwhile(touched.item != nullptr, key)) break;
+        if (touched.memory != AllocateStatus::Ok ||
+            evicted_meanwhile(touched.item != nullptr, key)) {
+          break;
+        }
         REQUIRE((touched.item != nullptr) == (it != map_.end()));
         if (touched.item == nullptr) break;
         it->second.expiry = expiry;

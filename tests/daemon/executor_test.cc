@@ -163,7 +163,7 @@ class Client {
       if (command.op == proto::Op::Store) {
         used += store<P>(command, std::string_view(input).substr(used), reply);
       } else {
-        executor_.run_one(command, reply, control_.now_);
+        REQUIRE(executor_.run_one(command, reply, control_.now_));
         used += command.op == proto::Op::Error ? command.swallow_bytes : 0;
       }
       replies += spell<P>(command, reply);
@@ -190,7 +190,7 @@ class Client {
     } else if (P::kTrailerBytes != 0 && rest.substr(command.value_bytes, 2) != "\r\n") {
       executor_.abandon_store(command, std::move(start.draft), proto::ErrorId::BadDataChunk, reply);
     } else {
-      executor_.finish_store(command, std::move(start.draft), reply, control_.now_);
+      REQUIRE(executor_.finish_store(command, start.draft, reply, control_.now_));
     }
     return body;
   }
@@ -610,15 +610,15 @@ TEST_CASE("watch is refused with -W, behind other commands, for an unknown word,
   command.args = "mutations e";
   command.want = proto::Want::kBehindOthers;
   Reply reply;
-  client.executor_.run_one(command, reply, 1000);
+  REQUIRE(client.executor_.run_one(command, reply, 1000));
   CHECK(reply.error == proto::ErrorId::WatchBehindOthers);
   command.want = 0;
   for (size_t i = 0; i < Watchers::kMost; ++i) {
-    client.executor_.run_one(command, reply, 1000);
+    REQUIRE(client.executor_.run_one(command, reply, 1000));
     CHECK(reply.status == proto::Status::Ok);
     CHECK(reply.number == (Streams::kMutations | Streams::kEvictions));
   }
-  client.executor_.run_one(command, reply, 1000);
+  REQUIRE(client.executor_.run_one(command, reply, 1000));
   CHECK(reply.error == proto::ErrorId::TooManyWatchers);
   client.expect({{"watch", "WATCHER_TOO_MANY log watcher limit reached"}});
 }
@@ -1208,7 +1208,7 @@ bool asserts(Client& client, proto::Op op) {
     command.op = op;
     command.key = "k";
     Reply reply;
-    client.executor_.run_one(command, reply, client.control_.now_);
+    (void)client.executor_.run_one(command, reply, client.control_.now_);
     _exit(0);
   }
   int status = 0;
@@ -1238,7 +1238,7 @@ TEST_CASE("the operator's commands that run alone are answered, and dump nothing
     command.op = op;
     command.args = args;
     Reply reply;
-    client.executor_.run_one(command, reply, client.control_.now_);
+    REQUIRE(client.executor_.run_one(command, reply, client.control_.now_));
     return reply.status == proto::Status::Error ? reply.error : proto::ErrorId::None;
   };
   CHECK(alone(proto::Op::Crawler, "metadump all") == proto::ErrorId::MetaDumpNotAllowed);

@@ -420,7 +420,7 @@ TEST_CASE("five workers that copy a 32nd of the memory each all find room") {
         rule.invalidate = true;
         const RemoveStatus status = cache.remove(w, key, rule, kFirstSecond, &turn).status;
         if (status == RemoveStatus::Removed) ++copied;
-        if (status == RemoveStatus::OutOfMemory) ++refused;
+        if (status == RemoveStatus::OutOfMemory || status == RemoveStatus::Busy) ++refused;
         cache.end_turn(w);
         cache.tend(w, kFirstSecond, 200);
       }

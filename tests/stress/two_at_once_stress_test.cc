@@ -350,6 +350,7 @@ class Worker final : public TurnBreak {
         op.outcome = Outcome::Absent;
         break;
       case ArithStatus::OutOfMemory:
+      case ArithStatus::Busy:
         op.outcome = Outcome::Refused;
         break;
       default:
@@ -366,7 +367,7 @@ class Worker final : public TurnBreak {
       meet(op, result.item);
       op.value.expiry = larder::history::kUnknown;  // another touch may have come since
     } else {
-      op.outcome = result.out_of_memory ? Outcome::Refused : Outcome::Absent;
+      op.outcome = result.memory != AllocateStatus::Ok ? Outcome::Refused : Outcome::Absent;
     }
     end(std::move(op));
   }

@@ -10,6 +10,7 @@
 #include "tests/support/wire_client.h"
 
 using larder::daemon::Settings;
+using larder::test::eventually;
 using larder::test::loopback_settings;
 using larder::test::TempServer;
 using larder::test::WireClient;
@@ -104,6 +105,29 @@ TEST_CASE("in a full cache a value up to an eighth of the memory can be changed 
   CHECK(client.answers("touch k 100\r\n", "TOUCHED\r\n"));
   CHECK(client.answers("append k 0 0 4\r\ntail\r\n", "STORED\r\n"));
   CHECK(client.answers("md k I\r\n", "HD\r\n"));
+}
+
+TEST_CASE("a copy behind a reply that the client does not take yet waits until it does") {
+  Settings settings = loopback_settings();
+  settings.memory_bytes = 64ull << 20;
+  settings.item_size_max = 32u << 20;
+  settings.threads = 1;
+  TempServer server(settings);
+  REQUIRE(count_failures(server, 1, 120'000'000, 2'000, 100) == 0);
+  WireClient client = WireClient::over_tcp_with_small_buffer(server.port(), 4096);
+  const std::string value(8'000'000, 'v');
+  const auto change = GENERATE(std::make_pair("prepend k 0 0 4\r\nhead\r\n", "STORED\r\n"),
+                               std::make_pair("md k I\r\n", "HD\r\n"));
+  REQUIRE(client.ask_line("set k 0 0 8000000\r\n" + value) == "STORED");
+  client.send("get k\r\n" + std::string(change.first) + "mn\r\n");
+  WireClient other = server.connect();
+  REQUIRE(eventually([&] { return server.stat("response_obj_count") == "1"; }));
+  for (int i = 0; i < 20; ++i) REQUIRE(other.answers("get none\r\n", "END\r\n"));
+  const std::string reply =
+      "VALUE k 0 8000000\r\n" + value + "\r\nEND\r\n" + change.second + "MN\r\n";
+  const std::string received = client.receive(reply.size());
+  CHECK(received.substr(8'000'019) == reply.substr(8'000'019));
+  CHECK((received == reply));
 }
 
 TEST_CASE("a copy of more than an eighth of the memory is refused at once, and the value stays") {

@@ -32,12 +32,16 @@ std::string value_reply(const std::string& key, const std::string& value) {
   return "VALUE " + key + " 0 " + std::to_string(value.size()) + "\r\n" + value + "\r\n";
 }
 
-uint64_t larder_stat(WireClient& client, const std::string& name) {
-  client.send("stats larder\r\n");
+uint64_t stat(WireClient& client, const std::string& name, const std::string& group = "") {
+  client.send("stats" + group + "\r\n");
   const std::string all = client.receive_until("END\r\n");
   const size_t at = all.find("STAT " + name + " ");
   if (at == std::string::npos) throw std::runtime_error("no figure named " + name);
   return std::stoull(all.substr(at + name.size() + 6));
+}
+
+uint64_t larder_stat(WireClient& client, const std::string& name) {
+  return stat(client, name, " larder");
 }
 
 // In a turn of that worker.
@@ -82,6 +86,7 @@ class StalledServer {
   void end_stall() {
     if (std::exchange(stalled_, false)) cache_.end_turn(1);
   }
+  void advance_clock(Seconds seconds) { server_.server().clock().advance(seconds); }
   // A client of worker 0.
   WireClient connect() {
     WireClient client = server_.connect();
@@ -165,6 +170,77 @@ TEST_CASE("stores that wait for memory leave what follows them in the packet who
                             value_reply("b", value) + value_reply("c", value) + "END\r\n" +
                             value_reply("c", value) + value_reply("b", value) + "END\r\nMN\r\n";
   CHECK(client.receive(reply.size()) == reply);
+}
+
+TEST_CASE("what copies an item or creates one waits for memory as a store does, and counts once") {
+  StalledServer server;
+  WireClient observer = server.connect();
+  const std::string value(kValueBytes - 1, ' ');
+  for (const char* key : {"append", "prepend", "incr", "touch", "gat", "gat2", "mg", "md", "ma"}) {
+    REQUIRE(observer.answers(set_line(key, "5" + value), "STORED\r\n"));
+  }
+  REQUIRE(observer.answers(set_line("tiny", "tail"), "STORED\r\n"));  // room for the pieces
+  const std::string created(150, 'n');  // of a size that nothing else has
+  struct Case {
+    std::string request;
+    std::string reply;
+  };
+  const std::vector<Case> cases = {
+      {"append append 0 0 4\r\ntail\r\n", "STORED\r\n"},
+      {"prepend prepend 0 0 4\r\nhead\r\n", "STORED\r\n"},
+      {"incr incr 2\r\n", "7\r\n"},
+      {"touch touch 100\r\n", "TOUCHED\r\n"},
+      {"gat 100 gat gat2\r\n",
+       value_reply("gat", "5" + value) + value_reply("gat2", "5" + value) + "END\r\n"},
+      {"mg mg T100 t h\r\n", "HD t100 h0\r\n"},
+      {"mg mg1" + created + " N30 t\r\n", "HD t30 W\r\n"},
+      {"md md I\r\n", "HD\r\n"},
+      {"ma ma D3 v\r\n", "VA 1\r\n8\r\n"},
+      {"ma ma1" + created + " N0 J40 v\r\n", "VA 2\r\n40\r\n"},
+  };
+  std::vector<WireClient> clients;
+  for (size_t i = 0; i < cases.size(); ++i) clients.push_back(server.connect());
+  const uint64_t touches = stat(observer, "cmd_touch");
+  const uint64_t refused = stat(observer, "store_no_memory");
+  server.stall();
+  // A get behind each: what waits holds up the connection's next commands, and nobody else's.
+  for (size_t i = 0; i < cases.size(); ++i) clients[i].send(cases[i].request + "get none\r\n");
+  for (int i = 0; i < 50; ++i) REQUIRE(observer.answers("get none\r\n", "END\r\n"));
+  server.end_stall();
+  for (size_t i = 0; i < cases.size(); ++i) {
+    INFO(cases[i].request);
+    const std::string reply = cases[i].reply + "END\r\n";
+    CHECK(clients[i].receive(reply.size()) == reply);
+  }
+  CHECK(stat(observer, "cmd_touch") == touches + 4);  // mg with T is one, and each key of gat
+  CHECK(stat(observer, "store_no_memory") == refused);
+}
+
+TEST_CASE("what has waited a second for the memory of a copy is refused, and nothing has changed") {
+  StalledServer server;
+  WireClient observer = server.connect();
+  const std::string value(kValueBytes - 1, ' ');
+  for (const char* key : {"append", "incr", "touch", "mg", "md"}) {
+    REQUIRE(observer.answers(set_line(key, "5" + value), "STORED\r\n"));
+  }
+  REQUIRE(observer.answers(set_line("tiny", "tail"), "STORED\r\n"));
+  const std::string refusal = "SERVER_ERROR out of memory";
+  const std::vector<std::string> requests = {"append append 0 0 4\r\ntail", "incr incr 2",
+                                             "touch touch 100", "mg mg T100", "md md I"};
+  std::vector<WireClient> clients;
+  for (size_t i = 0; i < requests.size(); ++i) clients.push_back(server.connect());
+  server.stall();
+  for (size_t i = 0; i < requests.size(); ++i) clients[i].send(requests[i] + "\r\n");
+  for (int i = 0; i < 50; ++i) REQUIRE(observer.answers("get none\r\n", "END\r\n"));
+  server.advance_clock(2);
+  for (size_t i = 0; i < requests.size(); ++i) {
+    INFO(requests[i]);
+    CHECK(clients[i].receive_line().starts_with(refusal));
+  }
+  server.end_stall();
+  for (const char* key : {"append", "incr", "touch", "mg", "md"}) {
+    CHECK(observer.answers("mg " + std::string(key) + " s t\r\n", "HD s1000 t-1\r\n"));
+  }
 }
 
 TEST_CASE("commands that may take long end a connection's share of a pass") {
