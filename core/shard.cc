@@ -1298,7 +1298,11 @@ bool Shard::expire_blocks(uint32_t& blocks, uint32_t& unlinks, Seconds now) {
 }
 
 bool Shard::sweep_flushed(uint32_t& blocks, uint32_t& unlinks, Seconds now) {
-  if (flush_pages_ == 0 || now < flush_sweep_from_) return false;
+  if (flush_pages_ == 0) {
+    forget_flush(now);
+    return false;
+  }
+  if (now < flush_sweep_from_) return false;
   // From the last page to the first: when a page leaves, the last takes its place, and that has
   // been seen already.
   for (; blocks > 0; --blocks) {
@@ -1314,9 +1318,17 @@ bool Shard::sweep_flushed(uint32_t& blocks, uint32_t& unlinks, Seconds now) {
     }
   }
   if (flush_pages_ > 0) return true;
-  // Nothing that old is left.
-  flush_mark_.store(0, std::memory_order_relaxed);
+  flush_swept_ = epoch_.now();
+  forget_flush(now);
   return false;
+}
+
+void Shard::forget_flush(Seconds now) {
+  if (now < flush_sweep_from_ || flush_mark_.load(std::memory_order_relaxed) == 0) return;
+  // Nothing that old is in the table, but a reader that found it there before may still ask for the
+  // mark, until its turn ends.
+  if (flush_swept_ >= epoch_.now()) epoch_.advance();
+  if (flush_swept_ < horizon_.look()) flush_mark_.store(0, std::memory_order_relaxed);
 }
 
 // One kind a slice, so that a hold of the lock is as short as the longest of them.

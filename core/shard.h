@@ -300,6 +300,8 @@ class Shard {
   [[nodiscard]] bool close_flush(uint32_t number) REQUIRES(mutex_);
   // After a flush. True if there is more to do.
   bool sweep_flushed(uint32_t& blocks, uint32_t& unlinks, Seconds now) REQUIRES(mutex_);
+  // Once the sweep is done and no reader is left from before its end.
+  void forget_flush(Seconds now) REQUIRES(mutex_);
   uint64_t chunk_bytes_of(const Item& item) const noexcept {
     return pool_.info(PagePool::page_of(ref_of(item))).chunk_bytes;
   }
@@ -348,6 +350,7 @@ class Shard {
   PageNumber flush_page_ GUARDED_BY(mutex_) = kNoPage;  // the one that is being swept
   uint32_t flush_blocks_ GUARDED_BY(mutex_) = 0;        // and its blocks that are done
   Seconds flush_sweep_from_ GUARDED_BY(mutex_) = 0;
+  Epoch::Stamp flush_swept_ GUARDED_BY(mutex_) = 0;  // when its sweep was done
   uint32_t last_flush_ GUARDED_BY(mutex_) = 0;  // the highest number that was flushed or forgone
   uint64_t total_items_ GUARDED_BY(mutex_) = 0;
   uint64_t pages_moved_ GUARDED_BY(mutex_) = 0;

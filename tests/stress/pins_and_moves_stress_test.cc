@@ -31,8 +31,9 @@ constexpr uint32_t kMaxValueBytes = 300'000;
 constexpr size_t kMemoryBytes = 12_MiB;
 constexpr size_t kMostPinnedBytes = kMemoryBytes / 4;  // as much as larderd allows
 
-// The seed stands in front; the rest follows from it and from the place.
+// The seed stands in front; the rest follows from it and from the place. Its last byte is no blank.
 std::string make_value(uint64_t seed, size_t bytes) {
+  seed |= 1ull << 63;
   std::string value(std::max<size_t>(bytes, sizeof seed), '\0');
   std::memcpy(value.data(), &seed, sizeof seed);
   constexpr size_t kRun = 64;

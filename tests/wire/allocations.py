@@ -266,13 +266,22 @@ class Play:
     def check_honest(self):
         if not self.server.running():
             raise Wrong(f"larderd ended with {self.server.process.returncode}:\n{self.server.printed()}")
+        # In a full cache a value may be evicted before it is asked for: not three times in a row.
+        for attempts_left in (2, 1, 0) if self.kind == "full" else (0,):
+            if self.honest_client_is_served(attempts_left > 0):
+                return
+
+    def honest_client_is_served(self, may_miss):
         value = b"%d" % self.rng.randrange(1 << 30) * 50
         with self.server.connect() as client:
             stored = ask(client, self.login + b"ms honest %d\r\n%s\r\n" % (len(value), value), b"HD\r\n")
             answer = ask(client, b"get honest\r\n", b"END\r\n")
         expected = (b"STORED\r\n" if self.login else b"") + b"HD\r\n"
+        if may_miss and stored == expected and answer == b"END\r\n":
+            return False
         if stored != expected or answer != b"VALUE honest 0 %d\r\n%s\r\nEND\r\n" % (len(value), value):
             raise Wrong(f"another client is answered {stored} and {answer[:100]}")
+        return True
 
     def open_files(self):
         return len(os.listdir(f"/proc/{self.server.process.pid}/fd"))
