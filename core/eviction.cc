@@ -236,8 +236,12 @@ const Item* Eviction::next_in_line() const noexcept {
   const Hand hand = hands_[hand_];
   if (hand.page >= pages.size()) return nullptr;
   const PageNumber page = pages[hand.page];
-  if (hand.chunk >= pool_.info(page).carved) return nullptr;
-  const Item* item = reinterpret_cast<const Item*>(pool_.at(slab_.chunk(page, hand.chunk)));
+  const PageInfo& info = pool_.info(page);
+  const uint32_t chunk = hand.chunk + kAhead - 1;
+  if (chunk >= info.carved) return nullptr;
+  const char* at = pool_.at(slab_.chunk(page, chunk));
+  __builtin_prefetch(at + size_t{kAhead} * info.chunk_bytes);
+  const Item* item = reinterpret_cast<const Item*>(at);
   const bool live = (item->state() & Item::kStateMask) == Item::kLive;
   return live && !item->is_large() && item->heat().is_cold() ? item : nullptr;
 }

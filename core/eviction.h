@@ -102,7 +102,8 @@ class Eviction {
     return nullptr;
   }
 
-  // What will probably go next, to be made ready for it; null if that is not easy to say.
+  // What will probably go kAhead victims from now, to be made ready for it; null if that is not
+  // easy to say.
   const Item* next_in_line() const noexcept;
 
   // The item at the hand of a class, for its age; null if there is none.
@@ -125,6 +126,8 @@ class Eviction {
 
  private:
   static constexpr uint32_t kLiveStepsPerVictim = 128;
+  // A bucket takes longer from memory than a store does. (Stores into a full cache: 1.1.)
+  static constexpr uint32_t kAhead = 3;
   // Steps between two choices of a hand: few, or small classes would go round at once.
   static constexpr uint32_t kMostStepsAtOnce = 64;
   // Of the memory, turned over before a hand may be round.

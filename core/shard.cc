@@ -1093,8 +1093,7 @@ bool Shard::evict_one(uint32_t& steps, Seconds now) {
   if (item == nullptr) return false;
   unlink(*item, hash_of(*item), gone(*item, now) == MissReason::None ? Why::Evicted : Why::Expired,
          now);
-  // Its bucket is fetched while other things are done. (Pipelined sets that evict: 1.03 to
-  // 1.11.)
+  // Its bucket is fetched while other things are done.
   if (const Item* next = eviction_.next_in_line(); next != nullptr) {
     table_.prefetch(hash_of(*next));
   }

@@ -7,7 +7,10 @@
 // (Cache::put_many; --alone: one by one, as it stores sets that come alone), pinned to a CPU. In
 // turn, --rounds times: one thread; two threads with a cache each; two threads in a cache of one
 // shard; two in a cache of four. Prints millions of stores a second of both threads together, the
-// ratio of each to two caches, and how often a thread parked for a lock per 1,000 stores.
+// ratio of each to two caches, and how often a thread parked for a lock per 1,000 stores; and how
+// long a cache line takes to the other CPU and back: in a virtual machine the two may share a cache
+// in one round and not in the next (some 50 ns and 300), and what a shared cache costs depends on
+// that.
 #include <sched.h>
 
 #include <CLI/CLI.hpp>
@@ -17,6 +20,7 @@
 #include <barrier>
 #include <chrono>
 #include <cstdio>
+#include <future>
 #include <memory>
 #include <random>
 #include <string>
@@ -122,6 +126,35 @@ struct Figures {
 };
 
 // One thread for each cache of `caches`, which may be the same.
+void pin_to(uint32_t cpu) {
+  cpu_set_t cpus;
+  CPU_ZERO(&cpus);
+  CPU_SET(cpu % std::max(std::thread::hardware_concurrency(), 1u), &cpus);
+  sched_setaffinity(0, sizeof cpus, &cpus);
+}
+
+// Nanoseconds that a cache line takes to the other CPU and back.
+double measure_round_trip() {
+  constexpr uint32_t kTrips = 20'000;
+  alignas(64) std::atomic<uint32_t> line{0};
+  std::barrier together(2);
+  const auto play = [&](uint32_t side) {
+    pin_to(side);
+    together.arrive_and_wait();
+    const auto begin = Clock::now();
+    for (uint32_t i = 0; i < kTrips; ++i) {
+      while (line.load(std::memory_order_acquire) != 2 * i + side) {
+      }
+      line.store(2 * i + side + 1, std::memory_order_release);
+    }
+    return std::chrono::duration<double, std::nano>(Clock::now() - begin).count() / kTrips;
+  };
+  auto other = std::async(std::launch::async, play, 1);
+  const double nanoseconds = std::async(std::launch::async, play, 0).get();
+  other.get();
+  return nanoseconds;
+}
+
 Figures measure(const Options& options, const std::vector<Cache*>& caches) {
   std::atomic<uint64_t> stored{0};
   std::barrier together(static_cast<std::ptrdiff_t>(caches.size()));
@@ -136,10 +169,7 @@ Figures measure(const Options& options, const std::vector<Cache*>& caches) {
   const uint64_t before = waits();
   for (uint32_t t = 0; t < caches.size(); ++t) {
     threads.emplace_back([&, t] {
-      cpu_set_t cpu;
-      CPU_ZERO(&cpu);
-      CPU_SET(t % std::max(std::thread::hardware_concurrency(), 1u), &cpu);
-      sched_setaffinity(0, sizeof cpu, &cpu);
+      pin_to(t);
       Writer writer(options, *caches[t], t);
       together.arrive_and_wait();
       writer.run_for(std::chrono::milliseconds(options.milliseconds));
@@ -181,7 +211,9 @@ void run(const Options& options) {
       {"two threads, one shard", {first.get(), first.get()}, {}, {}, {}},
       {"two threads, four shards", {four.get(), four.get()}, {}, {}, {}},
   }};
+  std::vector<double> round_trips;
   for (int round = 0; round < options.rounds; ++round) {
+    round_trips.push_back(measure_round_trip());
     for (Case& c : cases) {
       const Figures figures = measure(options, c.caches);
       c.rates.push_back(figures.million_per_s);
@@ -194,6 +226,8 @@ void run(const Options& options) {
     std::printf("%-28s %8.2f %8.2f %8.2f\n", c.name, median(c.rates), median(c.ratios),
                 median(c.parked));
   }
+  std::printf("a cache line to the other CPU and back: %.0f ns, in the slowest round %.0f\n",
+              median(round_trips), *std::max_element(round_trips.begin(), round_trips.end()));
 }
 
 }  // namespace
