@@ -674,6 +674,7 @@ void Shard::publish_puts(std::span<Put* const> puts, Seconds now) {
 }
 
 void Shard::put_back(std::span<Put* const> puts) noexcept {
+  if (std::all_of(puts.begin(), puts.end(), [](const Put* put) { return put->chunk == 0; })) return;
   MutexLock lock(mutex_);
   for (Put* put : puts) {
     if (put->chunk != 0) put_back(std::exchange(put->chunk, 0));

@@ -302,6 +302,12 @@ class Tls:
                     opened += more
         return opened
 
+    def end(self):
+        """The record that says that nothing more will be sent."""
+        with contextlib.suppress(ssl.SSLError):
+            self.tls.unwrap()  # would wait for the server's
+        return self.outgoing.read()
+
 
 class Clear:
     shaken = True

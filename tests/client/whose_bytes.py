@@ -375,8 +375,6 @@ class Connection:
         self.rng, self.owner, self.endpoint, self.totals = rng, owner, endpoint, totals
         self.plan, = rng.choices(PLANS, WEIGHTS)
         self.layer = endpoint.layer()
-        if self.plan == HALF_CLOSE and not isinstance(self.layer, Clear):
-            self.plan = LONG  # a TLS client says that it has ended by a record, which ends both ways
         self.script = rng.choice(endpoint.scripts)(rng, owner, issued)
         self.rounds = rng.choice((1, 1, 2, 5)) if self.plan in (SHORT, LONG) else 1
         self.asked_for = self.pipeline_bytes(allowed_bytes)
@@ -392,6 +390,8 @@ class Connection:
         self.reads_at = now
         self.last_byte_at = now
         self.begun = self.half_closed = False
+        # Over TLS a half-close is a record before the end of the stream, or the end alone.
+        self.tells_end = not isinstance(self.layer, Clear) and rng.random() < 0.5
         self.leaves_after_sent = self.leaves_after_received = math.inf
         self.socket = self.connect()
 
@@ -472,6 +472,10 @@ class Connection:
         if self.wire or not self.layer.shaken:
             return True
         if self.plan == HALF_CLOSE and not self.half_closed:
+            if self.tells_end:
+                self.tells_end = False
+                self.wire = self.layer.end()
+                return True
             self.half_closed = True
             self.socket.shutdown(socket.SHUT_WR)
         if not self.half_closed and self.is_answered():
