@@ -39,8 +39,7 @@ constexpr Ref kMoved = Ref{1} << 63;
 // Bounds of one hold of the lock.
 constexpr uint32_t kReclaimAtOnce = 128;
 constexpr uint32_t kSegmentsAtOnce = 16;  // of the table; after a long turn there may be hundreds
-// How often a copy breaks the turn without getting a part. Where another's turn goes on, each break
-// rests some 100 us: a worker that the system has stopped for a while is waited for.
+// How often a copy breaks the turn without getting a part, at most.
 constexpr int kMostBreaksAtOnce = 1000;
 // Retired chunks that are worth a look at the readers, and how many more after a look in vain: with
 // many workers in short turns each look reads a line of each of them.
@@ -775,9 +774,8 @@ class Shard::Copy {
     if (!large() || turn_break_ == nullptr || ++breaks > kMostBreaksAtOnce) return false;
     // What is copied is in use: it shall not be let go for its own copy.
     ItemWriter::set_heat(of_, of_.heat().with_grace());
-    if (!turn_break_->break_turn()) return false;
     broke_turn_ = true;
-    return true;
+    return turn_break_->break_turn();
   }
 
   Shard& shard_;

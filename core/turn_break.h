@@ -11,7 +11,8 @@ class TurnBreak {
  public:
   // Ends the worker's turn and begins the next: pointers into the cache that the worker found
   // before are void, unless it holds the item. May rest for a moment, so that others' turns end.
-  // False, and the turn goes on: something that cannot be sent now refers to what was found in it.
+  // False: the caller should give up for now. Something that cannot be sent refers to what was
+  // found in the turn, or others' turns do not end.
   virtual bool break_turn() = 0;
 
  protected:

@@ -44,6 +44,7 @@
 #include "daemon/dump.h"
 #include "daemon/event.h"
 #include "daemon/event_ptr.h"
+#include "daemon/get_line.h"
 #include "daemon/input_buffer.h"
 #include "daemon/settings.h"
 #include "daemon/socket.h"
@@ -222,6 +223,7 @@ class Connection {
   proto::BinaryProtocol binary_;
   InputBuffer input_;
   BufferClaim input_claim_;
+  GetLine get_line_;
   std::unique_ptr<Pending> pending_;
   std::unique_ptr<Backlog> backlog_;
   std::unique_ptr<Authenticator> authenticator_;  // phase Credentials, once something has come

@@ -600,10 +600,12 @@ bool Executor::run_arith(const Command& command, Reply& reply, Seconds now,
 
   reply.key = command.key;
   reply.base64_key = command.wants(Want::kBase64Key);
-  const std::optional<Event> before = see_fetch(key, now);
+  std::optional<Event> before = see_fetch(key, now);
   for (int race = 0; race < kMaxRaces; ++race) {
     const core::ArithResult result = cache_.arith(worker_, key, rule, now, turn_break);
-    if (race == 0 && result.status != core::ArithStatus::Busy) tell_fetch(command.key, before);
+    const bool creates =
+        result.status == core::ArithStatus::NotFound && command.wants(Want::kVivify);
+    if (!creates && result.status != core::ArithStatus::Busy) tell_fetch(command.key, before);
     switch (result.status) {
       case core::ArithStatus::Done: {
         ClassStats& counts = class_stats(*result.item);
@@ -630,12 +632,13 @@ bool Executor::run_arith(const Command& command, Reply& reply, Seconds now,
       case core::ArithStatus::NotFound:
         break;
     }
-    if (!command.wants(Want::kVivify)) break;
+    if (!creates) break;
     change.created = true;
     const Seconds expiry = command.dialect == Dialect::Meta
                                ? walk_expiry(command.return_flags, core::kNever, change).at_end
                                : change.vivify_expiry;
-    const Creation creation = create_number(command, key, expiry, reply, now);
+    const Creation creation = create_number(command, key, expiry, before, reply, now);
+    before.reset();  // it has been told
     if (creation == Creation::Busy) return false;
     if (creation == Creation::Final) {
       reply.ttl_seconds =
@@ -653,7 +656,8 @@ bool Executor::run_arith(const Command& command, Reply& reply, Seconds now,
 
 // Final: the reply says what became of it. Raced: the key has come into being meanwhile.
 Executor::Creation Executor::create_number(const Command& command, const KeyRef& key,
-                                           Seconds expiry, Reply& reply, Seconds now) {
+                                           Seconds expiry, const std::optional<Event>& before,
+                                           Reply& reply, Seconds now) {
   char digits[kMaxDigits];
   const std::to_chars_result written = std::to_chars(digits, digits + kMaxDigits, command.initial);
   const std::string_view text(digits, static_cast<size_t>(written.ptr - digits));
@@ -666,9 +670,11 @@ Executor::Creation Executor::create_number(const Command& command, const KeyRef&
   shape.explicit_cas = command.new_cas;
   core::ItemDraft draft;
   const core::AllocateStatus memory = cache_.allocate(worker_, key, shape, now, draft);
+  const bool busy = memory == core::AllocateStatus::Busy;
+  if (!busy) tell_fetch(key.key, before);
   if (memory != core::AllocateStatus::Ok || !draft.append(text)) {
     fail(reply, ErrorId::OutOfMemoryNewItem);
-    return memory == core::AllocateStatus::Busy ? Creation::Busy : Creation::Final;
+    return busy ? Creation::Busy : Creation::Final;
   }
   core::StoreRule rule;
   rule.policy = core::StorePolicy::Add;

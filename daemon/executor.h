@@ -188,8 +188,9 @@ class Executor {
                                 core::TurnBreak* turn_break);
   void count_store(const proto::Command& command, const core::StoreResult& result);
   enum class Creation : uint8_t { Final, Raced, Busy };
+  // `before`: of the look that did not find the key; told unless memory has to be waited for.
   Creation create_number(const proto::Command& command, const core::KeyRef& key, Seconds expiry,
-                         proto::Reply& reply, Seconds now);
+                         const std::optional<Event>& before, proto::Reply& reply, Seconds now);
   void remove_old_value(const core::KeyRef& key, Seconds now);
 
   core::KeyRef key_of(const proto::Command& command) const {

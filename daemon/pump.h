@@ -25,7 +25,6 @@
 #include "core/size_classes.h"
 #include "core/turn_break.h"
 #include "daemon/connection.h"
-#include "daemon/get_line.h"
 #include "daemon/service.h"
 #include "daemon/worker.h"
 #include "proto/binary_header.h"
@@ -79,6 +78,7 @@ class Pump final : private core::TurnBreak {
   size_t run(std::span<char> input) {
     input_ = input;
     began_ = worker_.meter().begin();
+    connection_.get_line_.begin_again(service_.replies());
     if (connection_.pending_ != nullptr) used_ = go_on_with_body(input);
     while (used_ < input.size() && may_go_on()) {
       if (stores_gathered_ && !stores_go_on()) {
@@ -144,10 +144,11 @@ class Pump final : private core::TurnBreak {
 
   // -- Reads.
 
-  // One that may take memory is gathered as long as memory is there: alone, it can wait.
+  // One that may take memory is gathered as long as nothing is borrowed, and a whole batch will
+  // find memory: alone, it can wait.
   bool may_gather(const proto::Command& command) const noexcept {
     return Executor::is_read(command) &&
-           !(Executor::modifies(command) && worker_.cache().is_short_of_memory());
+           !(Executor::modifies(command) && worker_.cache().has_borrowed());
   }
 
   void gather(const proto::Command& command) {
@@ -610,7 +611,7 @@ class Pump final : private core::TurnBreak {
   bool end_turn_here() {
     if (service_.replies().mark().referred > 0) {
       connection_.send_replies(service_);
-      get_line_.begin_again(service_.replies());
+      connection_.get_line_.begin_again(service_.replies());
     }
     if (!service_.may_send()) return false;
     worker_.cache().refresh_turn(worker_.id());
@@ -624,9 +625,7 @@ class Pump final : private core::TurnBreak {
   // In the middle of a copy. Rests where others' turns are in the way.
   bool break_turn() override {
     worker_.send_waiting();
-    if (!end_turn_here()) return false;
-    if (!worker_.cache().relieve()) worker_.rest_outside_turn();
-    return true;
+    return end_turn_here() && worker_.let_copy_go_on();
   }
 
   void starve() {
@@ -697,12 +696,12 @@ class Pump final : private core::TurnBreak {
       return;  // the rest of a batch has no reader
     proto::ReplyBuffer& out = service_.replies();
     const size_t before = out.total_bytes();
-    get_line_.mark(command, out);
+    if (!connection_.get_line_.admit(command, reply, out)) return;
     P::write(command, reply, out);
     if (out.total_bytes() > before) answered_bytes_ += out.total_bytes() - before;
     if (out.total_bytes() > kSendAboveBytes && service_.may_send()) {
       connection_.send_replies(service_);
-      get_line_.begin_again(out);
+      connection_.get_line_.begin_again(out);
     }
   }
 
@@ -720,7 +719,6 @@ class Pump final : private core::TurnBreak {
   bool stores_gathered_ = false;  // in the batch, and not reads
   char store_head_[kHeadBytes];
   P at_store_;  // the parser where each of them begins
-  GetLine get_line_;
 };
 
 }  // namespace larder::daemon

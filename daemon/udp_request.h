@@ -200,9 +200,7 @@ class UdpRequest final : private core::TurnBreak {
   // In the middle of a copy. Rests where others' turns are in the way.
   bool break_turn() override {
     worker_.send_waiting();
-    if (!refresh_turn()) return false;
-    if (!worker_.cache().relieve()) worker_.rest_outside_turn();
-    return true;
+    return refresh_turn() && worker_.let_copy_go_on();
   }
 
   void let_readers_end() {
@@ -213,16 +211,14 @@ class UdpRequest final : private core::TurnBreak {
 
   void write(const proto::Command& command, const proto::Reply& reply) {
     proto::ReplyBuffer& out = service_.replies();
-    get_line_.mark(command, out);
+    if (!get_line_.admit(command, reply, out)) return;
     P::write(command, reply, out);
     if (out.total_bytes() <= most_reply_bytes_) return;
     out.clear();
-    proto::Command refused = command;
-    refused.want &= ~proto::Want::kLastKey;  // no END behind an error
     proto::Reply refusal;
     refusal.status = proto::Status::Error;
     refusal.error = proto::ErrorId::OutOfMemoryResponse;
-    P::write(refused, refusal, out);
+    P::write(command, refusal, out);
     ended_ = true;
   }
 

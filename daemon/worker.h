@@ -143,8 +143,9 @@ class Worker {
   //
   // end_turn   ends the caller's turn and begins another; false: it cannot now
   void let_readers_end(const std::function<bool()>& end_turn);
-  // Sleeps for as long as it takes the system to run another worker, some 100 us.
-  void rest_outside_turn();
+  // The same in the middle of a copy that has just broken the turn and waits for memory; rests
+  // once. False: the copy should be given up for this pass.
+  bool let_copy_go_on();
   // Calls Connection::resume in the next pass, which does not wait for events.
   void resume_later(Connection& connection) { resume_.push_back(&connection); }
   // Calls Connection::go_on_with_answer when that has its answer, after a wake(): at the end of
@@ -183,6 +184,8 @@ class Worker {
   bool may_wait(bool more_upkeep);
   void enter_turn() noexcept;
   void leave_turn() noexcept;
+  // Sleeps for as long as it takes the system to run another worker.
+  void rest_outside_turn();
   // Begins a turn in the place of one that was left in this pass, with its time.
   void return_to_turn() noexcept;
   void read_mail() noexcept;
@@ -228,6 +231,7 @@ class Worker {
   bool answers_came_ = false;       // for some of `waiting_`
   bool walks_waiting_ = false;      // a connection that closes leaves a null there
   bool has_asked_readers_ = false;  // in this pass, to end their turns
+  int rests_ = 0;                   // in this pass
   bool has_rested_in_vain_ = false;
   bool stopping_ = false;
   core::Seconds last_idle_check_ = 0;

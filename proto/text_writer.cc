@@ -115,7 +115,7 @@ void write_text(const Command& command, const Reply& reply, ReplyBuffer& out) {
     if (reply.status == Status::Hit) {
       write_value(command, reply, out);
     } else if (reply.status == Status::Error) {
-      write_error_line(reply.error, out);
+      return write_error_line(reply.error, out);  // and no END
     }
     if (command.wants(Want::kLastKey)) write_end(out);
     return;

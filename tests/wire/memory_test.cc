@@ -92,6 +92,102 @@ TEST_CASE("with -M a full cache refuses, and goes on serving") {
   CHECK(client.answers("delete k0\r\nset k0 0 0 1\r\n1\r\n", "DELETED\r\nSTORED\r\n"));
 }
 
+TEST_CASE("a gat that finds no memory is answered by one error and nothing else") {
+  Settings settings = loopback_settings();
+  settings.memory_bytes = 8ull << 20;
+  settings.evict = false;
+  TempServer server(settings);
+  WireClient client = server.connect();
+  constexpr int kKeys = 300;
+  const auto key = [](int n) { return "key-" + std::to_string(n); };
+  const auto set = [](const std::string& name, size_t bytes) {
+    return "set " + name + " 0 0 " + std::to_string(bytes) + "\r\n" + std::string(bytes, 'v') +
+           "\r\n";
+  };
+  for (int n = 0; n < kKeys; ++n) {
+    REQUIRE(client.answers(set(key(n), static_cast<size_t>(n)), "STORED\r\n"));
+  }
+  // No chunk of any class is free then.
+  for (size_t bytes = 5'000; bytes > 0; bytes = bytes * 9 / 10) {
+    for (int i = 0;; ++i) {
+      const std::string name = "of-" + std::to_string(bytes) + "-" + std::to_string(i);
+      client.send(set(name, bytes));
+      if (client.receive_line() != "STORED\r\n") break;
+    }
+  }
+  const auto ask = [&](const std::string& line) {
+    client.send(line + "\r\nmn\r\n");
+    return client.receive_until("MN\r\n");
+  };
+  const std::string refused = "SERVER_ERROR out of memory\r\nMN\r\n";
+  std::string good;  // has room for an expiry from its first touch on
+  std::string bad;   // needs a copy in a larger chunk for it
+  for (int round = 0; round < 2; ++round) {
+    for (int n = 0; n < kKeys; ++n) {
+      const std::string reply = ask("gat 100 " + key(n));
+      if (reply == refused) {
+        bad = key(n);
+      } else {
+        REQUIRE(reply == "VALUE " + key(n) + " 0 " + std::to_string(n) + "\r\n" +
+                             std::string(static_cast<size_t>(n), 'v') + "\r\nEND\r\nMN\r\n");
+        good = key(n);
+      }
+    }
+  }
+  REQUIRE(!good.empty());
+  REQUIRE(!bad.empty());
+  const std::string too_long(251, 'k');
+  for (const std::string& keys : {good + ' ' + bad, bad + ' ' + good, good + ' ' + bad + ' ' + good,
+                                  bad + ' ' + bad, bad + ' ', bad + ' ' + good + "  ",
+                                  bad + ' ' + too_long, bad + " no-key " + too_long + ' ' + bad}) {
+    CAPTURE(keys);
+    CHECK(ask("gat 100 " + keys) == refused);
+    CHECK(ask("gats 100 " + keys) == refused);
+  }
+  // Of a line that takes several passes, what was sent before stays so.
+  std::string many;
+  for (int i = 0; i < 20'000; ++i) many += ' ' + good;
+  CHECK(ask("gat 100 " + bad + many) == refused);
+  const std::string reply = ask("gat 100" + many + ' ' + bad + many);
+  CHECK(reply.find("END") == std::string::npos);
+  REQUIRE(reply.size() >= refused.size());
+  CHECK(reply.substr(reply.size() - refused.size()) == refused);
+  CHECK(ask("get no-key") == "END\r\nMN\r\n");
+}
+
+TEST_CASE("while a lowered limit is reached, gets that take memory are refused as rarely as sets") {
+  const bool meta = GENERATE(false, true);
+  Settings settings = loopback_settings();
+  settings.memory_bytes = 200ull << 20;
+  settings.threads = 2;
+  TempServer server(settings);
+  WireClient client = server.connect();
+  WireClient operator_client = server.connect();
+  REQUIRE(count_failures(server, 1, 240ull << 20, 8'000, 64) == 0);
+  constexpr int kKeys = 20'000;
+  std::string sets;
+  for (int n = 0; n < kKeys; ++n) {
+    sets += "set new-" + std::to_string(n) + " 0 0 10 noreply\r\n0123456789\r\n";
+  }
+  client.send(sets + "mn\r\n");
+  REQUIRE(client.receive_line() == "MN\r\n");
+  REQUIRE(operator_client.answers("cache_memlimit 64\r\n", "OK\r\n"));
+  int refused = 0;
+  for (int n = 0; n < kKeys;) {
+    std::string gets;
+    for (const int end = n + 500; n < end; ++n) {
+      const std::string key = "new-" + std::to_string(n);
+      gets += meta ? "mg " + key + " T1000\r\n" : "gat 1000 " + key + "\r\n";
+    }
+    client.send(gets + "mn\r\n");
+    const std::string replies = client.receive_until("MN\r\n");
+    for (size_t at = 0; (at = replies.find("SERVER_ERROR", at)) != std::string::npos; ++at) {
+      ++refused;
+    }
+  }
+  CHECK(refused == 0);
+}
+
 TEST_CASE("in a full cache a value up to an eighth of the memory can be changed by a copy") {
   Settings settings = loopback_settings();
   settings.memory_bytes = 64ull << 20;

@@ -243,6 +243,59 @@ TEST_CASE("what has waited a second for the memory of a copy is refused, and not
   }
 }
 
+TEST_CASE("copies of large values that wait for memory hold up nobody else of their worker") {
+  StalledServer server;
+  WireClient observer = server.connect();
+  constexpr int kCopies = 10;
+  const std::string value(20'000, 'l');
+  std::vector<WireClient> clients;
+  for (int i = 0; i < kCopies; ++i) {
+    clients.push_back(server.connect());
+    REQUIRE(observer.answers(set_line("large" + std::to_string(i), value), "STORED\r\n"));
+  }
+  server.stall();
+  const uint64_t rests = larder_stat(observer, "rests_for_readers");
+  const uint64_t passes = larder_stat(observer, "passes");
+  for (int i = 0; i < kCopies; ++i) clients[i].send("md large" + std::to_string(i) + " I\r\n");
+  const auto began = std::chrono::steady_clock::now();
+  for (int i = 0; i < 100; ++i) REQUIRE(observer.answers("get none\r\n", "END\r\n"));
+  const auto took = std::chrono::steady_clock::now() - began;
+  CHECK(larder_stat(observer, "passes") - passes >= 100);
+  // Two copies and a store might each try once whether a rest helps.
+  CHECK(larder_stat(observer, "rests_for_readers") - rests <= 2);
+  // Resting in each pass, they took more than a second for one get.
+  CHECK(took < std::chrono::seconds(20));
+  server.end_stall();
+  for (WireClient& client : clients) CHECK(client.receive_line() == "HD\r\n");
+}
+
+TEST_CASE("what waits for memory is told to those who watch once") {
+  StalledServer server;
+  WireClient observer = server.connect();
+  WireClient watcher = server.connect();
+  watcher.send("watch fetchers\r\n");
+  REQUIRE(watcher.receive_line() == "OK\r\n");
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"ma created N0 J40", "HD\r\n"}, {"mg vivified N30 t", "HD t30 W\r\n"}};
+  std::vector<WireClient> clients;
+  for (size_t i = 0; i < cases.size(); ++i) clients.push_back(server.connect());
+  server.stall();
+  for (size_t i = 0; i < cases.size(); ++i) clients[i].send(cases[i].first + "\r\n");
+  for (int i = 0; i < 50; ++i) REQUIRE(observer.answers("mn\r\n", "MN\r\n"));
+  server.end_stall();
+  for (size_t i = 0; i < cases.size(); ++i) CHECK(clients[i].receive_line() == cases[i].second);
+  REQUIRE(observer.answers("get last\r\n", "END\r\n"));
+  const std::string told = watcher.receive_until("key=last");
+  const auto count = [&](const std::string& key) {
+    int n = 0;
+    for (size_t at = 0; (at = told.find("key=" + key, at)) != std::string::npos; ++at) ++n;
+    return n;
+  };
+  // The look of the incr, and that of the add which creates the number.
+  CHECK(count("created") == 2);
+  CHECK(count("vivified") == 1);
+}
+
 TEST_CASE("commands that may take long end a connection's share of a pass") {
   Settings s = settings();
   s.track_sizes = true;
