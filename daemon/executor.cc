@@ -139,8 +139,8 @@ void Executor::release_scratch() noexcept {
 
 // -- Reads ---------------------------------------------------------------------------------------
 
-void Executor::run_reads(std::span<const Command> commands, std::span<const core::KeyHash> hashes,
-                         std::span<Reply> replies, Seconds now) {
+size_t Executor::run_reads(std::span<const Command> commands, std::span<const core::KeyHash> hashes,
+                           std::span<Reply> replies, Seconds now) {
   assert(commands.size() <= core::kBatchKeys);
   assert(hashes.size() >= commands.size() && replies.size() >= commands.size());
   size_t begin = 0;
@@ -153,12 +153,13 @@ void Executor::run_reads(std::span<const Command> commands, std::span<const core
                      replies.subspan(begin, count), now);
     }
     if (end < commands.size()) {
-      // What finds no memory here is refused: the batch's replies refer to this turn.
-      (void)run_modifying_get(commands[end], {commands[end].key, hashes[end]}, replies[end], now);
+      const KeyRef key{commands[end].key, hashes[end]};
+      if (!run_modifying_get(commands[end], key, replies[end], now)) return end;
       ++end;
     }
     begin = end;
   }
+  return commands.size();
 }
 
 bool Executor::run_modifying_get(const Command& command, const KeyRef& key, Reply& reply,

@@ -63,8 +63,10 @@ class Executor {
   //
   // Of a classic or binary Get only the fields are filled that its writer reads: status, key,
   // value, value_parts, value_bytes, owner, client_flags, and cas if asked for.
-  void run_reads(std::span<const proto::Command> commands, std::span<const core::KeyHash> hashes,
-                 std::span<proto::Reply> replies, core::Seconds now);
+  //
+  // Returns how many are answered: all, or those before a Get for which run_one would return false.
+  size_t run_reads(std::span<const proto::Command> commands, std::span<const core::KeyHash> hashes,
+                   std::span<proto::Reply> replies, core::Seconds now);
 
   // Any command but a Store or a gathered read; a Get if it modifies. Quit and Error only fill the
   // reply: closing is the connection's work.

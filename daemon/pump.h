@@ -165,9 +165,17 @@ class Pump final : private core::TurnBreak {
   void run_batch() {
     Batch& batch = service_.batch();
     if (batch.empty()) return;
-    worker_.executor().run_reads(batch.commands(), batch.hashes(), batch.replies(), worker_.now());
     answered_bytes_ = 0;
-    for (size_t i = 0; i < batch.size(); ++i) write(batch.commands()[i], batch.replies()[i]);
+    for (size_t begin = 0; begin < batch.size();) {
+      const size_t end = begin + worker_.executor().run_reads(
+                                     batch.commands().subspan(begin), batch.hashes().subspan(begin),
+                                     batch.replies().subspan(begin), worker_.now());
+      for (; begin < end; ++begin) write(batch.commands()[begin], batch.replies()[begin]);
+      if (end == batch.size()) break;
+      run_in_new_turn(batch.commands()[end], batch.replies()[end]);
+      write(batch.commands()[end], batch.replies()[end]);
+      begin = end + 1;
+    }
     if (began_ != 0) [[unlikely]]
       began_ = worker_.meter().end(began_, batch.commands(), worker_.now());
     worker_.meter().look_at(batch.commands(), batch.replies(), worker_.now());
@@ -177,6 +185,13 @@ class Pump final : private core::TurnBreak {
     connection_.gather_ =
         static_cast<uint8_t>(std::clamp<size_t>(kSendAboveBytes / each, 1, core::kBatchKeys));
     batch.clear();
+  }
+
+  // A gathered get that finds no memory cannot wait for the next pass: those behind it are parsed.
+  // It is refused when turns have been broken in vain.
+  void run_in_new_turn(const proto::Command& command, proto::Reply& reply) {
+    while (break_turn() && !worker_.executor().run_one(command, reply, worker_.now(), this)) {
+    }
   }
 
   // -- Stores that are here as a whole, one after the other, run together: their keys' buckets are

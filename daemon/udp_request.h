@@ -64,8 +64,12 @@ class UdpRequest final : private core::TurnBreak {
     Batch& batch = service_.batch();
     if (batch.empty()) return;
     if (!ended_) {
-      worker_.executor().run_reads(batch.commands(), batch.hashes(), batch.replies(),
-                                   worker_.now());
+      for (size_t i = 0; i < batch.size();) {
+        // What finds no memory is refused: the replies before it cannot be sent yet.
+        i +=
+            1 + worker_.executor().run_reads(batch.commands().subspan(i), batch.hashes().subspan(i),
+                                             batch.replies().subspan(i), worker_.now());
+      }
       for (size_t i = 0; i < batch.size() && !ended_; ++i) {
         write(batch.commands()[i], batch.replies()[i]);
       }
