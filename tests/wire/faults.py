@@ -116,7 +116,7 @@ class FaultyServer:
                                         stdout=self.log, stderr=self.log)
         end = time.monotonic() + PATIENCE_SECONDS
         self.unix = self.path("socket") if unix else None
-        while not os.path.exists(self.unix or self.path("ports")):
+        while not (self.listens_on_unix_socket() if unix else os.path.exists(self.path("ports"))):
             if self.process.poll() is not None or time.monotonic() > end:
                 raise AssertionError("larderd did not start:\n" + self.printed())
             time.sleep(0.01)
@@ -128,6 +128,11 @@ class FaultyServer:
         self.port, self.plain_port = ports[0], ports[-1]
         if udp:
             self.udp_port = int(re.search(r"UDP INET: (\d+)", text).group(1))
+
+    def listens_on_unix_socket(self):
+        """Its file is there a moment earlier."""
+        with socket.socket(socket.AF_UNIX) as client:
+            return client.connect_ex(self.unix) == 0
 
     def path(self, name):
         return os.path.join(self.folder, name)
