@@ -537,11 +537,14 @@ bool Cache::background_expiry() const noexcept {
 
 bool Cache::tend(uint32_t worker, Seconds now, uint32_t budget_us) {
   using Clock = std::chrono::steady_clock;
-  const auto end = Clock::now() + std::chrono::microseconds(budget_us);
   const bool expire = background_expiry();
+  Clock::time_point end{};  // of the budget, which begins with the first slice of work
   bool more = false;
   for (size_t i = worker; i < shards_.size(); i += config_.workers) {
     bool more_here = shards_[i]->tend_slice(now, expire);
+    if (more_here && end == Clock::time_point{}) {
+      end = Clock::now() + std::chrono::microseconds(budget_us);
+    }
     while (more_here && Clock::now() < end) more_here = shards_[i]->tend_slice(now, expire);
     more |= more_here;
   }

@@ -272,18 +272,8 @@ uint32_t HashTable::shrunk() const noexcept {
 }
 
 bool HashTable::resize_step(bool overdraft, bool shrink) {
-  if (current_ == nullptr) return false;
-  if (!resizing()) {
-    const double slots = static_cast<double>(kSlotsPerSegment) * current_->segments;
-    if (static_cast<double>(items()) > kGrowAtLoad * slots) {
-      begin_resize(grown());
-    } else if (const uint32_t segments = shrink ? shrunk() : current_->segments;
-               segments < current_->segments) {
-      begin_resize(segments);
-    } else {
-      return false;
-    }
-  }
+  if (!wants_resize(shrink)) return false;
+  if (!resizing()) begin_resize(is_too_full() ? grown() : shrunk());
   while (next_build_ < current_->segments &&
          current_->entries[next_build_].load(std::memory_order_relaxed) != 0) {
     ++next_build_;

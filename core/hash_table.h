@@ -132,6 +132,11 @@ class HashTable {
   // everything within reach full, and no memory to grow).
   bool insert(KeyHash hash, Ref ref, bool overdraft);
 
+  // Whether resize_step would do something, given memory.
+  bool wants_resize(bool shrink) const noexcept {
+    if (current_ == nullptr) return false;
+    return resizing() || is_too_full() || (shrink && shrunk() < current_->segments);
+  }
   // One step of growth if the table is too full, or, if asked, of shrinking if it is too empty;
   // about 30 microseconds. True if there is more to do.
   bool resize_step(bool overdraft, bool shrink = false);
@@ -295,6 +300,10 @@ class HashTable {
 
   void publish(std::unique_ptr<View> view);
   void begin_resize(uint32_t segments);
+  bool is_too_full() const noexcept {
+    const double slots = static_cast<double>(kSlotsPerSegment) * current_->segments;
+    return static_cast<double>(items()) > kGrowAtLoad * slots;
+  }
   // How many segments a larger table has, and a smaller one: as many as now if it is not worth it.
   uint32_t grown() const noexcept;
   uint32_t shrunk() const noexcept;

@@ -44,6 +44,8 @@ constexpr int kMostBreaksAtOnce = 1000;
 // Retired chunks that are worth a look at the readers, and how many more after a look in vain: with
 // many workers in short turns each look reads a line of each of them.
 constexpr size_t kReclaimFrom = 64;
+// Retired chunks that are freed within any slice of upkeep.
+constexpr size_t kFewRetired = 8;
 constexpr size_t kReclaimStep = 16;
 constexpr uint32_t kUnlinkAtOnce = 64;
 constexpr uint32_t kDrainAtOnce = 64;
@@ -1334,12 +1336,25 @@ bool Shard::tend_slice(Seconds now, bool expire) {
   MutexLock lock(mutex_);
   retired_.prepare();
   if (!table_.started()) return false;
+  // A worker comes here after each request that comes alone. What that has left is not worth a
+  // slice, nor are all kinds to be asked. (Single sets: 600 instructions of 4,970.)
+  if (!retired_.empty() && retired_.size() <= kFewRetired) reclaim();
+  if (evict_later_ && pool_.pages_left() > kReservePages) evict_later_ = false;
+  if (!has_upkeep(now, expire)) return false;
   for (uint32_t i = 0; i < kUpkeepKinds; ++i) {
     const Upkeep kind = next_upkeep_;
     next_upkeep_ = static_cast<Upkeep>((static_cast<uint32_t>(kind) + 1) % kUpkeepKinds);
     if (tend_kind(kind, now, expire)) return true;
   }
   return false;
+}
+
+bool Shard::has_upkeep(Seconds now, bool expire) const {
+  const bool full = config_.evict && pool_.pages_left() == 0;
+  return retired_.size() > kFewRetired || !loose_parts_.empty() || table_.has_retired() ||
+         table_.wants_resize(full) || evict_later_ || draining_ != kNoPage ||
+         (full && pages_wanted() > 0) || flush_mark_.load(std::memory_order_relaxed) != 0 ||
+         flush_pages_ > 0 || (expire && slab_.has_due(now));
 }
 
 bool Shard::tend_kind(Upkeep kind, Seconds now, bool expire) {

@@ -279,6 +279,8 @@ class Shard {
   // `bytes` were taken.
   void keep_room(size_t bytes, Seconds now) REQUIRES(mutex_);
   bool evict_one(uint32_t& steps, Seconds now) REQUIRES(mutex_);
+  // Whether some kind of upkeep may have something to do.
+  bool has_upkeep(Seconds now, bool expire) const REQUIRES(mutex_);
   // Does a slice of this kind; false if there is nothing to do, or if it has to wait for readers.
   bool tend_kind(Upkeep kind, Seconds now, bool expire) REQUIRES(mutex_);
   size_t pages_wanted() const REQUIRES(mutex_);

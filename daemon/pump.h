@@ -166,16 +166,18 @@ class Pump final : private core::TurnBreak {
     Batch& batch = service_.batch();
     if (batch.empty()) return;
     answered_bytes_ = 0;
-    for (size_t begin = 0; begin < batch.size();) {
-      const size_t end = begin + worker_.executor().run_reads(
-                                     batch.commands().subspan(begin), batch.hashes().subspan(begin),
-                                     batch.replies().subspan(begin), worker_.now());
-      for (; begin < end; ++begin) write(batch.commands()[begin], batch.replies()[begin]);
-      if (end == batch.size()) break;
-      run_in_new_turn(batch.commands()[end], batch.replies()[end]);
-      write(batch.commands()[end], batch.replies()[end]);
-      begin = end + 1;
-    }
+    size_t done = worker_.executor().run_reads(batch.commands(), batch.hashes(), batch.replies(),
+                                               worker_.now());
+    for (size_t i = 0; i < done; ++i) write(batch.commands()[i], batch.replies()[i]);
+    while (done < batch.size()) [[unlikely]] {
+        run_in_new_turn(batch.commands()[done], batch.replies()[done]);
+        write(batch.commands()[done], batch.replies()[done]);
+        ++done;
+        const size_t end = done + worker_.executor().run_reads(
+                                      batch.commands().subspan(done), batch.hashes().subspan(done),
+                                      batch.replies().subspan(done), worker_.now());
+        for (; done < end; ++done) write(batch.commands()[done], batch.replies()[done]);
+      }
     if (began_ != 0) [[unlikely]]
       began_ = worker_.meter().end(began_, batch.commands(), worker_.now());
     worker_.meter().look_at(batch.commands(), batch.replies(), worker_.now());

@@ -180,12 +180,15 @@ void Worker::choose_ticks(uint64_t passed) {
 // Connections that wait for memory are resumed in each pass. If that goes on, another worker is
 // held up: then they are resumed once in a fast tick, so that the processor is left to that one.
 bool Worker::may_wait(bool more_upkeep) {
+  if (resuming_.empty()) [[likely]] {
+    passes_in_vain_ = 0;
+    return !more_upkeep;
+  }
   const bool only_memory = std::all_of(resuming_.begin(), resuming_.end(), [](const Connection* c) {
     return c == nullptr || c->waits_for_memory();
   });
-  passes_in_vain_ = only_memory && !resuming_.empty() ? passes_in_vain_ + 1 : 0;
+  passes_in_vain_ = only_memory ? passes_in_vain_ + 1 : 0;
   if (more_upkeep) return false;
-  if (resuming_.empty()) return true;
   if (passes_in_vain_ < kPassesInVain) return false;
   if (tick_ms_ == kFastTickMs) return true;
   if (!set_ticks(ticks_.fd(), kFastTickMs)) return false;
@@ -207,11 +210,12 @@ void Worker::run() {
     if (answers_came_) go_on_with_answers();
     leave_turn();
     send_waiting();
-    for (BufferBudget* budget :
-         {&around_.buffers.copies, &around_.buffers.pinned, &around_.buffers.strangers}) {
-      if (budget->has_condemned(id_)) [[unlikely]]
-        close_condemned(*budget);
-    }
+    if (around_.buffers.copies.has_condemned(id_)) [[unlikely]]
+      close_condemned(around_.buffers.copies);
+    if (around_.buffers.pinned.has_condemned(id_)) [[unlikely]]
+      close_condemned(around_.buffers.pinned);
+    if (around_.buffers.strangers.has_condemned(id_)) [[unlikely]]
+      close_condemned(around_.buffers.strangers);
     has_asked_readers_ = false;
     rests_ = 0;
     delete_closed();
