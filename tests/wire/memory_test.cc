@@ -42,6 +42,14 @@ int count_failures(TempServer& server, unsigned seed, size_t total_bytes, size_t
   return failures;
 }
 
+int count_refusals(const std::string& replies) {
+  int refused = 0;
+  for (size_t at = 0; (at = replies.find("SERVER_ERROR", at)) != std::string::npos; ++at) {
+    ++refused;
+  }
+  return refused;
+}
+
 int count_failures_of_four(TempServer& server, size_t bytes_each, size_t longest, int depth) {
   std::atomic<int> failures{0};
   std::vector<std::thread> threads;
@@ -180,10 +188,7 @@ TEST_CASE("while a lowered limit is reached, gets that take memory are refused a
       gets += meta ? "mg " + key + " T1000\r\n" : "gat 1000 " + key + "\r\n";
     }
     client.send(gets + "mn\r\n");
-    const std::string replies = client.receive_until("MN\r\n");
-    for (size_t at = 0; (at = replies.find("SERVER_ERROR", at)) != std::string::npos; ++at) {
-      ++refused;
-    }
+    refused += count_refusals(client.receive_until("MN\r\n"));
   }
   CHECK(refused == 0);
 }
@@ -213,10 +218,7 @@ TEST_CASE("in a full cache hardly any of several workers' pipelined gats is refu
       for (int round = 0; round < kRounds; ++round) {
         (void)client.ask(sets + "mn\r\n", 4);
         client.send(gats + "mn\r\n");
-        const std::string replies = client.receive_until("MN\r\n");
-        for (size_t at = 0; (at = replies.find("SERVER_ERROR", at)) != std::string::npos; ++at) {
-          ++refused;
-        }
+        refused += count_refusals(client.receive_until("MN\r\n"));
       }
     });
   }
