@@ -200,11 +200,11 @@ class Play:
         self.sent = b""  # of the request in hand
 
     def run(self, seconds):
-        until = time.monotonic() + seconds
         if self.kind == "full":
             self.fill()
         self.check_honest()
         files = self.open_files()
+        until = time.monotonic() + seconds
         while self.requests == 0 or time.monotonic() < until:
             self.fail_each(self.draw(), until)
             self.requests += 1
