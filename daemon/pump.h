@@ -169,15 +169,15 @@ class Pump final : private core::TurnBreak {
     size_t done = worker_.executor().run_reads(batch.commands(), batch.hashes(), batch.replies(),
                                                worker_.now());
     for (size_t i = 0; i < done; ++i) write(batch.commands()[i], batch.replies()[i]);
-    while (done < batch.size()) [[unlikely]] {
-        run_in_new_turn(batch.commands()[done], batch.replies()[done]);
-        write(batch.commands()[done], batch.replies()[done]);
-        ++done;
-        const size_t end = done + worker_.executor().run_reads(
-                                      batch.commands().subspan(done), batch.hashes().subspan(done),
-                                      batch.replies().subspan(done), worker_.now());
-        for (; done < end; ++done) write(batch.commands()[done], batch.replies()[done]);
-      }
+    while (done < batch.size()) {
+      run_in_new_turn(batch.commands()[done], batch.replies()[done]);
+      write(batch.commands()[done], batch.replies()[done]);
+      ++done;
+      const size_t end = done + worker_.executor().run_reads(
+                                    batch.commands().subspan(done), batch.hashes().subspan(done),
+                                    batch.replies().subspan(done), worker_.now());
+      for (; done < end; ++done) write(batch.commands()[done], batch.replies()[done]);
+    }
     if (began_ != 0) [[unlikely]]
       began_ = worker_.meter().end(began_, batch.commands(), worker_.now());
     worker_.meter().look_at(batch.commands(), batch.replies(), worker_.now());
@@ -190,9 +190,12 @@ class Pump final : private core::TurnBreak {
   }
 
   // A gathered get that finds no memory cannot wait for the next pass: those behind it are parsed.
-  // It is refused when turns have been broken in vain.
+  // It is refused when turns have been broken in vain, or when others have taken again and again
+  // what came free.
   void run_in_new_turn(const proto::Command& command, proto::Reply& reply) {
-    while (break_turn() && !worker_.executor().run_one(command, reply, worker_.now(), this)) {
+    constexpr int kMostTries = 32;
+    for (int i = 0; i < kMostTries && break_turn(); ++i) {
+      if (worker_.executor().run_one(command, reply, worker_.now(), this)) return;
     }
   }
 
