@@ -1185,9 +1185,7 @@ bool Shard::drain_step(Seconds now, uint32_t items) {
       room_wanted_ = std::max(room_wanted_, std::min(room_bytes(), room_with_spare_page()));
       return true;
     }
-    draining_ = slab_.sparsest_page(size_class);
-    slab_.start_draining(draining_);
-    drain_next_ = 0;
+    start_drain(slab_.sparsest_page(size_class), false);
   }
   const PageNumber page = draining_;
   const PageInfo& info = pool_.info(page);
@@ -1206,13 +1204,15 @@ bool Shard::drain_step(Seconds now, uint32_t items) {
       return true;
     }
     const Ref to = slab_.take(info.size_class);
-    if (to == 0 && (!config_.evict || pool_.pages_left() > 0)) {  // nobody needs it that much
-      stop_drain(page);
-      return true;
-    }
-    if (to == 0) {
+    if (to == 0 && drain_evicts_ && pool_.pages_left() == 0) {
       unlink(item, hash, Why::Evicted, now);
       continue;
+    }
+    // Stores have taken the chunks that were free. The items here may be the most asked for of all:
+    // the hand is to find colder ones until some class has a page to spare again.
+    if (to == 0) {
+      stop_drain(page);
+      return true;
     }
     Item& copy = *ItemWriter::copy(pool_.at(to), item);
     ItemWriter::set_state(copy, static_cast<uint8_t>(copy.state() | Item::kLive));
@@ -1232,6 +1232,13 @@ bool Shard::drain_step(Seconds now, uint32_t items) {
     ++drained_waiting_;
   }
   return true;
+}
+
+void Shard::start_drain(PageNumber page, bool evicts) {
+  draining_ = page;
+  drain_next_ = 0;
+  drain_evicts_ = evicts;
+  slab_.start_draining(page);
 }
 
 void Shard::stop_drain(PageNumber page) {
@@ -1590,12 +1597,10 @@ EmptyPageStatus Shard::empty_page(uint32_t size_class) {
   const PageNumber page = slab_.sparsest_page(size_class);
   if (page == kNoPage) return EmptyPageStatus::NoSpare;
   const PageInfo& info = pool_.info(page);
-  const uint64_t room_elsewhere = slab.free() - (info.chunks - info.used);
+  const uint64_t room_elsewhere = slab.available() - (info.chunks - info.used);
   const bool may_evict = config_.evict && pool_.pages_left() == 0;
   if (room_elsewhere < info.used && !may_evict) return EmptyPageStatus::NoSpare;
-  draining_ = page;
-  drain_next_ = 0;
-  slab_.start_draining(page);
+  start_drain(page, may_evict);
   return EmptyPageStatus::Started;
 }
 

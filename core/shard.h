@@ -290,6 +290,8 @@ class Shard {
   }
   bool may_drain() const REQUIRES(mutex_);
   bool drain_step(Seconds now, uint32_t items) REQUIRES(mutex_);
+  // evicts   what finds no chunk elsewhere is evicted; else the page is kept
+  void start_drain(PageNumber page, bool evicts) REQUIRES(mutex_);
   void stop_drain(PageNumber page) REQUIRES(mutex_);
   // Unlinks what has expired from blocks that are due, and counts down blocks and items. True if
   // more is due.
@@ -340,6 +342,7 @@ class Shard {
   std::vector<PageNumber> reserve_ GUARDED_BY(mutex_);
   PageNumber draining_ GUARDED_BY(mutex_) = kNoPage;
   uint32_t drain_next_ GUARDED_BY(mutex_) = 0;
+  bool drain_evicts_ GUARDED_BY(mutex_) = false;  // what cannot be moved
   size_t drained_waiting_ GUARDED_BY(mutex_) = 0;  // emptied pages whose chunks are still retired
   uint64_t chunks_freed_ GUARDED_BY(mutex_) = 0;
   uint64_t no_spare_page_at_ GUARDED_BY(mutex_) = UINT64_MAX;  // chunks_freed_ when none was found

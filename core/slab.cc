@@ -143,8 +143,13 @@ PageNumber Slab::put(Ref ref) noexcept {
   --c.used;
   free_bytes_ += info.chunk_bytes;
   const bool was_full = !has_room(info);
+  if (info.draining) ++c.withheld;
   if (--info.used == 0) {
-    if (!was_full && !info.draining) unlink(page);
+    if (info.draining) {
+      c.withheld -= info.chunks;
+    } else if (!was_full) {
+      unlink(page);
+    }
     c.chunks -= info.chunks;
     free_bytes_ -= uint64_t{info.chunks} * info.chunk_bytes;
     drop(c.pages, &PageInfo::index_in_class, page);
@@ -168,11 +173,13 @@ void Slab::start_draining(PageNumber page) noexcept {
   PageInfo& info = pool_.info(page);
   if (has_room(info)) unlink(page);
   info.draining = true;
+  classes_[info.size_class].withheld += info.chunks - info.used;
 }
 
 void Slab::stop_draining(PageNumber page) noexcept {
   PageInfo& info = pool_.info(page);
   info.draining = false;
+  classes_[info.size_class].withheld -= info.chunks - info.used;
   if (has_room(info)) link(page);
 }
 
@@ -202,8 +209,9 @@ uint32_t Slab::class_with_spare_page() noexcept {
   uint32_t best = kNoClass;
   uint64_t best_bytes = kPageBytes - 1;
   for (uint32_t c = 0; c < classes_.size(); ++c) {
-    if (classes_[c].free() < sizes_.chunks_per_page(c)) continue;
-    const uint64_t bytes = classes_[c].free() * sizes_.chunk_bytes(c) + sizes_.chunk_bytes(c);
+    const uint64_t available = classes_[c].available();
+    if (available < sizes_.chunks_per_page(c)) continue;
+    const uint64_t bytes = (available + 1) * sizes_.chunk_bytes(c);
     if (bytes > best_bytes && sparsest_page(c) != kNoPage) {
       best = c;
       best_bytes = bytes;
@@ -312,13 +320,15 @@ void Slab::check_invariants() const {
     c.pages.push_back(pages_[i]);
     c.chunks += info.chunks;
     c.used += info.used;
+    if (info.draining) c.withheld += info.chunks - info.used;
   }
   uint32_t classes_in_use = 0;
   for (uint32_t c = 0; c < classes_.size(); ++c) {
     free_bytes += classes_[c].free() * sizes_.chunk_bytes(c);
     if (!classes_[c].pages.empty()) ++classes_in_use;
     require(seen[c].pages.size() == classes_[c].pages.size() &&
-                seen[c].chunks == classes_[c].chunks && seen[c].used == classes_[c].used,
+                seen[c].chunks == classes_[c].chunks && seen[c].used == classes_[c].used &&
+                seen[c].withheld == classes_[c].withheld,
             "class totals differ from its pages");
     PageNumber last = kNoPage;
     for (PageNumber p = classes_[c].with_room; p != kNoPage; p = pool_.info(p).next) {

@@ -26,7 +26,10 @@ class Slab {
     std::vector<PageNumber> pages;        // all of them, in no particular order
     uint64_t chunks = 0;                  // capacity of its pages
     uint64_t used = 0;
+    uint64_t withheld = 0;  // free, but on pages that are being emptied
     uint64_t free() const noexcept { return chunks - used; }
+    // What take() can give.
+    uint64_t available() const noexcept { return free() - withheld; }
   };
 
   Slab(PagePool& pool, const SizeClasses& classes, uint16_t shard);

@@ -52,6 +52,15 @@ class Client {
     }
     return stored;
   }
+  // Whether it is there. `is_use`: it counts as one.
+  bool find(const std::string& key, bool is_use) {
+    const Probe probe{key, cache.hash(key), is_use};
+    Found found;
+    cache.begin_turn(0);
+    cache.lookup(0, {&probe, 1}, {&found, 1}, now);
+    cache.end_turn(0);
+    return found.item != nullptr;
+  }
   void fill(const std::string& value) {
     const uint64_t items = cache.memory_limit() / (value.size() + 20) * 11 / 10;
     REQUIRE(store_until_busy(value, items) == items);
@@ -109,6 +118,35 @@ TEST_CASE(
   CHECK(after.overdraft_peak_bytes >= c.overdraft_bytes * 9 / 10);
   CHECK(after.retired < 200);
   CHECK(after.items >= before.items * 98 / 100);
+  client.cache.check_invariants();
+}
+
+TEST_CASE("what a stall has borrowed comes back from items that nobody asks for") {
+  Client client(config(64_MiB, 2));
+  const std::string value(1000, 'x');
+  client.fill(value);
+  std::vector<std::string> used;
+  for (uint64_t n = 0; n < client.next_key; n += 2) {
+    std::string key = "key-" + std::to_string(n);
+    uint32_t uses = 0;
+    while (uses < Heat::kMostUses && client.find(key, true)) ++uses;
+    if (uses > 0) used.push_back(std::move(key));
+  }
+  REQUIRE(used.size() > 20'000);
+  const uint64_t evictions = client.cache.totals().evictions;
+  for (int stall = 0; stall < 3; ++stall) {
+    client.cache.begin_turn(1);
+    client.store_until_busy(value, 1'000'000);
+    client.cache.end_turn(1);
+    // While stores go on, which want the chunks that come free, too.
+    while (client.cache.totals().overdraft_bytes > 0) {
+      REQUIRE(client.store_until_busy(value, 64) > 0);
+    }
+  }
+  CHECK(client.cache.totals().evictions - evictions < used.size());
+  const auto lost = std::count_if(used.begin(), used.end(),
+                                  [&](const std::string& key) { return !client.find(key, false); });
+  CHECK(lost == 0);
   client.cache.check_invariants();
 }
 
