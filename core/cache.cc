@@ -551,7 +551,7 @@ bool Cache::tend(uint32_t worker, Seconds now, uint32_t budget_us) {
   // 16 pages a call: about 100 microseconds of system calls.
   if (worker == 0) {
     pool_->retry(now);
-    more |= pool_->trim(16);
+    more |= pool_->trim(16, now);
   }
   return more;
 }

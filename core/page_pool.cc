@@ -133,6 +133,8 @@ bool PagePool::set_limit(size_t limit_bytes) noexcept {
   limit_.store(pages, std::memory_order_relaxed);
   short_of_room_.store(false, std::memory_order_relaxed);  // take() asks again
   trim_refused_ = false;
+  has_borrowed_ = false;
+  borrowed_at_ = 0;
   if (huge_pages_ && pages != before) {
     // Advice only: a kernel without huge pages serves small ones. For all of the reservation, so
     // that what is opened later is one mapping with the rest.
@@ -143,6 +145,17 @@ bool PagePool::set_limit(size_t limit_bytes) noexcept {
 }
 
 PageNumber PagePool::take(bool overdraft) {
+  bool is_resident = false;
+  const PageNumber page = take_number(overdraft, is_resident);
+  if (page == kNoPage) return kNoPage;
+  // In one call: its small pages one by one, each at the first write, cost four times as much. What
+  // the kernel refuses it will refuse then, too.
+  if (!is_resident) madvise(address(page), kPageBytes, MADV_POPULATE_WRITE);
+  unpoison(address(page), kPageBytes);
+  return page;
+}
+
+PageNumber PagePool::take_number(bool overdraft, bool& is_resident) {
   MutexLock lock(mutex_);
   const size_t used = used_.load(std::memory_order_relaxed);
   const size_t limit = limit_.load(std::memory_order_relaxed);
@@ -151,16 +164,19 @@ PageNumber PagePool::take(bool overdraft) {
   if (!free_.empty()) {
     page = free_.back();
     free_.pop_back();
+    is_resident = true;
   } else {
-    prepare_lists(size_t{next_fresh_.load(std::memory_order_relaxed)} + 1);
+    const PageNumber fresh = next_fresh_.load(std::memory_order_relaxed);
+    prepare_lists(size_t{fresh} + 1);
     page = untouched_page();
     if (page == kNoPage) return kNoPage;
+    is_resident = page == fresh && fresh < ready_.load(std::memory_order_relaxed);
   }
   used_.store(used + 1, std::memory_order_relaxed);
+  if (used == limit) has_borrowed_ = true;  // not while a limit that was lowered is still exceeded
   if (used + 1 > limit + overdraft_peak_.load(std::memory_order_relaxed)) {
     overdraft_peak_.store(used + 1 - limit, std::memory_order_relaxed);
   }
-  unpoison(address(page), kPageBytes);
   return page;
 }
 
@@ -251,7 +267,7 @@ bool PagePool::ready_ahead() noexcept {
   const PageNumber fresh = next_fresh_.load(std::memory_order_relaxed);
   // What was given out meanwhile is its user's; base_ is the beginning of a huge page.
   const PageNumber begin = std::max(ready_.load(std::memory_order_relaxed), fresh);
-  const auto last = static_cast<PageNumber>(limit_.load(std::memory_order_relaxed));
+  const auto last = static_cast<PageNumber>(ahead_limit());
   const PageNumber end = std::min((begin / kAtOnce + 1) * kAtOnce, last + 1);
   if (begin < end) {
     bool done = true;
@@ -298,7 +314,7 @@ bool PagePool::ready_all() noexcept {
   return true;
 }
 
-bool PagePool::trim(size_t pages) {
+bool PagePool::trim(size_t pages, Seconds now) {
   for (; pages > 0; --pages) {
     PageNumber page = kNoPage;
     {
@@ -309,8 +325,11 @@ bool PagePool::trim(size_t pages) {
       const size_t ahead = ready > fresh ? ready - fresh : 0;
       const size_t to_spare = free_.size() + ahead;
       const size_t resident = used_.load(std::memory_order_relaxed) + to_spare;
+      if (std::exchange(has_borrowed_, false)) borrowed_at_ = now;
+      const bool keeps = borrowed_at_ != 0 && now < borrowed_at_ + kKeptSeconds;
       // Not limit_: what lies between it and wanted_limit_ could not be had again.
-      if (to_spare == 0 || resident <= wanted_limit_ || trim_refused_) return false;
+      const size_t most = wanted_limit_ + (keeps ? overdraft_of(wanted_limit_) : 0);
+      if (to_spare == 0 || resident <= most || trim_refused_) return false;
       if (free_.empty()) {
         try {
           prepare_lists(size_t{fresh} + 1);

@@ -134,10 +134,11 @@ class PagePool {
   size_t reserve_bytes() const noexcept { return reserve_pages_ * kBytesPerPage; }
 
   // Gives the memory of up to `pages` free pages back to the kernel, as far as more is resident
-  // than the limit allows, also if it is locked (mlock). A system call: hold no lock. True if there
-  // is more to do. A page that the kernel does not take stays free and resident, and trim() does
-  // nothing until retry() or set_limit().
-  bool trim(size_t pages) EXCLUDES(mutex_);
+  // than the limit allows, also if it is locked (mlock). What was borrowed stays resident for
+  // kKeptSeconds: one stall seldom comes alone. A system call: hold no lock. True if there is more
+  // to do. A page that the kernel does not take stays free and resident, and trim() does nothing
+  // until retry() or set_limit().
+  bool trim(size_t pages, Seconds now) EXCLUDES(mutex_);
   // Pages whose memory the kernel has got back.
   size_t pages_released() EXCLUDES(mutex_);
 
@@ -149,12 +150,13 @@ class PagePool {
 
   // Memory that was never used is touched first by whoever is told to, a huge page at a time, so
   // that nobody waits for it under a lock: some huge pages ahead of what was given out, within the
-  // limit. Not before a few are in use, so that a small cache stays small.
+  // limit, and within the overdraft once much of that is borrowed. Not before a few are in use, so
+  // that a small cache stays small.
   bool wants_ahead() const noexcept {
     const PageNumber fresh = next_fresh_.load(std::memory_order_relaxed);
     const PageNumber ready = ready_.load(std::memory_order_relaxed);
     return fresh >= kAheadFromPages && ready < fresh + kAheadPages &&
-           ready <= limit_.load(std::memory_order_relaxed) &&
+           ready <= ahead_limit() &&
            !ahead_refused_.load(std::memory_order_relaxed);
   }
   // Does one; a system call, one thread. True if more is wanted. After an error nothing is ready
@@ -200,6 +202,9 @@ class PagePool {
   static constexpr size_t kBytesPerPage = kPageBytes + sizeof(PageInfo) + sizeof(BlockExpiries);
   static constexpr PageNumber kAheadFromPages = 128;  // 4 MiB
   static constexpr PageNumber kAheadPages = 256;      // 8 MiB
+  // Of the overdraft: a class that lacks a chunk borrows a page now and then, a stall more.
+  static constexpr size_t kAheadShare = 8;
+  static constexpr Seconds kKeptSeconds = 60;
   // 4 MiB: what several workers' turns may retire. 1/64: at 1 GB/s of sets the others store for
   // 16 ms of each GiB. 256 MiB: more would be missing elsewhere in the machine.
   static constexpr size_t kLeastOverdraftPages = 4_MiB / kPageBytes;
@@ -223,10 +228,18 @@ class PagePool {
   // Has places in the lists for so many pages, so that giving one back cannot fail. Throws
   // std::bad_alloc.
   void prepare_lists(size_t pages) REQUIRES(mutex_);
+  // take() without the memory. `is_resident`: it has that already.
+  PageNumber take_number(bool overdraft, bool& is_resident) EXCLUDES(mutex_);
   // A page that is neither used nor free, its memory sure to be there, or kNoPage.
   PageNumber untouched_page() noexcept REQUIRES(mutex_);
   // The file system is full: from now on the limit is what the pool has.
   void make_do() noexcept REQUIRES(mutex_);
+  // The last page that may be touched ahead.
+  size_t ahead_limit() const noexcept {
+    const size_t limit = limit_.load(std::memory_order_relaxed);
+    const size_t overdraft = overdraft_of(limit);
+    return pages_over_limit() >= overdraft / kAheadShare ? limit + overdraft : limit;
+  }
   // False, with errno, if the kernel does not take the page's memory.
   bool give_to_kernel(PageNumber page) noexcept;
 
@@ -248,6 +261,8 @@ class PagePool {
   PageNumber set_aside_ GUARDED_BY(mutex_) = 1;
   size_t wanted_limit_ GUARDED_BY(mutex_) = 0;  // pages; limit_ is less when short of room
   bool trim_refused_ GUARDED_BY(mutex_) = false;
+  bool has_borrowed_ GUARDED_BY(mutex_) = false;  // since trim() was called last
+  Seconds borrowed_at_ GUARDED_BY(mutex_) = 0;    // as trim() noticed; 0: never
   Seconds retried_at_ GUARDED_BY(mutex_) = 0;
   // Refusals, for wants_ahead() and retry(); they publish nothing else.
   Atomic<bool> short_of_room_{false};

@@ -7,6 +7,7 @@
 
 #include <catch2/catch.hpp>
 
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
@@ -59,7 +60,7 @@ TEST_CASE("what is beyond a lowered limit goes back to the kernel, and reads as 
   }
   for (const PageNumber page : pages) pool.give_back(page);
   REQUIRE(pool.set_limit(1_MiB));
-  while (pool.trim(4)) {
+  while (pool.trim(4, kFirstSecond)) {
   }
   REQUIRE(pool.set_limit(4_MiB));
   int zeroed = 0;
@@ -77,6 +78,95 @@ bool resident(const PagePool& pool, PageNumber page) {
 
 }  // namespace
 
+TEST_CASE("what was borrowed stays resident for a minute, but not beyond a limit that is lowered") {
+  PagePool pool(8_MiB, 8_MiB, false);
+  std::vector<PageNumber> pages;
+  for (PageNumber page; (page = pool.take(false)) != kNoPage;) pages.push_back(page);
+  constexpr size_t kBorrowed = 10;
+  const auto borrow = [&] {
+    for (size_t i = 0; i < kBorrowed; ++i) {
+      pages.push_back(pool.take(true));
+      REQUIRE(pages.back() != kNoPage);
+    }
+  };
+  const auto give_back = [&] {
+    for (size_t i = 0; i < kBorrowed; ++i) {
+      pool.give_back(pages.back());
+      pages.pop_back();
+    }
+  };
+  const auto released_at = [&](Seconds now) {
+    while (pool.trim(4, now)) {
+    }
+    return pool.pages_released();
+  };
+  borrow();
+  CHECK(released_at(kFirstSecond) == 0);
+  give_back();
+  CHECK(released_at(kFirstSecond + PagePool::kKeptSeconds - 1) == 0);
+  borrow();  // again: the minute begins anew
+  give_back();
+  CHECK(released_at(kFirstSecond + PagePool::kKeptSeconds) == 0);
+  CHECK(released_at(kFirstSecond + 2 * PagePool::kKeptSeconds) == kBorrowed);
+  borrow();
+  give_back();
+  const Seconds later = kFirstSecond + 1000;
+  CHECK(released_at(later) == 0);
+  REQUIRE(pool.set_limit(4_MiB));
+  CHECK(released_at(later) == kBorrowed);
+  // What is taken now is still beyond the limit, and comes back to be released.
+  const size_t most = pool.pages_limit() + pool.overdraft_pages();
+  for (size_t used = pages.size(); used + kBorrowed >= most; --used) {
+    pool.give_back(pages.back());
+    pages.pop_back();
+  }
+  pages.push_back(pool.take(true));
+  give_back();
+  CHECK(released_at(later) == 8_MiB / PagePool::kBytesPerPage + kBorrowed - pages.size());
+}
+
+TEST_CASE("once much of the overdraft is borrowed the rest of it is made ready") {
+  PagePool pool(16_MiB, 16_MiB, false);
+  while (pool.take(false) != kNoPage) {
+    while (pool.ready_ahead()) {
+    }
+  }
+  const size_t few = pool.overdraft_pages() / PagePool::kAheadShare - 1;
+  PageNumber last = kNoPage;
+  for (size_t i = 0; i < few; ++i) last = pool.take(true);
+  CHECK_FALSE(pool.wants_ahead());
+  CHECK_FALSE(resident(pool, last + 1));
+  last = pool.take(true);
+  CHECK(pool.wants_ahead());
+  while (pool.ready_ahead()) {
+  }
+  const auto end = static_cast<PageNumber>(pool.pages_limit() + pool.overdraft_pages());
+  CHECK(resident(pool, last + 1));
+  CHECK(resident(pool, end));
+  // Nothing is given back that may be borrowed next.
+  CHECK_FALSE(pool.trim(4, kFirstSecond));
+  CHECK(resident(pool, end));
+}
+
+TEST_CASE("a page whose memory the kernel has got back has all of it when it is taken again") {
+  PagePool pool(4_MiB, 4_MiB, false);
+  std::vector<PageNumber> pages;
+  for (PageNumber page; (page = pool.take(false)) != kNoPage;) pages.push_back(page);
+  for (const PageNumber page : pages) pool.give_back(page);
+  REQUIRE(pool.set_limit(1_MiB));
+  while (pool.trim(16, kFirstSecond)) {
+  }
+  const size_t released = pool.pages_released();
+  REQUIRE(released > 0);
+  REQUIRE(pool.set_limit(4_MiB));
+  while (pool.pages_released() > 0) {
+    const PageNumber page = pool.take(false);
+    std::array<unsigned char, kPageBytes / 4096> here{};
+    REQUIRE(mincore(pool.address(page), kPageBytes, here.data()) == 0);
+    for (const unsigned char small : here) REQUIRE((small & 1) != 0);
+  }
+}
+
 TEST_CASE("what was made ready and not used goes back with a lowered limit") {
   PagePool pool(16_MiB, 64_MiB, true);
   std::set<PageNumber> pages;
@@ -88,7 +178,7 @@ TEST_CASE("what was made ready and not used goes back with a lowered limit") {
   REQUIRE(resident(pool, last + PagePool::kAheadPages));
   pool.address(last)[0] = 'y';
   REQUIRE(pool.set_limit(2_MiB));
-  while (pool.trim(16)) {
+  while (pool.trim(16, kFirstSecond)) {
   }
   CHECK_FALSE(resident(pool, last + 1));
   CHECK_FALSE(resident(pool, last + PagePool::kAheadPages));
@@ -139,7 +229,7 @@ TEST_CASE("all memory is made ready at once, and not beyond the limit") {
   REQUIRE(pool.ready_all());  // nothing is left to do
 
   REQUIRE(pool.set_limit(2_MiB));
-  while (pool.trim(16)) {
+  while (pool.trim(16, kFirstSecond)) {
   }
   size_t left = 0;
   for (PageNumber page = used; page <= limit; ++page) left += resident(pool, page);
@@ -232,7 +322,7 @@ TEST_CASE("over a file the pool hands out what the file system has room for, and
     pool.give_back(pages.back());
     pages.pop_back();
   }
-  while (pool.trim(16)) {
+  while (pool.trim(16, kFirstSecond)) {
   }
   CHECK(pool.pages_released() == 0);
   for (size_t i = 0; i <= over_limit; ++i) {
@@ -286,7 +376,7 @@ TEST_CASE("pages whose memory the file gave back come back only if it has room f
   PagePool& pool = over.pool;
   for (const PageNumber page : take_all(pool)) pool.give_back(page);
   REQUIRE(pool.set_limit(2_MiB));
-  while (pool.trim(16)) {
+  while (pool.trim(16, kFirstSecond)) {
   }
   const size_t released = pool.pages_released();
   CHECK(released == 6_MiB / PagePool::kBytesPerPage - 2_MiB / PagePool::kBytesPerPage);
@@ -327,7 +417,7 @@ TEST_CASE("a locked page goes back to the kernel as any other") {
   }
   for (const PageNumber page : pages) pool.give_back(page);
   REQUIRE(pool.set_limit(2_MiB));
-  while (pool.trim(16)) {
+  while (pool.trim(16, kFirstSecond)) {
   }
   size_t left = 0;
   for (const PageNumber page : pages) left += resident(pool, page);
@@ -344,14 +434,14 @@ TEST_CASE("a page that the kernel does not take back is not booked as given") {
   for (const PageNumber page : pages) pool.give_back(page);
   REQUIRE(pool.set_limit(1_MiB));
   int calls = 0;
-  while (pool.trim(4)) REQUIRE(++calls < 1000);
+  while (pool.trim(4, kFirstSecond)) REQUIRE(++calls < 1000);
   CHECK(pool.pages_released() == 2);
-  CHECK_FALSE(pool.trim(4));
+  CHECK_FALSE(pool.trim(4, kFirstSecond));
   // As if the kernel had changed its mind.
   REQUIRE(mmap(pool.address(missing), kPageBytes, PROT_READ | PROT_WRITE,
                MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED);
   pool.retry(7);
-  while (pool.trim(4)) {
+  while (pool.trim(4, kFirstSecond)) {
   }
   CHECK(pool.pages_released() == pages.size() - 1_MiB / PagePool::kBytesPerPage);
 }
