@@ -148,8 +148,7 @@ PageNumber PagePool::take(bool overdraft) {
   bool is_resident = false;
   const PageNumber page = take_number(overdraft, is_resident);
   if (page == kNoPage) return kNoPage;
-  // In one call: its small pages one by one, each at the first write, cost four times as much. What
-  // the kernel refuses it will refuse then, too.
+  // One call instead of a fault for each small page. The first write meets any refusal again.
   if (!is_resident) madvise(address(page), kPageBytes, MADV_POPULATE_WRITE);
   unpoison(address(page), kPageBytes);
   return page;

@@ -134,7 +134,7 @@ class PagePool {
   size_t reserve_bytes() const noexcept { return reserve_pages_ * kBytesPerPage; }
 
   // Gives the memory of up to `pages` free pages back to the kernel, as far as more is resident
-  // than the limit allows, also if it is locked (mlock). What was borrowed stays resident for
+  // than the limit allows, also if it is locked (mlock). Borrowed memory stays resident for
   // kKeptSeconds: one stall seldom comes alone. A system call: hold no lock. True if there is more
   // to do. A page that the kernel does not take stays free and resident, and trim() does nothing
   // until retry() or set_limit().
@@ -202,7 +202,7 @@ class PagePool {
   static constexpr size_t kBytesPerPage = kPageBytes + sizeof(PageInfo) + sizeof(BlockExpiries);
   static constexpr PageNumber kAheadFromPages = 128;  // 4 MiB
   static constexpr PageNumber kAheadPages = 256;      // 8 MiB
-  // Of the overdraft: a class that lacks a chunk borrows a page now and then, a stall more.
+  // Of the overdraft: a class that lacks a chunk borrows one page, the stores beside a stall many.
   static constexpr size_t kAheadShare = 8;
   static constexpr Seconds kKeptSeconds = 60;
   // 4 MiB: what several workers' turns may retire. 1/64: at 1 GB/s of sets the others store for

@@ -78,7 +78,7 @@ bool resident(const PagePool& pool, PageNumber page) {
 
 }  // namespace
 
-TEST_CASE("what was borrowed stays resident for a minute, but not beyond a limit that is lowered") {
+TEST_CASE("borrowed memory stays resident for a minute, but not beyond a lowered limit") {
   PagePool pool(8_MiB, 8_MiB, false);
   std::vector<PageNumber> pages;
   for (PageNumber page; (page = pool.take(false)) != kNoPage;) pages.push_back(page);
@@ -114,7 +114,7 @@ TEST_CASE("what was borrowed stays resident for a minute, but not beyond a limit
   CHECK(released_at(later) == 0);
   REQUIRE(pool.set_limit(4_MiB));
   CHECK(released_at(later) == kBorrowed);
-  // What is taken now is still beyond the limit, and comes back to be released.
+  // A page that is taken while the lowered limit is exceeded is not borrowed.
   const size_t most = pool.pages_limit() + pool.overdraft_pages();
   for (size_t used = pages.size(); used + kBorrowed >= most; --used) {
     pool.give_back(pages.back());
@@ -143,7 +143,7 @@ TEST_CASE("once much of the overdraft is borrowed the rest of it is made ready")
   const auto end = static_cast<PageNumber>(pool.pages_limit() + pool.overdraft_pages());
   CHECK(resident(pool, last + 1));
   CHECK(resident(pool, end));
-  // Nothing is given back that may be borrowed next.
+  // The kernel gets back none of it while more may be borrowed.
   CHECK_FALSE(pool.trim(4, kFirstSecond));
   CHECK(resident(pool, end));
 }

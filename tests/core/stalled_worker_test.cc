@@ -121,7 +121,7 @@ TEST_CASE(
   client.cache.check_invariants();
 }
 
-TEST_CASE("what a stall has borrowed comes back from items that nobody asks for") {
+TEST_CASE("borrowed memory comes back from items that nobody asks for") {
   Client client(config(64_MiB, 2));
   const std::string value(1000, 'x');
   client.fill(value);
