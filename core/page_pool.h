@@ -202,8 +202,8 @@ class PagePool {
   static constexpr size_t kBytesPerPage = kPageBytes + sizeof(PageInfo) + sizeof(BlockExpiries);
   static constexpr PageNumber kAheadFromPages = 128;  // 4 MiB
   static constexpr PageNumber kAheadPages = 256;      // 8 MiB
-  // Of the overdraft. Where many sizes change places, classes that lack a chunk borrow up to a
-  // quarter of it: that is to cost no huge page ahead. The stores beside a stall borrow all.
+  // Of the overdraft. Where many sizes change places, classes that lack a chunk borrow more than an
+  // eighth of it: that is to cost no huge page ahead. The stores beside a stall borrow all.
   static constexpr size_t kAheadShare = 2;
   static constexpr Seconds kKeptSeconds = 60;
   // 4 MiB: what several workers' turns may retire. 1/64: at 1 GB/s of sets the others store for
