@@ -133,6 +133,7 @@ bool PagePool::set_limit(size_t limit_bytes) noexcept {
   limit_.store(pages, std::memory_order_relaxed);
   short_of_room_.store(false, std::memory_order_relaxed);  // take() asks again
   trim_refused_ = false;
+  limit_reached_ = used_.load(std::memory_order_relaxed) <= pages;
   has_borrowed_ = false;
   borrowed_at_ = 0;
   if (huge_pages_ && pages != before) {
@@ -172,7 +173,7 @@ PageNumber PagePool::take_number(bool overdraft, bool& is_resident) {
     is_resident = page == fresh && fresh < ready_.load(std::memory_order_relaxed);
   }
   used_.store(used + 1, std::memory_order_relaxed);
-  if (used == limit) has_borrowed_ = true;  // not while a limit that was lowered is still exceeded
+  if (limit_reached_ && used + 1 >= limit + kStallPages) has_borrowed_ = true;
   if (used + 1 > limit + overdraft_peak_.load(std::memory_order_relaxed)) {
     overdraft_peak_.store(used + 1 - limit, std::memory_order_relaxed);
   }
@@ -257,7 +258,9 @@ void PagePool::give_back(PageNumber page) {
   infos_[page].kind = PageInfo::Kind::Free;
   MutexLock lock(mutex_);
   free_.push_back(page);
-  used_.store(used_.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
+  const size_t used = used_.load(std::memory_order_relaxed) - 1;
+  used_.store(used, std::memory_order_relaxed);
+  if (used <= limit_.load(std::memory_order_relaxed)) limit_reached_ = true;
 }
 
 bool PagePool::ready_ahead() noexcept {

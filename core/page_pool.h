@@ -134,8 +134,8 @@ class PagePool {
   size_t reserve_bytes() const noexcept { return reserve_pages_ * kBytesPerPage; }
 
   // Gives the memory of up to `pages` free pages back to the kernel, as far as more is resident
-  // than the limit allows, also if it is locked (mlock). Borrowed memory stays resident for
-  // kKeptSeconds: one stall seldom comes alone. A system call: hold no lock. True if there is more
+  // than the limit allows, also if it is locked (mlock). What a stall has borrowed (kStallPages)
+  // stays resident for kKeptSeconds: one stall seldom comes alone. A system call: hold no lock. True if there is more
   // to do. A page that the kernel does not take stays free and resident, and trim() does nothing
   // until retry() or set_limit().
   bool trim(size_t pages, Seconds now) EXCLUDES(mutex_);
@@ -150,8 +150,8 @@ class PagePool {
 
   // Memory that was never used is touched first by whoever is told to, a huge page at a time, so
   // that nobody waits for it under a lock: some huge pages ahead of what was given out, within the
-  // limit, and within the overdraft once much of that is borrowed. Not before a few are in use, so
-  // that a small cache stays small.
+  // limit, and within the overdraft once a stall borrows (kStallPages). Not before a few are in use,
+  // so that a small cache stays small.
   bool wants_ahead() const noexcept {
     const PageNumber fresh = next_fresh_.load(std::memory_order_relaxed);
     const PageNumber ready = ready_.load(std::memory_order_relaxed);
@@ -202,14 +202,14 @@ class PagePool {
   static constexpr size_t kBytesPerPage = kPageBytes + sizeof(PageInfo) + sizeof(BlockExpiries);
   static constexpr PageNumber kAheadFromPages = 128;  // 4 MiB
   static constexpr PageNumber kAheadPages = 256;      // 8 MiB
-  // Of the overdraft. Where many sizes change places, classes that lack a chunk borrow more than an
-  // eighth of it: that is to cost no huge page ahead. The stores beside a stall borrow all.
-  static constexpr size_t kAheadShare = 2;
   static constexpr Seconds kKeptSeconds = 60;
   // 4 MiB: what several workers' turns may retire. 1/64: at 1 GB/s of sets the others store for
   // 16 ms of each GiB. 256 MiB: more would be missing elsewhere in the machine.
   static constexpr size_t kLeastOverdraftPages = 4_MiB / kPageBytes;
   static constexpr size_t kMostOverdraftPages = 256_MiB / kPageBytes;
+  // So much is borrowed beside a stall only. Classes that lack a chunk, and pipelines of large
+  // values, borrow up to 2 MiB where nobody is held up.
+  static constexpr size_t kStallPages = 3_MiB / kPageBytes;
   static constexpr size_t overdraft_of(size_t limit_pages) noexcept {
     return std::clamp(limit_pages / 64, kLeastOverdraftPages, kMostOverdraftPages);
   }
@@ -238,8 +238,7 @@ class PagePool {
   // The last page that may be touched ahead.
   size_t ahead_limit() const noexcept {
     const size_t limit = limit_.load(std::memory_order_relaxed);
-    const size_t overdraft = overdraft_of(limit);
-    return pages_over_limit() >= overdraft / kAheadShare ? limit + overdraft : limit;
+    return pages_over_limit() >= kStallPages ? limit + overdraft_of(limit) : limit;
   }
   // False, with errno, if the kernel does not take the page's memory.
   bool give_to_kernel(PageNumber page) noexcept;
@@ -262,7 +261,9 @@ class PagePool {
   PageNumber set_aside_ GUARDED_BY(mutex_) = 1;
   size_t wanted_limit_ GUARDED_BY(mutex_) = 0;  // pages; limit_ is less when short of room
   bool trim_refused_ GUARDED_BY(mutex_) = false;
-  bool has_borrowed_ GUARDED_BY(mutex_) = false;  // since trim() was called last
+  // No more was in use at some time since the limit changed: what is over it now is borrowed.
+  bool limit_reached_ GUARDED_BY(mutex_) = true;
+  bool has_borrowed_ GUARDED_BY(mutex_) = false;  // kStallPages, since trim() was called last
   Seconds borrowed_at_ GUARDED_BY(mutex_) = 0;    // as trim() noticed; 0: never
   Seconds retried_at_ GUARDED_BY(mutex_) = 0;
   // Refusals, for wants_ahead() and retry(); they publish nothing else.

@@ -78,11 +78,11 @@ bool resident(const PagePool& pool, PageNumber page) {
 
 }  // namespace
 
-TEST_CASE("borrowed memory stays resident for a minute, but not beyond a lowered limit") {
+TEST_CASE("what a stall borrows stays resident for a minute, but not beyond a lowered limit") {
   PagePool pool(8_MiB, 8_MiB, false);
   std::vector<PageNumber> pages;
   for (PageNumber page; (page = pool.take(false)) != kNoPage;) pages.push_back(page);
-  constexpr size_t kBorrowed = 10;
+  constexpr size_t kBorrowed = PagePool::kStallPages;
   const auto borrow = [&] {
     for (size_t i = 0; i < kBorrowed; ++i) {
       pages.push_back(pool.take(true));
@@ -108,32 +108,41 @@ TEST_CASE("borrowed memory stays resident for a minute, but not beyond a lowered
   give_back();
   CHECK(released_at(kFirstSecond + PagePool::kKeptSeconds) == 0);
   CHECK(released_at(kFirstSecond + 2 * PagePool::kKeptSeconds) == kBorrowed);
+  // Less than that, for a class that lacks a chunk.
+  const Seconds later = kFirstSecond + 1000;
+  pages.push_back(pool.take(true));
+  pages.push_back(pool.take(true));
+  CHECK(pool.pages_released() == kBorrowed - 2);
+  pool.give_back(pages.back());
+  pages.pop_back();
+  CHECK(released_at(later) == kBorrowed - 1);
+  pool.give_back(pages.back());
+  pages.pop_back();
+  CHECK(released_at(later) == kBorrowed);
   borrow();
   give_back();
-  const Seconds later = kFirstSecond + 1000;
   CHECK(released_at(later) == 0);
   REQUIRE(pool.set_limit(4_MiB));
   CHECK(released_at(later) == kBorrowed);
   // A page that is taken while the lowered limit is exceeded is not borrowed.
-  const size_t most = pool.pages_limit() + pool.overdraft_pages();
-  for (size_t used = pages.size(); used + kBorrowed >= most; --used) {
-    pool.give_back(pages.back());
-    pages.pop_back();
-  }
+  const auto give_back_until = [&](size_t left) {
+    for (; pages.size() > left; pages.pop_back()) pool.give_back(pages.back());
+  };
+  give_back_until(pool.pages_limit() + pool.overdraft_pages() - 1);
   pages.push_back(pool.take(true));
-  give_back();
-  CHECK(released_at(later) == 8_MiB / PagePool::kBytesPerPage + kBorrowed - pages.size());
+  REQUIRE(pages.back() != kNoPage);
+  give_back_until(pool.pages_limit());
+  CHECK(released_at(later) == 8_MiB / PagePool::kBytesPerPage + kBorrowed - pool.pages_limit());
 }
 
-TEST_CASE("once much of the overdraft is borrowed the rest of it is made ready") {
+TEST_CASE("once a stall has borrowed much the rest of the overdraft is made ready") {
   PagePool pool(16_MiB, 16_MiB, false);
   while (pool.take(false) != kNoPage) {
     while (pool.ready_ahead()) {
     }
   }
-  const size_t few = pool.overdraft_pages() / PagePool::kAheadShare - 1;
   PageNumber last = kNoPage;
-  for (size_t i = 0; i < few; ++i) last = pool.take(true);
+  for (size_t i = 0; i + 1 < PagePool::kStallPages; ++i) last = pool.take(true);
   CHECK_FALSE(pool.wants_ahead());
   CHECK_FALSE(resident(pool, last + 1));
   last = pool.take(true);
