@@ -213,6 +213,10 @@ std::string Cache::save(std::string_view owner_state) {
   bool settled = draft_bytes() == 0;
   for (const auto& shard : shards_) settled &= shard->settle();
   if (!settled) return "something is still in use";
+  // The snapshot may need the room.
+  pool_->expect_no_stall();
+  while (pool_->trim(64, kFirstSecond)) {
+  }
   SnapshotWriter out;
   out.add(kLayout);
   out.add(uint64_t{config_.memory_bytes});

@@ -359,6 +359,12 @@ bool PagePool::trim(size_t pages, Seconds now) {
   return true;
 }
 
+void PagePool::expect_no_stall() noexcept {
+  MutexLock lock(mutex_);
+  has_borrowed_ = false;
+  borrowed_at_ = 0;
+}
+
 bool PagePool::give_to_kernel(PageNumber page) noexcept {
   char* const at = address(page);
   // The blocks in the file have to go, and with them goes what is mapped, locked or not.
@@ -420,7 +426,9 @@ bool PagePool::restore(SnapshotReader& in) {
   unpoison(base_, size_t{fresh} * kPageBytes);
   set_aside_ = fresh;
   ready_.store(std::min(ready, opened_), std::memory_order_relaxed);
-  used_.store(fresh - 1 - free_.size() - released_.size(), std::memory_order_relaxed);
+  const size_t used = fresh - 1 - free_.size() - released_.size();
+  used_.store(used, std::memory_order_relaxed);
+  limit_reached_ = used <= limit_.load(std::memory_order_relaxed);
   return true;
 }
 

@@ -139,6 +139,8 @@ class PagePool {
   // to do. A page that the kernel does not take stays free and resident, and trim() does nothing
   // until retry() or set_limit().
   bool trim(size_t pages, Seconds now) EXCLUDES(mutex_);
+  // No stall will come any more: trim() keeps nothing for one.
+  void expect_no_stall() noexcept EXCLUDES(mutex_);
   // Pages whose memory the kernel has got back.
   size_t pages_released() EXCLUDES(mutex_);
 

@@ -657,6 +657,32 @@ TEST_CASE("slots that name what is no item are a cold start that says so") {
         "'" + path + "' is damaged: its table does not name the items that are there");
 }
 
+TEST_CASE("a stop soon after a stall leaves no more in the file than the limit allows") {
+  const TempFolder folder;
+  CacheConfig config = small_config();
+  config.workers = 2;
+  Run run(folder.file("cache"), config);
+  run.begin();
+  uint64_t next = 0;
+  const auto store = [&] { return run.set(key_number(next), value_of(next, 800)) && ++next; };
+  while (run.cache().totals().evictions == 0) REQUIRE(store());
+  run.cache().begin_turn(1);
+  while (store()) {
+  }
+  run.cache().end_turn(1);
+  while (run.cache().totals().overdraft_bytes > 0) REQUIRE(store());
+  run.tend();
+  const auto bytes_on_disk = [&] {
+    struct stat file {};
+    REQUIRE(stat(folder.file("cache").c_str(), &file) == 0);
+    return static_cast<uint64_t>(file.st_blocks) * 512;
+  };
+  const uint64_t before = bytes_on_disk();
+  REQUIRE(run.cache().totals().overdraft_peak_bytes >= 3_MiB);
+  REQUIRE(run.stop() == "");
+  CHECK(bytes_on_disk() + 3_MiB <= before);
+}
+
 TEST_CASE(
     "a cache over a file system that others fill evicts, and grows again when there is room") {
   const TestMount small("tmpfs", "size=40m");
