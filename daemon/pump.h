@@ -169,15 +169,8 @@ class Pump final : private core::TurnBreak {
     size_t done = worker_.executor().run_reads(batch.commands(), batch.hashes(), batch.replies(),
                                                worker_.now());
     for (size_t i = 0; i < done; ++i) write(batch.commands()[i], batch.replies()[i]);
-    while (done < batch.size()) {
-      run_in_new_turn(batch.commands()[done], batch.replies()[done]);
-      write(batch.commands()[done], batch.replies()[done]);
-      ++done;
-      const size_t end = done + worker_.executor().run_reads(
-                                    batch.commands().subspan(done), batch.hashes().subspan(done),
-                                    batch.replies().subspan(done), worker_.now());
-      for (; done < end; ++done) write(batch.commands()[done], batch.replies()[done]);
-    }
+    if (done < batch.size()) [[unlikely]]
+      run_rest_of_reads(done);
     if (began_ != 0) [[unlikely]]
       began_ = worker_.meter().end(began_, batch.commands(), worker_.now());
     worker_.meter().look_at(batch.commands(), batch.replies(), worker_.now());
@@ -187,6 +180,20 @@ class Pump final : private core::TurnBreak {
     connection_.gather_ =
         static_cast<uint8_t>(std::clamp<size_t>(kSendAboveBytes / each, 1, core::kBatchKeys));
     batch.clear();
+  }
+
+  // Apart, so that the reads that need no memory stay small.
+  [[gnu::noinline]] void run_rest_of_reads(size_t done) {
+    Batch& batch = service_.batch();
+    while (done < batch.size()) {
+      run_in_new_turn(batch.commands()[done], batch.replies()[done]);
+      write(batch.commands()[done], batch.replies()[done]);
+      ++done;
+      const size_t end = done + worker_.executor().run_reads(
+                                    batch.commands().subspan(done), batch.hashes().subspan(done),
+                                    batch.replies().subspan(done), worker_.now());
+      for (; done < end; ++done) write(batch.commands()[done], batch.replies()[done]);
+    }
   }
 
   // A gathered get that finds no memory cannot wait for the next pass: those behind it are parsed.
