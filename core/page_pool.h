@@ -135,9 +135,9 @@ class PagePool {
 
   // Gives the memory of up to `pages` free pages back to the kernel, as far as more is resident
   // than the limit allows, also if it is locked (mlock). What a stall has borrowed (kStallPages)
-  // stays resident for kKeptSeconds: one stall seldom comes alone. A system call: hold no lock. True if there is more
-  // to do. A page that the kernel does not take stays free and resident, and trim() does nothing
-  // until retry() or set_limit().
+  // stays resident for kKeptSeconds: one stall seldom comes alone. A system call: hold no lock. True
+  // if there is more to do. A page that the kernel does not take stays free and resident, and trim()
+  // does nothing until retry() or set_limit().
   bool trim(size_t pages, Seconds now) EXCLUDES(mutex_);
   // No stall will come any more: trim() keeps nothing for one.
   void expect_no_stall() noexcept EXCLUDES(mutex_);
