@@ -135,9 +135,9 @@ class PagePool {
 
   // Gives the memory of up to `pages` free pages back to the kernel, as far as more is resident
   // than the limit allows, also if it is locked (mlock). What a stall has borrowed (kStallPages)
-  // stays resident for kKeptSeconds: one stall seldom comes alone. A system call: hold no lock. True
-  // if there is more to do. A page that the kernel does not take stays free and resident, and trim()
-  // does nothing until retry() or set_limit().
+  // stays resident for kKeptSeconds: one stall seldom comes alone. A system call: hold no lock.
+  // True if there is more to do. A page that the kernel does not take stays free and resident, and
+  // trim() does nothing until retry() or set_limit().
   bool trim(size_t pages, Seconds now) EXCLUDES(mutex_);
   // No stall will come any more: trim() keeps nothing for one.
   void expect_no_stall() noexcept EXCLUDES(mutex_);
@@ -152,13 +152,12 @@ class PagePool {
 
   // Memory that was never used is touched first by whoever is told to, a huge page at a time, so
   // that nobody waits for it under a lock: some huge pages ahead of what was given out, within the
-  // limit, and within the overdraft once a stall borrows (kStallPages). Not before a few are in use,
-  // so that a small cache stays small.
+  // limit, and within the overdraft once a stall borrows (kStallPages). Not before a few are in
+  // use, so that a small cache stays small.
   bool wants_ahead() const noexcept {
     const PageNumber fresh = next_fresh_.load(std::memory_order_relaxed);
     const PageNumber ready = ready_.load(std::memory_order_relaxed);
-    return fresh >= kAheadFromPages && ready < fresh + kAheadPages &&
-           ready <= ahead_limit() &&
+    return fresh >= kAheadFromPages && ready < fresh + kAheadPages && ready <= ahead_limit() &&
            !ahead_refused_.load(std::memory_order_relaxed);
   }
   // Does one; a system call, one thread. True if more is wanted. After an error nothing is ready
