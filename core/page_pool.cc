@@ -115,6 +115,8 @@ bool PagePool::open_up(PageNumber end) noexcept {
 PagePool::~PagePool() { release(); }
 
 void PagePool::release() noexcept {
+  // Other memory may be mapped at these addresses next.
+  if (base_ != nullptr) unpoison(base_, size_t{pages_end()} * kPageBytes);
   munmap(mapping_, mapped_bytes_);
   munmap(expiries_, side_table_bytes_);
 }
@@ -422,8 +424,6 @@ bool PagePool::restore(SnapshotReader& in) {
     if ((infos_[page].kind == PageInfo::Kind::Free) != listed[page]) return false;
   }
   next_fresh_.store(fresh, std::memory_order_relaxed);
-  // An earlier pool of this process can have poisoned what lay at these addresses.
-  unpoison(base_, size_t{fresh} * kPageBytes);
   set_aside_ = fresh;
   ready_.store(std::min(ready, opened_), std::memory_order_relaxed);
   const size_t used = fresh - 1 - free_.size() - released_.size();
