@@ -209,7 +209,7 @@ class PagePool {
   static constexpr size_t kLeastOverdraftPages = 4_MiB / kPageBytes;
   static constexpr size_t kMostOverdraftPages = 256_MiB / kPageBytes;
   // So much is borrowed beside a stall only. Classes that lack a chunk, and pipelines of large
-  // values, borrow up to 2 MiB where nobody is held up.
+  // values, borrow some 2 MiB where nobody is held up.
   static constexpr size_t kStallPages = 3_MiB / kPageBytes;
   static constexpr size_t overdraft_of(size_t limit_pages) noexcept {
     return std::clamp(limit_pages / 64, kLeastOverdraftPages, kMostOverdraftPages);

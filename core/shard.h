@@ -342,7 +342,7 @@ class Shard {
   std::vector<PageNumber> reserve_ GUARDED_BY(mutex_);
   PageNumber draining_ GUARDED_BY(mutex_) = kNoPage;
   uint32_t drain_next_ GUARDED_BY(mutex_) = 0;
-  bool drain_evicts_ GUARDED_BY(mutex_) = false;  // what cannot be moved
+  bool drain_evicts_ GUARDED_BY(mutex_) = false;   // what cannot be moved
   size_t drained_waiting_ GUARDED_BY(mutex_) = 0;  // emptied pages whose chunks are still retired
   uint64_t chunks_freed_ GUARDED_BY(mutex_) = 0;
   uint64_t no_spare_page_at_ GUARDED_BY(mutex_) = UINT64_MAX;  // chunks_freed_ when none was found
