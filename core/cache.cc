@@ -249,8 +249,6 @@ void Cache::begin_turn(uint32_t worker) noexcept { epoch_->enter(epoch_->reader(
 void Cache::end_turn(uint32_t worker) noexcept { epoch_->leave(epoch_->reader(worker)); }
 void Cache::refresh_turn(uint32_t worker) noexcept { epoch_->refresh(epoch_->reader(worker)); }
 
-bool Cache::has_borrowed() const noexcept { return pool_->pages_over_limit() > 0; }
-
 bool Cache::is_short_of_memory() const noexcept { return pool_->is_nearly_overdrawn(); }
 
 bool Cache::wants_memory_ahead() const noexcept { return pool_->wants_ahead(); }

@@ -159,8 +159,6 @@ class Cache {
   // a worker that was not scheduled in the middle of its turn does that. Who is about to store
   // should end its own turn and let the others run. Two loads.
   bool is_short_of_memory() const noexcept;
-  // Whether more memory is in use than the limit allows. Two loads.
-  bool has_borrowed() const noexcept;
   // Frees some of what ended turns have left, at most 128 chunks of each shard under one hold of
   // its lock; between turns. False if nothing could be freed.
   bool relieve();

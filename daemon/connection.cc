@@ -49,6 +49,25 @@ CloseReason reason_of(Socket::Status status) {
   return status == Socket::Status::Closed ? CloseReason::Normal : CloseReason::Error;
 }
 
+// Copies what the commands' views show into `storage`, which is empty, and points them there.
+void copy_views(std::span<proto::Command> commands, std::string& storage) {
+  constexpr std::string_view proto::Command::*kViews[] = {
+      &proto::Command::key, &proto::Command::opaque, &proto::Command::return_flags,
+      &proto::Command::args};
+  size_t bytes = 0;
+  for (const proto::Command& command : commands) {
+    for (const auto view : kViews) bytes += (command.*view).size();
+  }
+  storage.reserve(bytes);  // so that it stays in place
+  for (proto::Command& command : commands) {
+    for (const auto view : kViews) {
+      const size_t start = storage.size();
+      storage.append(command.*view);
+      command.*view = std::string_view(storage.data() + start, (command.*view).size());
+    }
+  }
+}
+
 bool is_tcp_socket(int fd) {
   int domain = 0;
   socklen_t length = sizeof domain;
@@ -58,16 +77,12 @@ bool is_tcp_socket(int fd) {
 }  // namespace
 
 Pending::Pending(const proto::Command& asked) : command(asked) {
-  std::string_view* const views[] = {&command.key, &command.opaque, &command.return_flags,
-                                     &command.args};
-  size_t bytes = 0;
-  for (const std::string_view* view : views) bytes += view->size();
-  storage.reserve(bytes);  // so that it stays in place
-  for (std::string_view* view : views) {
-    const size_t start = storage.size();
-    storage.append(*view);
-    *view = std::string_view(storage.data() + start, view->size());
-  }
+  copy_views({&command, 1}, storage);
+}
+
+Pending::Pending(std::span<const proto::Command> gathered)
+    : reads(gathered.begin(), gathered.end()) {
+  copy_views(reads, storage);
 }
 
 Connection::Connection(Worker& worker, Socket socket, Settings::Protocol protocol)

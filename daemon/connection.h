@@ -35,6 +35,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/draft.h"
 #include "core/units.h"
@@ -61,10 +62,12 @@ class Worker;
 template <proto::Protocol P>
 class Pump;
 
-// A Store whose value is still arriving or whose memory is, a body that is skipped before its
-// refusal is answered, or a dump.
+// A Store whose value is still arriving or whose memory is, reads that wait for memory, a body that
+// is skipped before its refusal is answered, or a dump. Holds a copy of what the commands' views
+// show.
 struct Pending {
-  explicit Pending(const proto::Command& asked);  // copies what the command's views show
+  explicit Pending(const proto::Command& asked);
+  explicit Pending(std::span<const proto::Command> gathered);
   Pending(const Pending&) = delete;
   Pending& operator=(const Pending&) = delete;
 
@@ -75,13 +78,21 @@ struct Pending {
   proto::ErrorId refused = proto::ErrorId::None;  // phase Discard: answered then
   bool silent = false;                            // phase Discard: nothing is answered
   std::unique_ptr<Dump> dump;                     // phase Dump
-  std::string storage;                            // where the command's views point
+  std::string storage;                            // where the commands' views point
+
+  // Phase Memory, in the place of `command`: the rest of a batch, and what was parsed behind it.
+  std::vector<proto::Command> reads;
+  std::unique_ptr<Pending> behind;
 
   // Phases Value and Memory, for a value that fits a chunk: it gathers here, with its trailer, and
   // takes no memory of the cache before it is whole.
   std::unique_ptr<char[]> body;
   uint32_t body_filled = 0;
-  BufferClaim body_claim;
+
+  BufferClaim claim;  // for the body, or the reads
+
+  // Of the commands.
+  size_t bytes() const noexcept { return storage.size() + reads.size() * sizeof(proto::Command); }
 };
 
 class Connection {

@@ -97,13 +97,17 @@ class Pump final : private core::TurnBreak {
       used_ += parsed.consumed;
       if (parsed.status == proto::Parsed::Status::NeedMore) break;
       if (parsed.status == proto::Parsed::Status::Close) {
-        connection_.phase_ = Phase::Closing;
+        close_behind_reads(parsed.consumed);
         break;
       }
-      if (may_gather(command)) {
+      if (Executor::is_read(command)) {
         gather(command);
       } else {
         run_batch();  // the command stays where it is until the next one is parsed
+        if (connection_.phase_ == Phase::Memory) [[unlikely]] {
+          if (!keep_behind_reads(command)) used_ -= parsed.consumed;
+          break;
+        }
         if (may_take_long(command.op) && !end_turn_here()) {
           used_ -= parsed.consumed;  // it is parsed again when the client has taken its replies
           break;
@@ -144,13 +148,6 @@ class Pump final : private core::TurnBreak {
 
   // -- Reads.
 
-  // One that may take memory is gathered as long as nothing is borrowed, and a whole batch will
-  // find memory: alone, it can wait.
-  bool may_gather(const proto::Command& command) const noexcept {
-    return Executor::is_read(command) &&
-           !(Executor::modifies(command) && worker_.cache().has_borrowed());
-  }
-
   void gather(const proto::Command& command) {
     core::KeyHash hash;
     if (command.op == proto::Op::Get) {
@@ -170,10 +167,11 @@ class Pump final : private core::TurnBreak {
                                                worker_.now());
     for (size_t i = 0; i < done; ++i) write(batch.commands()[i], batch.replies()[i]);
     if (done < batch.size()) [[unlikely]]
-      run_rest_of_reads(done);
+      done = run_rest_of_reads(done);
+    const std::span<const proto::Command> answered = batch.commands().first(done);
     if (began_ != 0) [[unlikely]]
-      began_ = worker_.meter().end(began_, batch.commands(), worker_.now());
-    worker_.meter().look_at(batch.commands(), batch.replies(), worker_.now());
+      began_ = worker_.meter().end(began_, answered, worker_.now());
+    worker_.meter().look_at(answered, batch.replies(), worker_.now());
     worker_.executor().release_scratch();
     spent_ += answered_bytes_ / kAnsweredBytesPerPoint;
     const size_t each = answered_bytes_ / batch.size() + 1;
@@ -182,11 +180,20 @@ class Pump final : private core::TurnBreak {
     batch.clear();
   }
 
-  // Apart, so that the reads that need no memory stay small.
-  [[gnu::noinline]] void run_rest_of_reads(size_t done) {
+  // From the get on that has found no memory. Returns how many of the batch are answered: the
+  // others wait. Apart, so that the reads that need no memory stay small.
+  [[gnu::noinline]] size_t run_rest_of_reads(size_t done) {
     Batch& batch = service_.batch();
+    const bool gives_up = waited_ != nullptr && out_of_patience(*waited_);
     while (done < batch.size()) {
-      run_in_new_turn(batch.commands()[done], batch.replies()[done]);
+      if (worker_.cache().is_short_of_memory()) let_readers_end();
+      end_turn_here();
+      if (!worker_.executor().run_one(batch.commands()[done], batch.replies()[done],
+                                      worker_.now()) &&
+          !gives_up) {
+        wait_with_reads(done);
+        return done;
+      }
       write(batch.commands()[done], batch.replies()[done]);
       ++done;
       const size_t end = done + worker_.executor().run_reads(
@@ -194,16 +201,58 @@ class Pump final : private core::TurnBreak {
                                     batch.replies().subspan(done), worker_.now());
       for (; done < end; ++done) write(batch.commands()[done], batch.replies()[done]);
     }
+    return done;
   }
 
-  // A gathered get that finds no memory cannot wait for the next pass: those behind it are parsed.
-  // It is refused when turns have been broken in vain, or when others have taken again and again
-  // what came free.
-  void run_in_new_turn(const proto::Command& command, proto::Reply& reply) {
-    constexpr int kMostTries = 32;
-    for (int i = 0; i < kMostTries && break_turn(); ++i) {
-      if (worker_.executor().run_one(command, reply, worker_.now(), this)) return;
+  // The reads of the batch from `first` on are asked again in the next pass.
+  void wait_with_reads(size_t first) {
+    std::unique_ptr<Pending> waiting = std::move(waited_);
+    if (waiting == nullptr) {
+      waiting = std::make_unique<Pending>(service_.batch().commands().subspan(first));
+      connection_.claim(waiting->claim, waiting->bytes());
+    } else if (first > 0) {
+      waiting->reads.erase(waiting->reads.begin(),
+                           waiting->reads.begin() + static_cast<ptrdiff_t>(first));
+      waiting->starved_since = 0;
     }
+    connection_.pending_ = std::move(waiting);
+    connection_.phase_ = Phase::Memory;
+    starve();
+  }
+
+  // For a command that was parsed when reads before it began to wait. False: it is to be parsed
+  // again. Text was changed where a key was encoded, or the parser may be inside of a line.
+  bool keep_behind_reads(const proto::Command& command) {
+    if (P::kParsesAgain || may_take_long(command.op)) return false;
+    connection_.pending_->behind = std::make_unique<Pending>(command);
+    return true;
+  }
+
+  // What was parsed, `consumed` bytes, ends the connection once the reads before it are answered.
+  void close_behind_reads(size_t consumed) {
+    run_batch();
+    if (connection_.phase_ == Phase::Memory) {
+      used_ -= consumed;  // it is parsed again
+    } else {
+      connection_.phase_ = Phase::Closing;
+    }
+  }
+
+  size_t ask_again_for_reads(std::span<char> input) {
+    waited_ = end_pending();
+    for (const proto::Command& command : waited_->reads) {
+      core::KeyHash hash;
+      if (command.op == proto::Op::Get) hash = worker_.cache().hash(command.key);
+      service_.batch().next() = command;
+      service_.batch().add(hash);
+    }
+    run_batch();
+    if (connection_.phase_ == Phase::Memory) return 0;
+    const std::unique_ptr<Pending> done = std::move(waited_);
+    if (done->behind == nullptr) return 0;
+    if (done->behind->command.op == proto::Op::Watch)
+      done->behind->command.want |= proto::Want::kBehindOthers;
+    return run_alone(done->behind->command, input);
   }
 
   // -- Stores that are here as a whole, one after the other, run together: their keys' buckets are
@@ -452,7 +501,7 @@ class Pump final : private core::TurnBreak {
     auto pending = std::make_unique<Pending>(command);
     const size_t bytes = body_bytes(command);
     pending->body = std::make_unique_for_overwrite<char[]>(bytes);
-    connection_.claim(pending->body_claim, bytes + pending->storage.size());
+    connection_.claim(pending->claim, bytes + pending->bytes());
     connection_.pending_ = std::move(pending);
     connection_.phase_ = Phase::Value;
     return fill_body(rest);
@@ -674,6 +723,7 @@ class Pump final : private core::TurnBreak {
   }
 
   size_t ask_again_for_memory(std::span<char> input) {
+    if (!connection_.pending_->reads.empty()) return ask_again_for_reads(input);
     if (connection_.pending_->body != nullptr) {
       store_body(end_pending());
       return 0;
@@ -743,7 +793,8 @@ class Pump final : private core::TurnBreak {
   size_t spent_ = 0;
   uint64_t began_ = 0;  // when what is done now was, if it is timed
   size_t answered_bytes_ = 0;
-  bool stores_gathered_ = false;  // in the batch, and not reads
+  std::unique_ptr<Pending> waited_;  // whose reads are in the batch now
+  bool stores_gathered_ = false;     // in the batch, and not reads
   char store_head_[kHeadBytes];
   P at_store_;  // the parser where each of them begins
 };

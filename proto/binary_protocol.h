@@ -10,6 +10,7 @@ namespace larder::proto {
 
 struct BinaryProtocol {
   static constexpr size_t kTrailerBytes = 0;  // nothing after a value
+  static constexpr bool kParsesAgain = true;
 
   Parsed parse(char* data, size_t bytes, Command& command) noexcept {
     return parse_binary(data, bytes, command);

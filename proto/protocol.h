@@ -19,12 +19,14 @@ namespace larder::proto {
 // write   appends the reply to a command; writes nothing for Status::None, for a classic miss, and
 //         for whatever a quiet command keeps silent about. Pure.
 // kTrailerBytes  what follows a value on the wire (\r\n or nothing).
+// kParsesAgain   parse changes neither the input nor the parser.
 template <class P>
 concept Protocol = requires(P p, char* data, size_t bytes, Command& command, const Command& asked,
                             const Reply& reply, ReplyBuffer& out) {
   { p.parse(data, bytes, command) } -> std::same_as<Parsed>;
   {P::write(asked, reply, out)};
   { P::kTrailerBytes } -> std::convertible_to<size_t>;
+  { P::kParsesAgain } -> std::convertible_to<bool>;
 };
 
 }  // namespace larder::proto

@@ -11,6 +11,7 @@ namespace larder::proto {
 
 struct TextProtocol {
   static constexpr size_t kTrailerBytes = 2;  // \r\n after a value
+  static constexpr bool kParsesAgain = false;
 
   Parsed parse(char* data, size_t bytes, Command& command) noexcept {
     return parser.parse(data, bytes, command);

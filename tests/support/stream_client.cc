@@ -65,6 +65,11 @@ std::string StreamClient::receive_until_closed() {
   return std::exchange(received_, {});
 }
 
+bool StreamClient::has_input() const {
+  pollfd waiting{socket_.fd(), POLLIN, 0};
+  return !received_.empty() || poll(&waiting, 1, 0) > 0;
+}
+
 bool StreamClient::closed_by_peer() {
   const std::string rest = receive_until_closed();
   if (!rest.empty()) throw std::runtime_error("instead of the end came '" + rest + "'");

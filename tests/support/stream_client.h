@@ -38,7 +38,8 @@ class StreamClient {
   std::string receive_line();                       // with its \r\n
   std::string receive_until(std::string_view end);  // up to and with `end`
   std::string receive_until_closed();
-  bool closed_by_peer();  // waits for the end of the stream; throws if bytes come instead
+  bool has_input() const;  // or the end of the stream, at this moment
+  bool closed_by_peer();   // waits for the end of the stream; throws if bytes come instead
 
   // Sends and gives back as many bytes as the expected reply has, for comparing.
   std::string ask(std::string_view request, size_t reply_bytes);

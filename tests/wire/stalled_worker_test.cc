@@ -2,6 +2,7 @@
 // takes the part of the idle worker 1: it enters that worker's turn itself.
 #include <catch2/catch.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <future>
 #include <optional>
@@ -10,10 +11,14 @@
 #include <vector>
 
 #include "core/cache.h"
+#include "proto/base64.h"
+#include "tests/proto/binary_request.h"
 #include "tests/support/temp_server.h"
 #include "tests/support/wire_client.h"
 
 using larder::daemon::Settings;
+using larder::test::big_endian;
+using larder::test::BinaryRequest;
 using larder::test::eventually;
 using larder::test::loopback_settings;
 using larder::test::TempServer;
@@ -42,6 +47,28 @@ uint64_t stat(WireClient& client, const std::string& name, const std::string& gr
 
 uint64_t larder_stat(WireClient& client, const std::string& name) {
   return stat(client, name, " larder");
+}
+
+std::string encoded(std::string_view key) {
+  std::string text(larder::proto::base64_encoded_bytes(key.size()), '\0');
+  larder::proto::base64_encode(key, text.data());
+  return text;
+}
+
+// Binary replies with a CAS of 0, which depends on what others store; text as it is.
+std::string without_cas(std::string replies) {
+  constexpr char kMagic = '\x81';
+  constexpr size_t kHeaderBytes = 24, kCasAt = 16, kBodyBytesAt = 8;
+  size_t at = 0;
+  while (at + kHeaderBytes <= replies.size() && replies[at] == kMagic) {
+    uint32_t body = 0;
+    for (size_t i = 0; i < 4; ++i) {
+      body = body << 8 | static_cast<uint8_t>(replies[at + kBodyBytesAt + i]);
+    }
+    std::fill_n(replies.begin() + static_cast<ptrdiff_t>(at + kCasAt), 8, '\0');
+    at += kHeaderBytes + body;
+  }
+  return replies;
 }
 
 // In a turn of that worker.
@@ -240,6 +267,146 @@ TEST_CASE("what has waited a second for the memory of a copy is refused, and not
   for (const char* key : {"append", "incr", "touch", "mg", "md"}) {
     CHECK(observer.answers("mg " + std::string(key) + " s t\r\n", "HD s1000 t-1\r\n"));
   }
+}
+
+TEST_CASE(
+    "gets of a pipeline that wait for memory are answered in order, and what follows them too") {
+  // A client's request, of keys of its own: the first three gets take memory.
+  const auto requests = [](const std::string& id) {
+    const std::string a = "a" + id, b = "b" + id, c = "c" + id, d = "d" + id, n = "n" + id;
+    const std::string reads = "mg " + a + " T100 s k\r\nmg none T9 s\r\nmg " + encoded(b) +
+                              " b T100 s k\r\nget none\r\nmg " + a + " t\r\n";
+    std::string many;
+    for (int i = 0; i < 100; ++i) many += ' ' + c + " none " + d + ' ' + a;
+    std::vector<std::string> all = {
+        "",
+        set_line(n, "abc") + "get " + n + "\r\n",
+        "set " + n + " 0 0 3 noreply\r\nabc\r\nappend " + n + " 0 0 1\r\nd\r\nget " + n + "\r\n",
+        "ms " + encoded(n) + " 3 b k O7\r\nabc\r\nget " + n + "\r\n",
+        "md " + encoded(a) + " b k q\r\nget " + a + "\r\nmn\r\n",
+        "ma " + encoded(n) + " b N0 J40 v\r\nma " + encoded(n) + " b v\r\n",
+        "mg " + encoded(a) + " b v k\r\ndelete " + a + "\r\nget " + a + "\r\n",
+        "get" + many + "\r\nmn\r\n",
+        "gat 100" + many + "\r\nmn\r\n",
+        "gat 100 " + c + ' ' + std::string(251, 'k') + ' ' + d + "\r\nget " + c + "\r\n",
+        "version\r\ncache_memlimit 64\r\nverbosity 1\r\n",
+        "get\r\nbogus\r\nset s 0 0 x\r\nget " + a + "\r\n",
+        "set " + std::string(251, 'k') + " 0 0 3\r\nabc\r\nget " + a + "\r\n",
+        "set " + n + " 0 0 3\r\nabcd\r\nget " + a + "\r\n",
+        "watch\r\nget " + a + "\r\n",
+        "quit\r\nget " + a + "\r\n",
+        std::string(3'000, 'x'),
+        "set " + n + " 0 0 3\r\na",
+    };
+    for (std::string& request : all) request.insert(0, reads);
+    const auto gat = [](uint8_t opcode, const std::string& key) {
+      return BinaryRequest{.opcode = opcode, .key = key, .extras = big_endian(100, 4)}.bytes();
+    };
+    constexpr uint8_t kGat = 0x1d, kGatQuietly = 0x1e, kGet = 0x00, kSet = 0x01, kNoop = 0x0a;
+    constexpr uint8_t kVersion = 0x0b, kQuit = 0x07, kListMechanisms = 0x20, kStat = 0x10;
+    const std::string binary_reads = gat(kGat, a) + gat(kGatQuietly, "none") + gat(kGatQuietly, b);
+    for (const std::string& rest :
+         {BinaryRequest{.opcode = kSet, .key = n, .extras = big_endian(0, 8), .value = "abc"}
+                  .bytes() +
+              BinaryRequest{.opcode = kGet, .key = n}.bytes(),
+          BinaryRequest{.opcode = kVersion}.bytes() + BinaryRequest{.opcode = kNoop}.bytes(),
+          BinaryRequest{.opcode = kListMechanisms}.bytes() + BinaryRequest{.opcode = kNoop}.bytes(),
+          BinaryRequest{.opcode = kStat, .key = "detail dump"}.bytes() +
+              BinaryRequest{.opcode = kNoop}.bytes(),
+          BinaryRequest{.opcode = kQuit}.bytes() + BinaryRequest{.opcode = kNoop}.bytes(),
+          std::string(24, 'x')}) {
+      all.push_back(binary_reads + rest);
+    }
+    return all;
+  };
+  const size_t count = requests("").size();
+  const auto run = [&](bool stalls) {
+    StalledServer server;
+    WireClient observer = server.connect();
+    const std::string value(kValueBytes - 1, ' ');
+    std::vector<WireClient> clients;
+    for (size_t i = 0; i < count; ++i) {
+      clients.push_back(server.connect());
+      for (const char* key : {"a", "b", "c", "d"}) {
+        REQUIRE(observer.answers(set_line(key + std::to_string(i), "5" + value), "STORED\r\n"));
+      }
+    }
+    if (stalls) server.stall();
+    for (size_t i = 0; i < count; ++i) {
+      clients[i].send(requests(std::to_string(i))[i]);
+      clients[i].finish_sending();
+    }
+    for (int i = 0; i < 50; ++i) REQUIRE(observer.answers("get none\r\n", "END\r\n"));
+    if (stalls) {
+      for (WireClient& client : clients) CHECK_FALSE(client.has_input());
+      server.end_stall();
+    }
+    std::vector<std::string> replies;
+    for (WireClient& client : clients) replies.push_back(client.receive_until_closed());
+    return replies;
+  };
+  const std::vector<std::string> expected = run(false);
+  const std::vector<std::string> replies = run(true);
+  CHECK(expected[0] == "HD s1000 ka0\r\nEN\r\nHD s1000 kb0\r\nEND\r\nHD t100\r\n");
+  for (size_t i = 0; i < count; ++i) {
+    INFO(i);
+    CHECK(without_cas(replies[i]) == without_cas(expected[i]));
+  }
+}
+
+TEST_CASE("gets of a pipeline that have waited a second for memory are refused together") {
+  StalledServer server;
+  WireClient observer = server.connect();
+  WireClient client = server.connect();
+  constexpr int kGets = 200;
+  const std::string value(kValueBytes, ' ');
+  std::string request;
+  for (int i = 0; i < kGets; ++i) {
+    const std::string key = "key" + std::to_string(i);
+    REQUIRE(observer.answers(set_line(key, value), "STORED\r\n"));
+    request += "mg " + key + " T100 O" + std::to_string(i) + "\r\nmg none O" + std::to_string(i) +
+               " k\r\n";
+  }
+  server.stall();
+  client.send(request + "mn\r\n");
+  for (int i = 0; i < 50; ++i) REQUIRE(observer.answers("get none\r\n", "END\r\n"));
+  CHECK_FALSE(client.has_input());
+  // Each batch waits for its second.
+  std::string reply;
+  while (!reply.ends_with("MN\r\n")) {
+    server.advance_clock(2);
+    for (int i = 0; i < 50; ++i) REQUIRE(observer.answers("get none\r\n", "END\r\n"));
+    while (client.has_input()) reply += client.receive_line();
+  }
+  int refused = 0;
+  for (size_t at = 0; (at = reply.find("SERVER_ERROR out of memory", at)) != reply.npos; ++at) {
+    ++refused;
+  }
+  CHECK(refused == kGets);
+  CHECK(std::count(reply.begin(), reply.end(), '\n') == 2 * kGets + 1);
+  server.end_stall();
+  for (int i = 0; i < kGets; ++i) {
+    CHECK(observer.answers("mg key" + std::to_string(i) + " s t\r\n", "HD s1000 t-1\r\n"));
+  }
+}
+
+TEST_CASE("clients that go while gets of theirs wait for memory take nothing with them") {
+  StalledServer server;
+  WireClient observer = server.connect();
+  const std::string value(kValueBytes, ' ');
+  for (const char* key : {"a", "b", "c"}) {
+    REQUIRE(observer.answers(set_line(key, value), "STORED\r\n"));
+  }
+  server.stall();
+  for (int i = 0; i < 20; ++i) {
+    WireClient client = server.connect();
+    client.send("mg a T100 v\r\nmg b T100 v\r\nmd " + encoded("c") + " b\r\n");
+    REQUIRE(observer.answers("get none\r\n", "END\r\n"));
+    if (i % 2 == 0) client.reset();
+  }
+  REQUIRE(observer.answers("get none\r\n", "END\r\n"));
+  server.end_stall();
+  CHECK(observer.answers("mg a s\r\nmg b s\r\n", "HD s1000\r\nHD s1000\r\n"));
 }
 
 TEST_CASE("copies of large values that wait for memory hold up nobody else of their worker") {
