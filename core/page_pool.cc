@@ -318,7 +318,7 @@ bool PagePool::ready_all() noexcept {
   return true;
 }
 
-bool PagePool::trim(size_t pages, Seconds now) {
+bool PagePool::trim_some(size_t pages, Seconds now) {
   for (; pages > 0; --pages) {
     PageNumber page = kNoPage;
     {

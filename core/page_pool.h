@@ -138,7 +138,14 @@ class PagePool {
   // stays resident for kKeptSeconds: one stall seldom comes alone. A system call: hold no lock.
   // True if there is more to do. A page that the kernel does not take stays free and resident, and
   // trim() does nothing until retry() or set_limit().
-  bool trim(size_t pages, Seconds now) EXCLUDES(mutex_);
+  bool trim(size_t pages, Seconds now) EXCLUDES(mutex_) {
+    const PageNumber fresh = next_fresh_.load(std::memory_order_relaxed);
+    const PageNumber ready = ready_.load(std::memory_order_relaxed);
+    // Never was more resident, and nothing has been borrowed.
+    if (std::max(fresh, ready) <= limit_.load(std::memory_order_relaxed) + 1) [[likely]]
+      return false;
+    return trim_some(pages, now);
+  }
   // No stall will come any more: trim() keeps nothing for one.
   void expect_no_stall() noexcept EXCLUDES(mutex_);
   // Pages whose memory the kernel has got back.
@@ -241,6 +248,7 @@ class PagePool {
     const size_t limit = limit_.load(std::memory_order_relaxed);
     return pages_over_limit() >= kStallPages ? limit + overdraft_of(limit) : limit;
   }
+  bool trim_some(size_t pages, Seconds now) EXCLUDES(mutex_);  // as trim()
   // False, with errno, if the kernel does not take the page's memory.
   bool give_to_kernel(PageNumber page) noexcept;
 

@@ -937,7 +937,8 @@ void Executor::run_cachedump(const Command& command, Reply& reply) {
 
 // -- Stores --------------------------------------------------------------------------------------
 
-core::ItemShape Executor::shape_of(const Command& command, Seconds now) const {
+[[gnu::always_inline]] inline core::ItemShape Executor::shape_of(const Command& command,
+                                                                 Seconds now) const {
   core::ItemShape shape;
   shape.value_bytes = command.value_bytes;
   shape.client_flags = command.client_flags;
