@@ -111,7 +111,8 @@ std::optional<EtcdMember::Ask> EtcdMember::choose(Clock::time_point now, bool se
   if (serving) {
     if (lease_ == 0) return Ask::Grant;
     if (now >= keep_alive_at_) return Ask::KeepAlive;
-    if (!announced_) return Ask::Put;
+    if (!announced_ && now >= put_not_before_) return Ask::Put;
+    if (!announced_) wake_by(put_not_before_);
     wake_by(keep_alive_at_);
   } else {
     wake_by(now + kIdleLook);
@@ -192,6 +193,7 @@ void EtcdMember::answered(int status, std::string_view body, Clock::time_point n
     }
     case Ask::Put:
       announced_ = true;
+      ++puts_in_vain_;  // unless the next read says otherwise
       read_soon(now);
       break;
     case Ask::Read: {
@@ -269,7 +271,7 @@ void EtcdMember::use(EtcdRange range, Clock::time_point now) {
   if (changed && !change_was_told_) watch_not_before_ = now + kShortestPause;
   change_was_told_ = false;
   seen_ = std::move(snapshot);
-  look_for_own_key(range);
+  look_for_own_key(range, now);
   judge(now);
   if (publish_failed_) return;
   failures_ = 0;
@@ -312,7 +314,7 @@ EtcdMember::Snapshot EtcdMember::understand(const EtcdRange& range) const {
 
 // Its key may be gone, by somebody's hand, or be another server's by now: one that is announced as
 // the same. The two do not fight for it, but when the other goes its place is taken.
-void EtcdMember::look_for_own_key(const EtcdRange& range) {
+void EtcdMember::look_for_own_key(const EtcdRange& range, Clock::time_point now) {
   if (lease_ == 0) return;
   const auto own = std::find_if(range.pairs.begin(), range.pairs.end(),
                                 [&](const EtcdPair& pair) { return pair.key == own_key_; });
@@ -324,6 +326,8 @@ void EtcdMember::look_for_own_key(const EtcdRange& range) {
   }
   outdone_ = outdone;
   announced_ = outdone || (there && own->value == own_value_);
+  if (announced_) puts_in_vain_ = 0;
+  if (puts_in_vain_ > 0) put_not_before_ = now + with_jitter(pause_after(puts_in_vain_), random_);
 }
 
 // Publishes the list that was read, or has this server write it, or neither.

@@ -135,7 +135,7 @@ class EtcdMember {
   void lose_lease(Clock::time_point now);
   void use(EtcdRange range, Clock::time_point now);
   Snapshot understand(const EtcdRange& range) const;
-  void look_for_own_key(const EtcdRange& range);
+  void look_for_own_key(const EtcdRange& range, Clock::time_point now);
   void judge(Clock::time_point now);
   bool list_is_due() const;
   void complain(const std::string& complaint);
@@ -155,10 +155,12 @@ class EtcdMember {
   std::optional<Ask> asked_;
   Clock::time_point wake_at_{};
   std::string token_;
-  int64_t lease_ = 0;       // 0: none
-  bool announced_ = false;  // the key is there, with this lease or another's
-  bool outdone_ = false;    // another server holds it
-  bool idle_ = false;       // told that nobody is served
+  int64_t lease_ = 0;          // 0: none
+  bool announced_ = false;     // the key is there, with this lease or another's
+  bool outdone_ = false;       // another server holds it
+  unsigned puts_in_vain_ = 0;  // in a row: what was read since does not show the key
+  Clock::time_point put_not_before_{};
+  bool idle_ = false;  // told that nobody is served
   Clock::time_point keep_alive_at_{};
   Clock::time_point read_at_{};
   Clock::time_point last_read_{};

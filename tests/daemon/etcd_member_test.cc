@@ -70,7 +70,8 @@ class FakeEtcd {
         status = 404;
         return R"({"error":"etcdserver: requested lease not found","code":5})";
       }
-      put(decoded(asked["key"]), decoded(asked["value"]), lease);
+      ++puts_;
+      if (!forgets_puts) put(decoded(asked["key"]), decoded(asked["value"]), lease);
       return "{}";
     }
     if (path == kEtcdTxnPath) {
@@ -117,6 +118,9 @@ class FakeEtcd {
     for (auto& lease : leases_) lease.second.ends = now + lease.second.span;
   }
 
+  bool forgets_puts = false;  // though it says that it has done them
+
+  size_t puts() const { return puts_; }
   size_t reads() const { return reads_; }
   uint64_t revision() const { return revision_; }
   const std::map<std::string, Key>& keys() const { return keys_; }
@@ -135,6 +139,7 @@ class FakeEtcd {
     ++revision_;
   }
 
+  size_t puts_ = 0;
   size_t reads_ = 0;
   uint64_t revision_ = 1;
   int64_t last_lease_ = 100;
@@ -515,6 +520,20 @@ TEST_CASE("a key that somebody has deleted is put again") {
   fleet.run(milliseconds(500));
   REQUIRE(fleet.agrees(kAgree));
   CHECK(fleet.etcd.keys().at("/larder/fleet/nodes/n1:11211").lease == lease);
+}
+
+TEST_CASE("to an etcd that forgets what is put it is put with pauses that grow") {
+  Fleet fleet;
+  fleet.add();
+  REQUIRE(fleet.agrees(kAgree));
+  fleet.etcd.forgets_puts = true;
+  fleet.etcd.remove("/larder/fleet/nodes/n1:11211");
+  const size_t puts = fleet.etcd.puts();
+  fleet.run(seconds(20));
+  CHECK(fleet.etcd.puts() > puts + 5);
+  CHECK(fleet.etcd.puts() < puts + 30);
+  fleet.etcd.forgets_puts = false;
+  CHECK(fleet.agrees(kAgree + EtcdMember::kLongestPause));
 }
 
 TEST_CASE("who does not come back is out of the list one lease after the data were lost") {
