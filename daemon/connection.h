@@ -9,7 +9,8 @@
 //   Credentials --- admitted ---> Commands --- authenticates again (SASL) ---> Credentials
 //
 //   Commands --- Store, value incomplete ---> Value ----- last byte -----> Commands
-//      |  |\---- Store, no memory yet ------> Memory ---- a draft -------> Value
+//      |  |\---- no memory yet -------------> Memory ---- a draft -------> Value
+//      |  |                                     \------- done -----------> Commands
 //      |  |\---- lru_crawler metadump ------> Dump ------ its end -------> Commands
 //      |  \----- body that nobody wants ----> Discard --- skipped -------> Commands
 //      \-------- quit, fatal error ---------> Closing --- replies sent --> closed
@@ -89,7 +90,7 @@ struct Pending {
   std::unique_ptr<char[]> body;
   uint32_t body_filled = 0;
 
-  BufferClaim claim;  // for the body, or the reads
+  BufferClaim claim;  // for the body, or the commands that wait
 
   // Of the commands.
   size_t bytes() const noexcept { return storage.size() + reads.size() * sizeof(proto::Command); }

@@ -227,7 +227,9 @@ class Pump final : private core::TurnBreak {
   // again. Text was changed where a key was encoded, or the parser may be inside of a line.
   bool keep_behind_reads(const proto::Command& command) {
     if (P::kParsesAgain || may_take_long(command.op)) return false;
-    connection_.pending_->behind = std::make_unique<Pending>(command);
+    auto behind = std::make_unique<Pending>(command);
+    connection_.claim(behind->claim, behind->bytes());
+    connection_.pending_->behind = std::move(behind);
     return true;
   }
 
