@@ -249,8 +249,17 @@ void Connection::pause_for_answer() {
   phase_ = Phase::Closing;
 }
 
+void Connection::ignore_input() noexcept {
+  assert(waits_for_memory());
+  if (!ignores_input_) ignores_input_ = event_del(read_event_.get()) == 0;
+}
+
 bool Connection::wait_for_input() {
   if ((paused_ & (kPausedForWrite | kPausedForAnswer)) != 0 || write_event_ != nullptr) return true;
+  if (ignores_input_) {
+    if (waits_for_memory()) return true;
+    ignores_input_ = false;
+  }
   return event_add(read_event_.get(), nullptr) == 0;
 }
 
@@ -353,6 +362,8 @@ void Connection::serve(std::span<char> input) {
     drop_input(used);
   }
   if (again_ && paused_ == 0) come_back(true);
+  if (ignores_input_ && !wait_for_input()) [[unlikely]]
+    return close();
   show_waiting();
   worker_.cache().refresh_turn(worker_.id());
 }

@@ -21,8 +21,9 @@
 //  service may wait in the outbox until the pass ends. A second wake-up puts it off to the next
 //  pass.
 //  2. A backlog exists exactly while kPausedForWrite is set; then EV_WRITE is armed. EV_READ is
-//  armed unless kPausedForWrite or kPausedForAnswer is set, or TLS waits for EV_WRITE: it could not
-//  read, and a level-triggered event would come back in every pass.
+//  armed unless kPausedForWrite or kPausedForAnswer is set, TLS waits for EV_WRITE, or memory has
+//  been waited for in many passes: it could not read, and a level-triggered event would come back
+//  in every pass.
 //  3. `pending_` exists exactly in phases Value, Memory, Discard and Dump.
 //  4. With TLS, input that the session holds makes no event: then kPausedForTurn is set, or
 //     a backlog goes first. EV_WRITE is also armed while a handshake waits for it.
@@ -144,6 +145,9 @@ class Connection {
     return pending_ != nullptr && pending_->starved_since != 0;
   }
 
+  // No event of this connection wakes the worker until it has its memory. It waits for some.
+  void ignore_input() noexcept;
+
   bool closed() const noexcept { return phase_ == Phase::Closed; }
   // Replies wait, and the client has taken nothing of them for `limit` seconds. To be called once a
   // second: what the socket still holds says whether the client reads, long before the socket takes
@@ -184,7 +188,7 @@ class Connection {
   void receive_value();
   // Sees to it that input that TLS holds is read, and that TLS may write where it has to.
   void look_after_tls();
-  // Waits for input, unless TLS has to write before it can read. False without memory.
+  // Waits for input, unless it could not be read now. False without memory.
   [[nodiscard]] bool wait_for_input();
   // Has the next pass go on: with the input that is kept, or by reading.
   void come_back(bool with_kept_input);
@@ -227,6 +231,7 @@ class Connection {
   uint8_t gather_;  // how many reads make a batch: fewer where values are large
   bool tcp_ = false;
   bool again_ = false;                             // the next pass goes on with kept input
+  bool ignores_input_ = false;                     // as long as it waits for memory
   uint32_t served_in_ = 0;                         // the worker's pass in which it was served last
   CloseReason close_reason_ = CloseReason::Error;  // what those who watch are told
   std::atomic<core::Seconds> last_active_;         // relaxed: read for figures only

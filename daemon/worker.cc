@@ -190,6 +190,9 @@ bool Worker::may_wait(bool more_upkeep) {
   passes_in_vain_ = only_memory ? passes_in_vain_ + 1 : 0;
   if (more_upkeep) return false;
   if (passes_in_vain_ < kPassesInVain) return false;
+  for (Connection* const connection : resuming_) {
+    if (connection != nullptr) connection->ignore_input();
+  }
   if (tick_ms_ == kFastTickMs) return true;
   if (!set_ticks(ticks_.fd(), kFastTickMs)) return false;
   tick_ms_ = kFastTickMs;

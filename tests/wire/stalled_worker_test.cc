@@ -354,6 +354,36 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("what clients send or end while they wait for memory does not wake their worker") {
+  StalledServer server;
+  WireClient observer = server.connect();
+  const std::string value(kValueBytes, ' ');
+  std::vector<WireClient> clients;
+  for (int i = 0; i < 4; ++i) {
+    clients.push_back(server.connect());
+    REQUIRE(observer.answers(set_line("key" + std::to_string(i), value), "STORED\r\n"));
+  }
+  server.stall();
+  for (int i = 0; i < 4; ++i) {
+    clients[i].send(i < 2 ? "gat 100 key" + std::to_string(i) + "\r\n"
+                          : set_line("key" + std::to_string(i), value));
+  }
+  for (int i = 0; i < 50; ++i) REQUIRE(observer.answers("get none\r\n", "END\r\n"));
+  for (int i = 0; i < 4; i += 2) {
+    clients[i].send("mn\r\n");
+    clients[i + 1].finish_sending();
+  }
+  const uint64_t passes = larder_stat(observer, "passes");
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  // One for each tick of a millisecond, and not one after the other.
+  CHECK(larder_stat(observer, "passes") - passes < 1'000);
+  server.end_stall();
+  CHECK(clients[0].receive_until("MN\r\n") == value_reply("key0", value) + "END\r\nMN\r\n");
+  CHECK(clients[1].receive_until_closed() == value_reply("key1", value) + "END\r\n");
+  CHECK(clients[2].receive_until("MN\r\n") == "STORED\r\nMN\r\n");
+  CHECK(clients[3].receive_until_closed() == "STORED\r\n");
+}
+
 TEST_CASE("gets of a pipeline that have waited a second for memory are refused together") {
   StalledServer server;
   WireClient observer = server.connect();
