@@ -162,7 +162,7 @@ void Watchers::run() {
   while (!stopping_.load(std::memory_order_relaxed)) {
     wait(pause);
     const uint32_t events = pass_in_spare_memory();
-    if (present_.empty()) {
+    if (events == 0 && present_.empty()) {
       pause = kForever;
     } else if (events > 0 || pause == kForever) {
       pause = std::max(pause / 2, kBusyMs);

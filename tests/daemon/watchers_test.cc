@@ -8,7 +8,10 @@
 #include <catch2/catch.hpp>
 #include <string>
 
+#include "tests/support/failing_allocations.h"
+
 using namespace larder::daemon;
+using larder::test::FailingAllocations;
 
 namespace {
 
@@ -99,6 +102,19 @@ TEST_CASE("a watcher is told OK and what happens on its streams, in the order of
   CHECK(watchers.counters().written == 0);
   CHECK(watchers.counters().sent == 0);
   CHECK(watchers.counters().watchers == 2);
+}
+
+TEST_CASE("a watcher for whom there was no memory is told OK once there is some") {
+  EventLog log(2, kRingBytes);
+  Watchers watchers(log, 1, kBufferBytes, [] {});
+  Pair pair;
+  REQUIRE(watchers.admit() == Watchers::Admission::Granted);
+  {
+    const FailingAllocations none("larder-watch");
+    watchers.add(std::move(pair.server), Streams::kFetchers, 5);
+    while (none.failed() == 0) std::this_thread::yield();
+  }
+  CHECK(pair.line() == "OK\r");
 }
 
 TEST_CASE("there is room for so many watchers, and again when one has gone") {
