@@ -251,6 +251,18 @@ size_t MemoryFile::allocated_bytes() const noexcept {
   return static_cast<size_t>(file.st_blocks) * 512;
 }
 
+uint64_t MemoryFile::snapshot_bytes() const noexcept {
+  try {
+    struct stat snapshot {};
+    if (stat(snapshot_path().c_str(), &snapshot) == 0) {
+      return static_cast<uint64_t>(snapshot.st_blocks) * 512;
+    }
+  } catch (const std::bad_alloc&) {
+    // Then it is in the way.
+  }
+  return 0;
+}
+
 bool MemoryFile::has_room_for(size_t bytes) const noexcept {
   struct statvfs system {};
   struct stat file {};
@@ -258,7 +270,8 @@ bool MemoryFile::has_room_for(size_t bytes) const noexcept {
     return true;
   const uint64_t has = static_cast<uint64_t>(file.st_blocks) * 512;
   const uint64_t free = uint64_t{system.f_bavail} * system.f_frsize;
-  return has + free >= bytes;
+  // The snapshot goes when the server begins to run.
+  return has + free + snapshot_bytes() >= bytes;
 }
 
 bool MemoryFile::in_memory() const noexcept {

@@ -79,7 +79,8 @@ class MemoryFile {
   // How long the file is, and how much of it has blocks.
   size_t length() const noexcept;
   size_t allocated_bytes() const noexcept;
-  // True if the file system has room for a cache of so many bytes, or does not tell.
+  // True if the file system has room for a cache of so many bytes, or does not tell. A snapshot
+  // that lies there counts as room.
   bool has_room_for(size_t bytes) const noexcept;
   // On a file system in memory.
   bool in_memory() const noexcept;
@@ -92,6 +93,7 @@ class MemoryFile {
   bool finish(std::string_view snapshot);
 
  private:
+  uint64_t snapshot_bytes() const noexcept;  // that it takes of the file system; 0: there is none
   struct Superblock;
   struct Header;
 

@@ -28,6 +28,8 @@ class GetLine {
     in_line_ = false;
     return !refused;
   }
+  // The line has been answered by an error, and has not ended.
+  bool is_refused() const noexcept { return in_line_ && refused_; }
   // What there was has been sent: no more than what comes from here on can be taken back.
   void begin_again(const proto::ReplyBuffer& out) { start_ = out.mark(); }
 

@@ -193,7 +193,7 @@ class Pump final : private core::TurnBreak {
       end_turn_here();
       if (!worker_.executor().run_one(batch.commands()[done], batch.replies()[done],
                                       worker_.now()) &&
-          !gives_up) {
+          !gives_up && !connection_.get_line_.is_refused()) {
         wait_with_reads(done);
         return done;
       }

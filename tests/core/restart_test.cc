@@ -683,6 +683,40 @@ TEST_CASE("a stop soon after a stall leaves no more in the file than the limit a
   CHECK(bytes_on_disk() + 3_MiB <= before);
 }
 
+TEST_CASE("a file system with room for a cold start has room for the warm one") {
+  const auto starts = [](const TestMount& mount) {
+    try {
+      Run run(mount.file("cache"));
+      return true;
+    } catch (const std::runtime_error&) {
+      return false;
+    }
+  };
+  const auto size = [](int kib) { return "size=" + std::to_string(kib) + "k"; };
+  constexpr int kPageOfSystem = 4;  // KiB
+  int too_small = 8 * 1024, enough = 32 * 1024;
+  while (enough - too_small > kPageOfSystem) {
+    const int middle = (too_small + enough) / 2 / kPageOfSystem * kPageOfSystem;
+    const TestMount mount("tmpfs", size(middle));
+    if (!mount.mounted()) {
+      WARN("skipped: tmpfs cannot be mounted here: " << mount.why_not());
+      return;
+    }
+    (starts(mount) ? enough : too_small) = middle;
+  }
+  const TestMount mount("tmpfs", size(enough));
+  {
+    Run run(mount.file("cache"));
+    run.begin();
+    REQUIRE(run.set("key", "value"));
+    REQUIRE(run.stop() == "");
+  }
+  Run run(mount.file("cache"));
+  CHECK(run.why_cold == "");
+  run.begin();
+  CHECK(run.look("key").value == "value");
+}
+
 TEST_CASE(
     "a cache over a file system that others fill evicts, and grows again when there is room") {
   const TestMount small("tmpfs", "size=40m");

@@ -420,6 +420,25 @@ TEST_CASE("gets of a pipeline that have waited a second for memory are refused t
   }
 }
 
+TEST_CASE("a line of gat that has been refused waits for no memory any more") {
+  StalledServer server;
+  WireClient observer = server.connect();
+  WireClient client = server.connect();
+  const std::string value(kValueBytes, ' ');
+  std::string line = "gat 100";
+  for (int i = 0; i < 300; ++i) {
+    const std::string key = "key" + std::to_string(i);
+    REQUIRE(observer.answers(set_line(key, value), "STORED\r\n"));
+    line += ' ' + key;
+  }
+  server.stall();
+  client.send(line + "\r\nmn\r\n");
+  for (int i = 0; i < 50; ++i) REQUIRE(observer.answers("get none\r\n", "END\r\n"));
+  CHECK_FALSE(client.has_input());
+  server.advance_clock(2);
+  CHECK(client.receive_until("MN\r\n").starts_with("SERVER_ERROR out of memory"));
+}
+
 TEST_CASE("clients that go while gets of theirs wait for memory take nothing with them") {
   StalledServer server;
   WireClient observer = server.connect();
