@@ -86,6 +86,7 @@ class Pump final : private core::TurnBreak {
         continue;
       }
       proto::Command& command = service_.batch().next();
+      at_command_ = parser_;
       const proto::Parsed parsed =
           parser_.parse(input.data() + used_, input.size() - used_, command);
       if (parsed.status == proto::Parsed::Status::Complete && gather_store(command, parsed))
@@ -105,11 +106,11 @@ class Pump final : private core::TurnBreak {
       } else {
         run_batch();  // the command stays where it is until the next one is parsed
         if (connection_.phase_ == Phase::Memory) [[unlikely]] {
-          if (!keep_behind_reads(command)) used_ -= parsed.consumed;
+          if (!keep_behind_reads(command)) parse_again(parsed.consumed);
           break;
         }
         if (may_take_long(command.op) && !end_turn_here()) {
-          used_ -= parsed.consumed;  // it is parsed again when the client has taken its replies
+          parse_again(parsed.consumed);  // when the client has taken its replies
           break;
         }
         if (command.op == proto::Op::Watch &&
@@ -136,6 +137,13 @@ class Pump final : private core::TurnBreak {
 
   bool may_go_on() const noexcept {
     return connection_.phase_ == Phase::Commands && spent_ < points_ && service_.may_send();
+  }
+
+  // Puts back what was parsed last: `consumed` bytes, and with them the parser, which may have
+  // skipped the rest of a refused line there.
+  void parse_again(size_t consumed) noexcept {
+    used_ -= consumed;
+    parser_ = at_command_;
   }
 
   // A classic get line is one request, however many keys it has: its last key counts, or its end.
@@ -237,7 +245,7 @@ class Pump final : private core::TurnBreak {
   void close_behind_reads(size_t consumed) {
     run_batch();
     if (connection_.phase_ == Phase::Memory) {
-      used_ -= consumed;  // it is parsed again
+      parse_again(consumed);
     } else {
       connection_.phase_ = Phase::Closing;
     }
@@ -807,7 +815,8 @@ class Pump final : private core::TurnBreak {
   std::unique_ptr<Pending> waited_;  // whose reads are in the batch now
   bool stores_gathered_ = false;     // in the batch, and not reads
   char store_head_[kHeadBytes];
-  P at_store_;  // the parser where each of them begins
+  P at_store_;    // the parser where each of them begins
+  P at_command_;  // the parser where the command that was parsed last begins
 };
 
 }  // namespace larder::daemon

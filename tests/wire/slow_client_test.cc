@@ -258,6 +258,25 @@ TEST_CASE("a client that leaves while replies wait for it leaves nothing behind"
   CHECK(server.server().cache().totals().held_items == 0);
 }
 
+TEST_CASE("the rest of a refused line is no command, also where replies before it are not taken") {
+  TempServer server(loopback_settings());
+  WireClient observer = server.connect();
+  const std::string big(100'000, 'b');
+  REQUIRE(observer.ask_line("set big 0 0 100000\r\n" + big) == "STORED");
+  REQUIRE(observer.ask_line("set kept 0 0 1\r\n1") == "STORED");
+  // With some number of replies the socket is full just before `stats`, which then has to wait.
+  std::string gets;
+  for (int n = 0; n < 60; ++n) {
+    gets += "get big\r\n";
+    WireClient slow = WireClient::over_tcp_with_small_buffer(server.port(), 2048);
+    slow.send(gets + "gat x flush_all\r\nstats\r\ngat 1 " + std::string(251, 'k') +
+              " flush_all\r\nverbosity 1\r\nstats\r\nmn\r\n");
+    REQUIRE(observer.answers("get none\r\n", "END\r\n"));
+    (void)slow.receive_until("MN\r\n");
+    REQUIRE(observer.answers("get kept\r\n", "VALUE kept 0 1\r\n1\r\nEND\r\n"));
+  }
+}
+
 TEST_CASE("quit is obeyed after the replies before it have been taken") {
   TempServer server;
   WireClient writer = server.connect();
