@@ -79,6 +79,8 @@ class Pump final : private core::TurnBreak {
     input_ = input;
     began_ = worker_.meter().begin();
     connection_.get_line_.begin_again(service_.replies());
+    if (parser_.skips_line()) [[unlikely]]
+      skips_from_ = 0;
     if (connection_.pending_ != nullptr) used_ = go_on_with_body(input);
     while (used_ < input.size() && may_go_on()) {
       if (stores_gathered_ && !stores_go_on()) {
@@ -86,7 +88,6 @@ class Pump final : private core::TurnBreak {
         continue;
       }
       proto::Command& command = service_.batch().next();
-      at_command_ = parser_;
       const proto::Parsed parsed =
           parser_.parse(input.data() + used_, input.size() - used_, command);
       if (parsed.status == proto::Parsed::Status::Complete && gather_store(command, parsed))
@@ -139,11 +140,13 @@ class Pump final : private core::TurnBreak {
     return connection_.phase_ == Phase::Commands && spent_ < points_ && service_.may_send();
   }
 
-  // Puts back what was parsed last: `consumed` bytes, and with them the parser, which may have
-  // skipped the rest of a refused line there.
+  // Puts back what was parsed last, `consumed` bytes, but for the rest of a refused line that the
+  // parser has skipped there.
   void parse_again(size_t consumed) noexcept {
     used_ -= consumed;
-    parser_ = at_command_;
+    if (used_ != skips_from_) return;
+    const void* const newline = std::memchr(input_.data() + used_, '\n', consumed);
+    if (newline != nullptr) used_ = static_cast<const char*>(newline) + 1 - input_.data();
   }
 
   // A classic get line is one request, however many keys it has: its last key counts, or its end.
@@ -380,6 +383,7 @@ class Pump final : private core::TurnBreak {
   }
 
   size_t answer_error(const proto::Command& command, std::span<char> rest) {
+    if (command.wants(proto::Want::kRewind)) skips_from_ = used_;
     if (connection_.return_to_credentials(command)) {
       used_ -= proto::BinaryRequestHeader::kBytes;  // the authenticator begins with it
       return 0;
@@ -808,15 +812,15 @@ class Pump final : private core::TurnBreak {
   const size_t points_;
   const bool counts_requests_;
   std::span<char> input_;
-  size_t used_ = 0;  // of input_
+  size_t used_ = 0;               // of input_
+  size_t skips_from_ = SIZE_MAX;  // where the rest of a refused line began that the parser skips
   size_t spent_ = 0;
   uint64_t began_ = 0;  // when what is done now was, if it is timed
   size_t answered_bytes_ = 0;
   std::unique_ptr<Pending> waited_;  // whose reads are in the batch now
   bool stores_gathered_ = false;     // in the batch, and not reads
   char store_head_[kHeadBytes];
-  P at_store_;    // the parser where each of them begins
-  P at_command_;  // the parser where the command that was parsed last begins
+  P at_store_;  // the parser where each of them begins
 };
 
 }  // namespace larder::daemon

@@ -15,6 +15,7 @@ struct BinaryProtocol {
   Parsed parse(char* data, size_t bytes, Command& command) noexcept {
     return parse_binary(data, bytes, command);
   }
+  static bool skips_line() noexcept { return false; }
   static void write(const Command& command, const Reply& reply, ReplyBuffer& out) {
     write_binary(command, reply, out);
   }

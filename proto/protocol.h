@@ -20,11 +20,14 @@ namespace larder::proto {
 //         for whatever a quiet command keeps silent about. Pure.
 // kTrailerBytes  what follows a value on the wire (\r\n or nothing).
 // kParsesAgain   parse changes neither the input nor the parser.
+// skips_line     after an Op::Error that wants kRewind: what parse sees next is the rest of its
+// line.
 template <class P>
 concept Protocol = requires(P p, char* data, size_t bytes, Command& command, const Command& asked,
                             const Reply& reply, ReplyBuffer& out) {
   { p.parse(data, bytes, command) } -> std::same_as<Parsed>;
   {P::write(asked, reply, out)};
+  { p.skips_line() } -> std::same_as<bool>;
   { P::kTrailerBytes } -> std::convertible_to<size_t>;
   { P::kParsesAgain } -> std::convertible_to<bool>;
 };

@@ -26,6 +26,9 @@ class TextParser {
   // earlier one; unless Complete is returned it is left as it was.
   Parsed parse(char* data, size_t bytes, Command& command) noexcept;
 
+  // What comes next is the rest of a line that was refused.
+  bool skips_line() const noexcept { return state_ == State::SkipLine; }
+
  private:
   enum class State : uint8_t { Line, Keys, SkipLine };
 

@@ -16,6 +16,7 @@ struct TextProtocol {
   Parsed parse(char* data, size_t bytes, Command& command) noexcept {
     return parser.parse(data, bytes, command);
   }
+  bool skips_line() const noexcept { return parser.skips_line(); }
   static void write(const Command& command, const Reply& reply, ReplyBuffer& out) {
     if (command.dialect == Dialect::Meta) {
       write_meta(command, reply, out);
