@@ -95,6 +95,7 @@ class Pump final : private core::TurnBreak {
       if (stores_gathered_ && parsed.status != proto::Parsed::Status::NeedMore) {
         run_stores();
         if (connection_.phase_ != Phase::Commands) break;  // what was parsed is parsed again
+        service_.batch().next() = command;
       }
       used_ += parsed.consumed;
       if (parsed.status == proto::Parsed::Status::NeedMore) break;
@@ -140,13 +141,19 @@ class Pump final : private core::TurnBreak {
     return connection_.phase_ == Phase::Commands && spent_ < points_ && service_.may_send();
   }
 
-  // Puts back what was parsed last, `consumed` bytes, but for the rest of a refused line that the
-  // parser has skipped there.
+  // Where in the `bytes` of input that one call of the parser took its command begins: behind the
+  // rest of a refused line that it has skipped there.
+  size_t begin_of_command(size_t from, size_t bytes) const noexcept {
+    if (from != skips_from_) [[likely]]
+      return from;
+    const void* const newline = std::memchr(input_.data() + from, '\n', bytes);
+    if (newline == nullptr) return from;
+    return static_cast<size_t>(static_cast<const char*>(newline) + 1 - input_.data());
+  }
+
+  // Puts back the command that was parsed last, with `consumed` bytes.
   void parse_again(size_t consumed) noexcept {
-    used_ -= consumed;
-    if (used_ != skips_from_) return;
-    const void* const newline = std::memchr(input_.data() + used_, '\n', consumed);
-    if (newline != nullptr) used_ = static_cast<const char*>(newline) + 1 - input_.data();
+    used_ = begin_of_command(used_ - consumed, consumed);
   }
 
   // A classic get line is one request, however many keys it has: its last key counts, or its end.
@@ -294,7 +301,8 @@ class Pump final : private core::TurnBreak {
       if (!may_go_on()) return false;
       proto::Command& first = service_.batch().next();
       if (&first != &command) first = command;
-      std::memcpy(store_head_, input_.data() + used_, kHeadBytes);
+      std::memcpy(store_head_, input_.data() + begin_of_command(used_, parsed.consumed),
+                  kHeadBytes);
       at_store_ = parser_;
       stores_gathered_ = true;
     }

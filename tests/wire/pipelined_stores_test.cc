@@ -73,6 +73,25 @@ TEST_CASE("a refused store among others is answered in its place") {
                                               value_reply("d", "2") + "END\r\n"));
 }
 
+TEST_CASE("a command behind a store behind a refused line is answered as it was asked") {
+  TempServer server;
+  WireClient client = server.connect();
+  const std::string refused = "CLIENT_ERROR invalid exptime argument\r\n";
+  const std::string key = value_reply("k", "K");
+  REQUIRE(client.answers(set_line("k", "K"), "STORED\r\n"));
+  // The refused key begins like the command behind the store.
+  CHECK(client.answers("gat x ge\r\n" + set_line("a", "1") + "get k\r\n",
+                       refused + "STORED\r\n" + key + "END\r\n"));
+  CHECK(client.answers("gat x ga\r\n" + set_line("a", "1") + "gat 0 k a k\r\n",
+                       refused + "STORED\r\n" + key + value_reply("a", "1") + key + "END\r\n"));
+  CHECK(client.answers("get ge" + std::string(250, 'l') + "\r\n" + set_line("a", "1") + "get k\r\n",
+                       "CLIENT_ERROR bad command line format\r\nSTORED\r\n" + key + "END\r\n"));
+  CHECK(client.answers("gat x mg\r\n" + set_line("a", "1", " noreply") + "mg k v\r\nmg a v\r\n",
+                       refused + "VA 1\r\nK\r\nVA 1\r\n1\r\n"));
+  CHECK(client.answers("gat x mn\r\n" + set_line("a", "1") + "mn\r\nversion\r\nmn\r\n",
+                       refused + "STORED\r\nMN\r\nVERSION 1.6.45\r\nMN\r\n"));
+}
+
 TEST_CASE("more stores in a packet than are run together") {
   TempServer server;
   WireClient client = server.connect();
