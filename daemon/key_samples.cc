@@ -48,8 +48,9 @@ void KeySamples::add(std::span<const KeySample> samples, core::Seconds now) {
   age(now);
   samples_ += samples.size();
   for (const KeySample& sample : samples) {
+    std::string name = name_of(sample);  // before the slot is another key's: it allocates
     const SpaceSaving::Place place = key_counts_.count(sample.hash);
-    if (place.fresh) keys_[place.slot] = name_of(sample);
+    if (place.fresh) keys_[place.slot] = std::move(name);
     add_prefix(sample);
   }
 }
@@ -59,9 +60,10 @@ void KeySamples::add_prefix(const KeySample& sample) {
   const size_t end = key.find(delimiter_);
   if (end == std::string_view::npos) return;
   const std::string_view name = key.substr(0, end);
+  Prefix of_sample{std::string(name)};  // before the slot is another prefix's: it allocates
   const SpaceSaving::Place place = prefix_counts_.count(core::hash_key(name, seed_).bits);
   Prefix& prefix = prefixes_[place.slot];
-  if (place.fresh) prefix = Prefix{std::string(name)};
+  if (place.fresh) prefix = std::move(of_sample);
   switch (sample.what) {
     case KeySample::What::Hit:
       ++prefix.hits;

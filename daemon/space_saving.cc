@@ -19,19 +19,21 @@ SpaceSaving::SpaceSaving(uint32_t capacity) : capacity_(capacity) {
 }
 
 SpaceSaving::Place SpaceSaving::count(uint64_t hash) {
-  total_ += kOne;
   if (const auto found = slots_.find(hash); found != slots_.end()) {
+    total_ += kOne;
     counts_[found->second] += kOne;
     return {found->second, false};
   }
   if (size() < capacity_) {
     const uint32_t slot = size();
+    slots_.emplace(hash, slot);  // allocates; the others have their memory
+    total_ += kOne;
     counts_.push_back(kOne);
     errors_.push_back(0);
     hashes_.push_back(hash);
-    slots_.emplace(hash, slot);
     return {slot, true};
   }
+  total_ += kOne;
   const uint32_t slot = take_least();
   auto node = slots_.extract(hashes_[slot]);  // and not a new one: no allocation
   node.key() = hash;

@@ -22,7 +22,8 @@ class SpaceSaving {
     uint32_t slot = 0;
     bool fresh = false;  // the slot is another thing's from now on
   };
-  // One more of the thing with this hash, which stands for it.
+  // One more of the thing with this hash, which stands for it. Throws std::bad_alloc, and nothing
+  // has changed.
   Place count(uint64_t hash);
   void halve();
   void clear();

@@ -243,19 +243,24 @@ uint32_t Watchers::show_events() {
 }
 
 void Watchers::show(Watcher& watcher, std::string_view line) {
-  const std::string told =
-      watcher.skipped > 0 ? "skipped=" + std::to_string(watcher.skipped) + "\n" : std::string();
-  const auto fits = [&] { return watcher.out.size() + told.size() + line.size() <= buffer_bytes_; };
-  if (!fits()) send(watcher);
-  if (!fits()) {
-    ++watcher.skipped;
-    skipped_.add();
-    return;
+  try {
+    const std::string told =
+        watcher.skipped > 0 ? "skipped=" + std::to_string(watcher.skipped) + "\n" : std::string();
+    const auto bytes = [&] { return watcher.out.size() + told.size() + line.size(); };
+    if (bytes() > buffer_bytes_) send(watcher);
+    if (bytes() <= buffer_bytes_) {
+      watcher.out.reserve(bytes());
+      watcher.out += told;
+      watcher.out += line;
+      watcher.skipped = 0;
+      sent_.add();
+      return;
+    }
+  } catch (const std::bad_alloc&) {
+    // Only this watcher does without: others have been shown the line.
   }
-  watcher.out += told;
-  watcher.out += line;
-  watcher.skipped = 0;
-  sent_.add();
+  ++watcher.skipped;
+  skipped_.add();
 }
 
 void Watchers::send(Watcher& watcher) {

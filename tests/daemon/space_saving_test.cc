@@ -2,7 +2,10 @@
 
 #include <catch2/catch.hpp>
 #include <map>
+#include <new>
 #include <random>
+
+#include "tests/support/failing_allocations.h"
 
 namespace larder::daemon {
 namespace {
@@ -91,4 +94,24 @@ TEST_CASE("what comes new takes the slot of the least, and its count for an erro
 }
 
 }  // namespace
+
+TEST_CASE("a thing for which there was no memory is in no slot") {
+  SpaceSaving things(4);
+  (void)things.count(1);
+  bool thrown = false;
+  {
+    const test::FailingAllocations none;
+    try {
+      (void)things.count(2);
+    } catch (const std::bad_alloc&) {
+      thrown = true;
+    }
+  }
+  REQUIRE(thrown);
+  CHECK(things.size() == 1);
+  CHECK(things.total() == 1);
+  for (uint64_t hash = 3; hash < 20; ++hash) CHECK(things.count(hash).fresh);
+  CHECK(things.size() == 4);
+}
+
 }  // namespace larder::daemon

@@ -117,6 +117,36 @@ TEST_CASE("a watcher for whom there was no memory is told OK once there is some"
   CHECK(pair.line() == "OK\r");
 }
 
+TEST_CASE("an event for which a watcher finds no memory is skipped there and told once elsewhere") {
+  EventLog log(2, kRingBytes);
+  Watchers watchers(log, 1, kBufferBytes, [] {});
+  log.become_writer(0);
+  Pair first, second;
+  const auto add = [&](Pair& pair) {
+    REQUIRE(watchers.admit() == Watchers::Admission::Granted);
+    watchers.add(std::move(pair.server), Streams::kFetchers, 5);
+    CHECK(pair.line() == "OK\r");
+  };
+  const auto shows = [](Pair& pair, const std::string& key) {
+    return pair.line().find("key=" + key + ' ') != std::string::npos;
+  };
+  const std::string a(200, 'a'), b(200, 'b');
+  add(first);
+  log.write(fetch(), a);  // the line and what is sent to the first have their memory now
+  CHECK(shows(first, a));
+  add(second);
+  {
+    const FailingAllocations none("larder-watch");
+    log.write(fetch(), b);
+    while (none.failed() == 0) std::this_thread::yield();
+  }
+  log.write(fetch(), "last");
+  CHECK(shows(first, b));
+  CHECK(shows(first, "last"));
+  CHECK(second.line() == "skipped=1");
+  CHECK(shows(second, "last"));
+}
+
 TEST_CASE("there is room for so many watchers, and again when one has gone") {
   EventLog log(2, kRingBytes);
   std::atomic<int> closed{0};
