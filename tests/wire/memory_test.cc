@@ -202,7 +202,7 @@ TEST_CASE(
   TempServer server(settings);
   REQUIRE(count_failures(server, 1, 90ull << 20, 8'000, 64) == 0);
   constexpr int kClients = 16;
-  constexpr int kRounds = 10;
+  constexpr int kRounds = 4;
   constexpr int kKeys = 200;
   std::atomic<int> refused{0};
   std::vector<std::thread> threads;
