@@ -146,6 +146,11 @@ void Eviction::begin_turnover() noexcept {
   // 1 / weight while all of the memory is turned over.
   most_weight_ =
       weight(static_cast<double>(all.bytes) / static_cast<double>(all.items)) / kLeastTurnover;
+  for (uint32_t c = 0; c < hands_.size(); ++c) {
+    const std::vector<PageNumber>& pages = slab_.of(c).pages;
+    if (pages.empty()) continue;
+    hands_[c] = {static_cast<uint32_t>(pages.size() - 1), pool_.info(pages.back()).carved};
+  }
   for (unsigned r = 0; r < kRings; ++r) {
     const auto group = static_cast<uint32_t>(hands_.size() + r);
     if (rings_[r].items > 0) level_of_[group] = level_ + level_per_step(group);
@@ -210,13 +215,14 @@ Item* Eviction::next_in_class() noexcept {
   if (hand.page < pages.size()) {
     const PageInfo& passed = pool_.info(pages[hand.page]);
     if (hand.chunk >= passed.carved) {
+      hand = {hand.page + 1, 0};
       // Chunks that were never used are part of the round, too: else one item alone in its class
-      // would be met at every step.
+      // would be met at every step. What comes behind them is met when the level has risen so far.
       if (passed.carved < passed.chunks) {
         level_of_[hand_] += level_per_step_ * (passed.chunks - passed.carved);
         steps_left_ = 0;
+        return nullptr;
       }
-      hand = {hand.page + 1, 0};
     }
   }
   if (hand.page >= pages.size()) hand = {};

@@ -60,12 +60,14 @@ class Eviction {
   // An item in one piece is in the table. It is to stay for about a round of its hand, wherever its
   // chunk became free: where the hand is nearer than half a round it will pass over the item once.
   void add(const Item& item) noexcept {
+    if (turnover_due_bytes_ == 0) return;  // no hand has set out
     const PageNumber page = PagePool::page_of(pool_.ref_of(&item));
     const PageInfo& info = pool_.info(page);
     const Hand hand = hands_[info.size_class];
     const uint64_t round = slab_.of(info.size_class).chunks;
     const uint64_t at = uint64_t{info.index_in_class} * info.chunks + slab_.chunk_index(item);
-    const uint64_t hand_at = uint64_t{hand.page} * info.chunks + hand.chunk;
+    uint64_t hand_at = uint64_t{hand.page} * info.chunks + hand.chunk;
+    if (hand_at >= round) hand_at = 0;  // behind the last page: the first comes next
     const uint64_t ahead = at >= hand_at ? at - hand_at : at + round - hand_at;
     if (ahead < round / 2) ItemWriter::set_heat(item, item.heat().with_grace());
   }
@@ -192,7 +194,8 @@ class Eviction {
   // How far the level rises while a group's hand moves by one.
   double level_per_step(uint32_t group) const noexcept;
   void note_victim(const Item& item) noexcept;
-  // Before the first victim: guesses what measure_turnover() will find.
+  // Before the first victim: guesses what measure_turnover() will find. The hands set out behind
+  // the newest items.
   void begin_turnover() noexcept;
   // Once for each 64th of the memory that is turned over: looks how far the level rose and what was
   // used meanwhile.

@@ -493,7 +493,7 @@ StoreResult Shard::publish(Ref head, KeyHash hash, HashTable::Slot* slot, uint8_
   note_live(item, +1);
   if (item.is_large()) {
     eviction_.add_large(item);
-  } else if (pool_.pages_left() == 0) {  // else its hand has not set out
+  } else {
     eviction_.add(item);
   }
   if (!keep_sequence) ++total_items_;

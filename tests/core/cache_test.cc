@@ -333,6 +333,45 @@ TEST_CASE("a large value among small ones always finds room") {
   c.cache.check_invariants();
 }
 
+TEST_CASE("an item alone in its size class stays while a 20th of the memory is stored in another") {
+  Client c(config(16_MiB));
+  const std::string common(1000, 'x');
+  uint64_t stored = 0;
+  const auto fill = [&](uint64_t sets) {
+    for (uint64_t i = 0; i < sets; ++i) {
+      c.must_set(key_number(stored++), common);
+      if (stored % 64 == 0) c.cache.tend(0, c.now, 0);
+    }
+  };
+  const std::vector<size_t> sizes = {1, 30, 60, 100, 150, 300, 2000};
+  const auto store_one_of_each = [&] {
+    for (const size_t bytes : sizes) {
+      c.must_set("alone" + std::to_string(bytes), std::string(bytes, 'y'));
+    }
+  };
+  SECTION("stored right before the first eviction") {
+    while (c.cache.totals().pages_free > 4 * sizes.size()) fill(1);
+    store_one_of_each();
+    while (c.cache.totals().evictions == 0) fill(1);
+  }
+  SECTION("stored later") {
+    fill(50'000);
+    store_one_of_each();
+  }
+  SECTION("stored while a larger limit leaves pages free") {
+    fill(50'000);
+    REQUIRE(c.cache.set_memory_limit(20_MiB));
+    store_one_of_each();
+    const uint64_t before = c.cache.totals().evictions;
+    while (c.cache.totals().evictions == before) fill(1);
+  }
+  fill(16'000'000 / 20 / 1000);
+  for (const size_t bytes : sizes) {
+    INFO(bytes << " bytes");
+    CHECK(c.has("alone" + std::to_string(bytes)));
+  }
+}
+
 TEST_CASE("a large value stays while a tenth of the memory is stored in small ones") {
   CacheConfig one_shard = config(64_MiB);
   one_shard.item_size_max = 2_MiB;
