@@ -60,6 +60,21 @@ void Eviction::add_large(Item& item) {
   }
 }
 
+// A page that comes before the hand earlier than it would have is passed over once.
+void Eviction::page_left(uint32_t size_class, uint32_t index) noexcept {
+  const std::vector<PageNumber>& pages = slab_.of(size_class).pages;
+  const size_t last = pages.size();  // where it lay that lies at `index` now
+  if (index >= last) return;
+  Hand& hand = hands_[size_class];
+  const size_t at = hand.page <= last ? hand.page : 0;
+  const size_t before = at == last ? last + 1 : last - at;
+  const size_t now = index >= at ? index - at : index + last - at;
+  PageInfo& info = pool_.info(pages[index]);
+  if (turnover_due_bytes_ == 0 || info.spared || now >= before || now > last / 2) return;
+  info.spared = true;
+  if (hand.page == index) hand.chunk = 0;
+}
+
 void Eviction::remove_large(const Item& item) noexcept {
   Ring& ring = rings_[ring_of(item)];
   if (ring.hand == pool_.ref_of(&item)) ring.hand = item.ring_next();
@@ -227,7 +242,14 @@ Item* Eviction::next_in_class() noexcept {
   }
   if (hand.page >= pages.size()) hand = {};
   const PageNumber page = pages[hand.page];
-  const PageInfo& info = pool_.info(page);
+  PageInfo& info = pool_.info(page);
+  if (info.spared) [[unlikely]] {
+    info.spared = false;
+    level_of_[hand_] += level_per_step_ * info.chunks;
+    steps_left_ = 0;
+    hand = {hand.page + 1, 0};
+    return nullptr;
+  }
   if (hand.chunk >= info.carved) return nullptr;
   char* at = pool_.at(slab_.chunk(page, hand.chunk++));
   __builtin_prefetch(at + size_t{2} * info.chunk_bytes);

@@ -61,16 +61,18 @@ class Eviction {
   // chunk became free: where the hand is nearer than half a round it will pass over the item once.
   void add(const Item& item) noexcept {
     if (turnover_due_bytes_ == 0) return;  // no hand has set out
-    const PageNumber page = PagePool::page_of(pool_.ref_of(&item));
-    const PageInfo& info = pool_.info(page);
-    const Hand hand = hands_[info.size_class];
-    const uint64_t round = slab_.of(info.size_class).chunks;
-    const uint64_t at = uint64_t{info.index_in_class} * info.chunks + slab_.chunk_index(item);
-    uint64_t hand_at = uint64_t{hand.page} * info.chunks + hand.chunk;
-    if (hand_at >= round) hand_at = 0;  // behind the last page: the first comes next
-    const uint64_t ahead = at >= hand_at ? at - hand_at : at + round - hand_at;
-    if (ahead < round / 2) ItemWriter::set_heat(item, item.heat().with_grace());
+    if (is_near(item, steps_to(item))) ItemWriter::set_heat(item, item.heat().with_grace());
   }
+  // Likewise of one that has moved: `copy` is in the table now, and its class has both chunks.
+  void moved(const Item& from, const Item& copy) noexcept {
+    if (turnover_due_bytes_ == 0) return;
+    const uint64_t steps = steps_to(copy);
+    if (is_near(copy, steps) && steps < steps_to(from)) {
+      ItemWriter::set_heat(copy, copy.heat().with_grace());
+    }
+  }
+  // The class has lost the page at this index; its last page lies there now.
+  void page_left(uint32_t size_class, uint32_t index) noexcept;
   // A large item is in the table, has left it, or is now there as a copy.
   void add_large(Item& item);
   void remove_large(const Item& item) noexcept;
@@ -169,6 +171,24 @@ class Eviction {
     uint64_t bytes = 0;
   };
 
+  // How many chunks the hand of its class passes before it meets the item.
+  uint64_t steps_to(const Item& item) const noexcept {
+    const PageInfo& info = info_of(item);
+    const Hand hand = hands_[info.size_class];
+    const uint64_t round = slab_.of(info.size_class).chunks;
+    const uint64_t at = uint64_t{info.index_in_class} * info.chunks + slab_.chunk_index(item);
+    uint64_t hand_at = uint64_t{hand.page} * info.chunks + hand.chunk;
+    if (hand_at >= round) hand_at = 0;  // behind the last page: the first comes next
+    return at >= hand_at ? at - hand_at : at + round - hand_at;
+  }
+  bool is_near(const Item& item, uint64_t steps) const noexcept {
+    const PageInfo& info = info_of(item);
+    return steps < slab_.of(info.size_class).chunks / 2 && !info.spared;
+  }
+  const PageInfo& info_of(const Item& item) const noexcept {
+    return pool_.info(PagePool::page_of(pool_.ref_of(&item)));
+  }
+
   // What one item of so many bytes counts for, and so how fast its hand goes round.
   double weight(double bytes) const noexcept;
   // Points hand_ at the class that is furthest behind; false if there is nothing at all.
@@ -178,9 +198,7 @@ class Eviction {
   Item* next_in_class() noexcept;
   Item* next_in_ring(Ring& ring) noexcept;
   static unsigned ring_of(const Item& item) noexcept;
-  uint32_t class_of(const Item& item) const noexcept {
-    return pool_.info(PagePool::page_of(pool_.ref_of(&item))).size_class;
-  }
+  uint32_t class_of(const Item& item) const noexcept { return info_of(item).size_class; }
   Item& item_at(Ref ref) const noexcept { return *reinterpret_cast<Item*>(pool_.at(ref)); }
   // What a group holds, in items and bytes, free chunks included.
   struct Extent {

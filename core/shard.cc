@@ -216,7 +216,11 @@ void Shard::put_chunk(Ref ref) {
   ++chunks_freed_;
   const PageNumber page = slab_.put(ref);
   if (page == kNoPage) return;
-  if (pool_.info(page).draining) {
+  const PageInfo& info = pool_.info(page);
+  if (info.kind == PageInfo::Kind::Chunks) {
+    eviction_.page_left(info.size_class, info.index_in_class);
+  }
+  if (info.draining) {
     if (page == draining_) {
       draining_ = kNoPage;
     } else {
@@ -224,7 +228,7 @@ void Shard::put_chunk(Ref ref) {
     }
     ++pages_moved_;
     if (observer_.wants(Observer::kPageMoves)) [[unlikely]]
-      observer_.page_moved(pool_.info(page).size_class);
+      observer_.page_moved(info.size_class);
   }
   give_page(page);
 }
@@ -1221,7 +1225,11 @@ bool Shard::drain_step(Seconds now, uint32_t items) {
     HashTable::Slot* slot = table_.find_ref(ref, hash);
     assert(slot != nullptr);
     table_.replace(*slot, hash, to);
-    if (item.is_large()) eviction_.replace_large(item, copy);
+    if (item.is_large()) {
+      eviction_.replace_large(item, copy);
+    } else {
+      eviction_.moved(item, copy);
+    }
     ItemWriter::set_state(item,
                           static_cast<uint8_t>((item.state() & ~Item::kStateMask) | Item::kDead));
     retired_bytes_ += chunk_bytes_of(item);
