@@ -59,15 +59,20 @@ class Eviction {
   }
   // An item in one piece is in the table. It is to stay for about a round of its hand, wherever its
   // chunk became free: where the hand is nearer than half a round it will pass over the item once.
-  void add(const Item& item) noexcept {
-    if (turnover_due_bytes_ == 0) return;  // no hand has set out
-    if (is_near(item, steps_to(item))) ItemWriter::set_heat(item, item.heat().with_grace());
+  //
+  // info  of the item's page
+  void add(const PageInfo& info, const Item& item) noexcept {
+    // Before the hands set out, they will come to the first page first.
+    const bool grace = hands_have_set_out_ ? is_near(info, steps_to(info, item))
+                                           : 2 * (size_t{info.index_in_class} + 1) <=
+                                                 slab_.of(info.size_class).pages.size();
+    if (grace) ItemWriter::set_heat(item, item.heat().with_grace());
   }
   // Likewise of one that has moved: `copy` is in the table now, and its class has both chunks.
   void moved(const Item& from, const Item& copy) noexcept {
-    if (turnover_due_bytes_ == 0) return;
-    const uint64_t steps = steps_to(copy);
-    if (is_near(copy, steps) && steps < steps_to(from)) {
+    const PageInfo& info = info_of(copy);
+    const uint64_t steps = steps_to(info, copy);
+    if (is_near(info, steps) && steps < steps_to(info_of(from), from)) {
       ItemWriter::set_heat(copy, copy.heat().with_grace());
     }
   }
@@ -136,6 +141,8 @@ class Eviction {
   static constexpr uint32_t kMostStepsAtOnce = 64;
   // Of the memory, turned over before a hand may be round.
   static constexpr double kLeastTurnover = 0.1;
+  // How far a hand may be before the turnover, in rounds.
+  static constexpr double kAllowance = 0.125;
   // A ring of more lets a new item stay for at least 8/9 of a round in any case.
   static constexpr uint64_t kFewInRing = 8;
   // What a window of a 64th of the memory adds to the mean rise: one large victim may fill a
@@ -172,8 +179,7 @@ class Eviction {
   };
 
   // How many chunks the hand of its class passes before it meets the item.
-  uint64_t steps_to(const Item& item) const noexcept {
-    const PageInfo& info = info_of(item);
+  uint64_t steps_to(const PageInfo& info, const Item& item) const noexcept {
     const Hand hand = hands_[info.size_class];
     const uint64_t round = slab_.of(info.size_class).chunks;
     const uint64_t at = uint64_t{info.index_in_class} * info.chunks + slab_.chunk_index(item);
@@ -181,9 +187,9 @@ class Eviction {
     if (hand_at >= round) hand_at = 0;  // behind the last page: the first comes next
     return at >= hand_at ? at - hand_at : at + round - hand_at;
   }
-  bool is_near(const Item& item, uint64_t steps) const noexcept {
-    const PageInfo& info = info_of(item);
-    return steps < slab_.of(info.size_class).chunks / 2 && !info.spared;
+  // So few that what is stored there now would go soon.
+  bool is_near(const PageInfo& info, uint64_t steps) const noexcept {
+    return steps < slab_.of(info.size_class).chunks / 2 && info.spared == 0;
   }
   const PageInfo& info_of(const Item& item) const noexcept {
     return pool_.info(PagePool::page_of(pool_.ref_of(&item)));
@@ -191,8 +197,16 @@ class Eviction {
 
   // What one item of so many bytes counts for, and so how fast its hand goes round.
   double weight(double bytes) const noexcept;
-  // Points hand_ at the class that is furthest behind; false if there is nothing at all.
+  // Points hand_ at the group that is furthest behind of those whose hands may go on; false if
+  // there is nothing at all.
   bool choose_hand() noexcept;
+  bool may_go_on(uint32_t group) const noexcept {
+    return paid_[group] <= evicted_bytes_ + kAllowance * least_turnover_bytes_;
+  }
+  // Another group than hand_, which may not go on: brings the others to its level.
+  uint32_t hold_back() noexcept;
+  // The chosen hand goes on by so many steps.
+  void pay_for(uint64_t steps) noexcept;
   // Moves the chosen hand by one; what lies there if it is live, else null.
   Item* next() noexcept;
   Item* next_in_class() noexcept;
@@ -228,12 +242,19 @@ class Eviction {
   // By class, then by ring: how far its hand has come. Asleep: nothing there.
   std::vector<double> level_of_;
   std::vector<Hand> hands_;
+  bool hands_have_set_out_ = false;
   std::vector<uint64_t> heads_;  // by class: how many of its chunks are large items' first
   std::vector<double> weights_;
   std::array<Ring, kRings> rings_;
   uint32_t hand_ = 0;
   uint32_t steps_left_ = 0;
   double level_per_step_ = 0;
+
+  // For the first correction, whatever the level does: how much had to be evicted at least for the
+  // way of each group's hand so far, and how much was; in bytes.
+  std::vector<double> paid_;
+  double evicted_bytes_ = 0;
+  double least_turnover_bytes_ = 0;  // for a round; 0: not known yet
 
   std::vector<Uses> uses_;  // by group
   double adapted_level_ = 0;

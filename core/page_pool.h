@@ -59,7 +59,7 @@ struct PageInfo {
   uint16_t parts;      // of them: parts of large values
   uint16_t free_head;  // index of the first free chunk below `carved`
   bool draining;       // being emptied: gives out no chunk
-  bool spared;         // its class's hand is to pass over it once (core/eviction.h)
+  uint8_t spared;      // its class's hand is to pass over it once (core/eviction.h)
   uint32_t chunk_bytes;
   uint32_t index;  // position in the shard's page list
   uint32_t index_in_class;

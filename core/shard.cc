@@ -317,8 +317,7 @@ bool Shard::reclaim_slice() {
   return reclaim() > 0;
 }
 
-void Shard::note_live(const Item& item, int sign) {
-  ClassCounters& c = counters_[class_of(item)];
+void Shard::note_live(ClassCounters& c, const Item& item, int sign) {
   const int64_t bytes =
       int64_t{item.stored_bytes()} + item.value_bytes() - item.first_part().size();
   c.item_bytes += static_cast<uint64_t>(sign * bytes);
@@ -344,7 +343,7 @@ void Shard::retire(Item& item, Why why, Seconds now) {
     ++c.reclaimed;
     if (!heat.fetched()) ++c.expired_unfetched;
   }
-  note_live(item, -1);
+  note_live(c, item, -1);
   if (item.is_large()) eviction_.remove_large(item);
   const uint8_t state = item.state();
   ItemWriter::set_state(item, static_cast<uint8_t>((state & ~Item::kStateMask) | Item::kDead));
@@ -483,6 +482,7 @@ StoreResult Shard::publish(Ref head, KeyHash hash, HashTable::Slot* slot, uint8_
   sequence_.store(sequence, std::memory_order_relaxed);
   ItemWriter::set_seq(item, keep_sequence ? old->seq() : static_cast<uint32_t>(sequence));
   ItemWriter::set_state(item, static_cast<uint8_t>(item.state() | Item::kLive | marks));
+  const PageInfo& info = slab_.info(head);
   slab_.mark_published(head);
   slab_.note_expiry(head, item.expiry());
   if (slot != nullptr) {
@@ -494,11 +494,11 @@ StoreResult Shard::publish(Ref head, KeyHash hash, HashTable::Slot* slot, uint8_
     ++counters_[class_of(item)].out_of_memory;
     return {StoreStatus::OutOfMemory, nullptr, nullptr, 0};
   }
-  note_live(item, +1);
+  note_live(counters_[class_of(item)], item, +1);
   if (item.is_large()) {
     eviction_.add_large(item);
   } else {
-    eviction_.add(item);
+    eviction_.add(info, item);
   }
   if (!keep_sequence) ++total_items_;
   return {StoreStatus::Stored, &item, old, cas_of(item)};

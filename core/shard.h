@@ -222,7 +222,7 @@ class Shard {
   void unlink(Item& item, KeyHash hash, Why why, Seconds now) REQUIRES(mutex_);
   // Frees what readers have left, some chunks at a time; how many.
   uint32_t reclaim() REQUIRES(mutex_);
-  void note_live(const Item& item, int sign) REQUIRES(mutex_);
+  void note_live(ClassCounters& c, const Item& item, int sign) REQUIRES(mutex_);
   // Makes what was written at `head` the item of its key, in the slot's place if there is one.
   // `keep_sequence`: it is the old item in another shape, with the same CAS.
   StoreResult publish(Ref head, KeyHash hash, HashTable::Slot* slot, uint8_t marks, Seconds now,

@@ -258,7 +258,7 @@ bool Slab::adopt_pages(const ShardPages& own) {
     c.used += info.used;
     free_bytes_ +=
         uint64_t{info.chunks} * info.chunk_bytes - uint64_t{info.used} * info.chunk_bytes;
-    info.draining = info.spared = false;
+    info.draining = false;
   }
   for (const PageNumber page : pages_) {
     expiries_.add();

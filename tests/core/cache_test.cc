@@ -3,7 +3,10 @@
 #include <catch2/catch.hpp>
 
 #include <algorithm>
+#include <cmath>
+#include <deque>
 #include <functional>
+#include <random>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -51,6 +54,10 @@ class Client {
     const StoreResult result = cache.store(0, std::move(draft), rule, now);
     last_cas = result.cas;
     return result.status;
+  }
+  void remove(const std::string& key) {
+    Turn turn(cache);
+    cache.remove(0, ref(key), {}, now);
   }
   // For loops: Catch2 takes longer to note a check than the cache to store.
   void must_set(const std::string& key, const std::string& value, Seconds expiry = kNever) {
@@ -369,6 +376,95 @@ TEST_CASE("an item alone in its size class stays while a 20th of the memory is s
   for (const size_t bytes : sizes) {
     INFO(bytes << " bytes");
     CHECK(c.has("alone" + std::to_string(bytes)));
+  }
+}
+
+TEST_CASE("what is stored stays while a 20th of the memory is stored, though the sizes change") {
+  CacheConfig one_shard = config(16_MiB);
+  one_shard.shards = 1;
+  one_shard.hash_seed = 7;
+  Client c(one_shard);
+  std::mt19937_64 random(5);
+  const auto any_size = [&](double least, double most) {
+    const double chance = std::uniform_real_distribution<double>(0, 1)(random);
+    return static_cast<size_t>(least * std::pow(most / least, chance));
+  };
+  constexpr uint64_t kMemory = 16_MiB;
+  struct Probe {
+    std::string key;
+    uint64_t stored_at;
+  };
+  std::deque<Probe> probes;
+  uint64_t stored = 0;
+  uint64_t number = 0;
+  uint64_t asked = 0;
+  uint64_t lost = 0;
+  const auto store = [&](const std::string& key, size_t bytes) {
+    if (c.set(key, std::string(bytes, 'x')) != StoreStatus::Stored) return false;
+    stored += bytes + key.size() + 12;
+    return true;
+  };
+  uint64_t next_probe = 0;
+  uint64_t next_size = 0;
+  size_t bytes = 0;
+  while (stored < 6 * kMemory) {
+    if (stored >= next_size) {
+      bytes = any_size(10, 8000);
+      next_size = stored + kMemory / 2;
+    }
+    if (stored >= next_probe) {
+      next_probe = stored + kMemory / 300;
+      const std::string key = "probe" + std::to_string(++number);
+      const bool small = random() % 3 != 0;
+      if (store(key, small ? any_size(1, 8000) : any_size(8000, kMemory / 40))) {
+        probes.push_back({key, stored});
+      }
+    }
+    store(key_number(++number), bytes);
+    if (number % 64 == 0) c.cache.tend(0, c.now, 0);
+    for (; !probes.empty() && stored - probes.front().stored_at >= kMemory / 20; ++asked) {
+      if (!c.has(probes.front().key)) ++lost;
+      probes.pop_front();
+    }
+  }
+  INFO("lost " << lost << " of " << asked);
+  CHECK(asked > 1000);
+  CHECK(lost <= asked / 200);  // one in 25 where the hands go as fast as the level rises
+  c.cache.check_invariants();
+}
+
+TEST_CASE("what is stored right before the first eviction stays, in new chunks and in used ones") {
+  const std::string common(1000, 'x');
+  uint64_t until_first = 0;
+  {
+    Client c(config(16_MiB));
+    while (c.cache.totals().evictions == 0) c.must_set(key_number(until_first++), common);
+  }
+  SECTION("the page of a size that is just full") {
+    const size_t bytes = GENERATE(50, 300, 3000, 4900, 7500);
+    CAPTURE(bytes);
+    Client c(config(16_MiB));
+    const uint64_t page_full = kPageBytes / (bytes + 60);
+    for (uint64_t i = 0; i + 100 < until_first; ++i) c.must_set(key_number(i), common);
+    for (uint64_t i = 0; i < page_full; ++i) {
+      c.must_set("last" + std::to_string(i), std::string(bytes, 'y'));
+    }
+    for (uint64_t i = 0; i < 200; ++i) c.must_set("more" + std::to_string(i), common);
+    CHECK(c.cache.totals().evictions > 0);
+    uint64_t there = 0;
+    for (uint64_t i = 0; i < page_full; ++i) there += c.has("last" + std::to_string(i)) ? 1 : 0;
+    CHECK(there == page_full);
+  }
+  SECTION("chunks of the oldest, which were deleted") {
+    Client c(config(16_MiB));
+    for (uint64_t i = 0; i + 100 < until_first; ++i) c.must_set(key_number(i), common);
+    for (uint64_t i = 0; i < 1000; i += 2) c.remove(key_number(i));
+    for (uint64_t i = 0; i < 500; ++i) c.must_set("last" + std::to_string(i), common);
+    for (uint64_t i = 0; i < 600; ++i) c.must_set("more" + std::to_string(i), common);
+    CHECK(c.cache.totals().evictions > 300);
+    uint64_t there = 0;
+    for (uint64_t i = 0; i < 500; ++i) there += c.has("last" + std::to_string(i)) ? 1 : 0;
+    CHECK(there == 500);
   }
 }
 

@@ -118,7 +118,7 @@ TEST_CASE("a new item stays for about a round, wherever its chunk became free") 
   REQUIRE(items.size() == 64);
   for (size_t i = 0; i < 2; ++i) REQUIRE(f.victim() == items[i]);  // the hand is there
   ItemWriter::set_heat(*items[at], Heat::fresh(kFirstSecond));
-  f.eviction.add(*items[at]);
+  f.eviction.add(f.pool.info(PagePool::page_of(f.pool.ref_of(items[at]))), *items[at]);
   size_t stayed = 1;
   while (f.victim() != items[at]) ++stayed;
   CHECK(stayed >= items.size() / 2 - 1);

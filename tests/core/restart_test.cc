@@ -302,6 +302,30 @@ TEST_CASE("chunks that only large items begin in are gone round after the order 
   run.cache().check_invariants();
 }
 
+TEST_CASE("after a start with another order of eviction the oldest go first, as with the same") {
+  const TempFolder folder;
+  const std::string path = folder.file("cache");
+  CacheConfig config = small_config();
+  config.shards = 1;
+  const std::string value(1000, 'x');
+  uint64_t last = 0;
+  {
+    Run run(path, config);
+    run.begin();
+    while (run.cache().totals().evictions < 800) REQUIRE(run.set(key_number(last++), value));
+    REQUIRE(run.stop() == "");
+  }
+  config.order = GENERATE(EvictionOrder::Lru, EvictionOrder::Density);
+  Run run(path, config);
+  REQUIRE(run.why_cold == "");
+  run.begin();
+  constexpr uint64_t kNewest = 700;
+  for (uint64_t i = 0; i < kNewest; ++i) REQUIRE(run.set("new" + std::to_string(i), value));
+  uint64_t there = 0;
+  for (uint64_t i = last - kNewest; i < last; ++i) there += run.look(key_number(i)).hit ? 1 : 0;
+  CHECK(there == kNewest);
+}
+
 TEST_CASE("a start over an empty cache's file that comes to nothing costs nothing") {
   const TempFolder folder;
   {
