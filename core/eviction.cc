@@ -21,7 +21,6 @@ Eviction::Eviction(PagePool& pool, const Slab& slab, uint32_t classes, const Use
       level_of_(classes + kRings, kAsleep),
       hands_(classes),
       heads_(classes),
-      paid_(classes + kRings),
       uses_(classes + kRings) {
   for (uint32_t c = 0; c < classes; ++c) weights_.push_back(weight(slab.chunk_bytes(c)));
 }
@@ -58,8 +57,6 @@ void Eviction::add_large(Item& item) {
     double& level = level_of_[group];
     const double next_step = level_ + level_per_step(group);
     level = level == kAsleep ? next_step : std::max(level, next_step);
-    const double round_bytes = least_turnover_bytes_ / static_cast<double>(ring.items);
-    paid_[group] = std::max(paid_[group], evicted_bytes_ + round_bytes);
   }
 }
 
@@ -128,48 +125,20 @@ bool Eviction::choose_hand() noexcept {
     const auto behind = std::min_element(level_of_.begin(), level_of_.end());
     if (*behind == kAsleep) return false;
     hand_ = static_cast<uint32_t>(behind - level_of_.begin());
-    if (steps_round(hand_) == 0) {
+    const uint64_t steps = steps_round(hand_);
+    if (steps == 0) {
       *behind = kAsleep;
       continue;
     }
-    if (!may_go_on(hand_)) [[unlikely]]
-      hand_ = hold_back();
-    const uint64_t steps = steps_round(hand_);
-    level_ = level_of_[hand_];
+    level_ = *behind;
     level_per_step_ = level_per_step(hand_);
     steps_left_ = static_cast<uint32_t>(std::min<uint64_t>(kMostStepsAtOnce, 1 + steps / 64));
-    pay_for(steps_left_);
     return true;
   }
 }
 
-// Where those groups have been emptied whose hands are behind, the level jumps to the next ones',
-// and takes along what may not go on. If nobody may, the one goes on that is the least ahead of the
-// turnover: everything is hot.
-uint32_t Eviction::hold_back() noexcept {
-  uint32_t next = hand_;
-  uint32_t least_ahead = hand_;
-  for (uint32_t g = 0; g < level_of_.size(); ++g) {
-    if (level_of_[g] == kAsleep || steps_round(g) == 0) continue;
-    if (paid_[g] < paid_[least_ahead]) least_ahead = g;
-    if (!may_go_on(g)) continue;
-    if (next == hand_ || level_of_[g] < level_of_[next]) next = g;
-  }
-  if (next == hand_) next = least_ahead;
-  for (double& level : level_of_) level = std::max(level, level_of_[next]);
-  return next;
-}
-
-void Eviction::pay_for(uint64_t steps) noexcept {
-  if (evicted_bytes_ < least_turnover_bytes_) return;
-  const double part = static_cast<double>(steps) / static_cast<double>(steps_round(hand_));
-  paid_[hand_] = std::max(paid_[hand_], evicted_bytes_) + part * least_turnover_bytes_;
-}
-
 void Eviction::note_victim(const Item& item) noexcept {
-  const uint64_t bytes = item.is_large() ? item.value_bytes() : info_of(item).chunk_bytes;
-  turnover_bytes_ += bytes;
-  evicted_bytes_ += static_cast<double>(bytes);
+  turnover_bytes_ += item.is_large() ? item.value_bytes() : info_of(item).chunk_bytes;
   if (turnover_bytes_ >= turnover_due_bytes_) measure_turnover();
 }
 
@@ -186,7 +155,7 @@ Eviction::Extent Eviction::extent_of_all() const noexcept {
 void Eviction::begin_turnover() noexcept {
   const Extent all = extent_of_all();
   if (all.items == 0) return;
-  least_turnover_bytes_ = kLeastTurnover * static_cast<double>(all.bytes);
+  const double least_turnover_bytes = kLeastTurnover * static_cast<double>(all.bytes);
   // If all items were of the mean size and each went when it was met, the level would rise by
   // 1 / weight while all of the memory is turned over.
   most_weight_ =
@@ -198,7 +167,7 @@ void Eviction::begin_turnover() noexcept {
       hands_[c] = {static_cast<uint32_t>(pages.size() - 1), pool_.info(pages.back()).carved};
     }
     // The oldest item of a small class may have come just now.
-    const double share = static_cast<double>(extent(c).bytes) / least_turnover_bytes_;
+    const double share = static_cast<double>(extent(c).bytes) / least_turnover_bytes;
     level_of_[c] = level_ + std::max(1 - share, 0.0) / most_weight_;
   }
   hands_have_set_out_ = true;
@@ -220,7 +189,6 @@ void Eviction::measure_turnover() noexcept {
   // the window, and its reciprocal would switch the correction off for a third of a turnover.
   most_weight_ = 1 / ((1 - kNewRise) / most_weight_ + kNewRise * rise);
   adapt();
-  least_turnover_bytes_ = kLeastTurnover * static_cast<double>(all_bytes);
   turnover_level_ = level_;
   turnover_bytes_ = 0;
   turnover_due_bytes_ = std::max<uint64_t>(all_bytes / 64, 1);
@@ -272,7 +240,6 @@ Item* Eviction::next_in_class() noexcept {
       // would be met at every step. What comes behind them is met when the level has risen so far.
       if (passed.carved < passed.chunks) {
         level_of_[hand_] += level_per_step_ * (passed.chunks - passed.carved);
-        pay_for(passed.chunks - passed.carved);
         steps_left_ = 0;
         return nullptr;
       }
@@ -284,7 +251,6 @@ Item* Eviction::next_in_class() noexcept {
   if (info.spared != 0) [[unlikely]] {
     info.spared = 0;
     level_of_[hand_] += level_per_step_ * info.chunks;
-    pay_for(info.chunks);
     steps_left_ = 0;
     hand = {hand.page + 1, 0};
     return nullptr;

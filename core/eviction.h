@@ -64,7 +64,7 @@ class Eviction {
   void add(const PageInfo& info, const Item& item) noexcept {
     // Before the hands set out, they will come to the first page first.
     const bool grace = hands_have_set_out_ ? is_near(info, steps_to(info, item))
-                                           : 2 * (size_t{info.index_in_class} + 1) <=
+                                           : 2 * (size_t{info.index_in_class} + 1) <
                                                  slab_.of(info.size_class).pages.size();
     if (grace) ItemWriter::set_heat(item, item.heat().with_grace());
   }
@@ -141,8 +141,6 @@ class Eviction {
   static constexpr uint32_t kMostStepsAtOnce = 64;
   // Of the memory, turned over before a hand may be round.
   static constexpr double kLeastTurnover = 0.1;
-  // How far a hand may be before the turnover, in rounds.
-  static constexpr double kAllowance = 0.125;
   // A ring of more lets a new item stay for at least 8/9 of a round in any case.
   static constexpr uint64_t kFewInRing = 8;
   // What a window of a 64th of the memory adds to the mean rise: one large victim may fill a
@@ -197,16 +195,8 @@ class Eviction {
 
   // What one item of so many bytes counts for, and so how fast its hand goes round.
   double weight(double bytes) const noexcept;
-  // Points hand_ at the group that is furthest behind of those whose hands may go on; false if
-  // there is nothing at all.
+  // Points hand_ at the group that is furthest behind; false if there is nothing at all.
   bool choose_hand() noexcept;
-  bool may_go_on(uint32_t group) const noexcept {
-    return paid_[group] <= evicted_bytes_ + kAllowance * least_turnover_bytes_;
-  }
-  // Another group than hand_, which may not go on: brings the others to its level.
-  uint32_t hold_back() noexcept;
-  // The chosen hand goes on by so many steps.
-  void pay_for(uint64_t steps) noexcept;
   // Moves the chosen hand by one; what lies there if it is live, else null.
   Item* next() noexcept;
   Item* next_in_class() noexcept;
@@ -249,12 +239,6 @@ class Eviction {
   uint32_t hand_ = 0;
   uint32_t steps_left_ = 0;
   double level_per_step_ = 0;
-
-  // For the first correction, whatever the level does: how much had to be evicted at least for the
-  // way of each group's hand so far, and how much was; in bytes.
-  std::vector<double> paid_;
-  double evicted_bytes_ = 0;
-  double least_turnover_bytes_ = 0;  // for a round; 0: not known yet
 
   std::vector<Uses> uses_;  // by group
   double adapted_level_ = 0;

@@ -3,10 +3,7 @@
 #include <catch2/catch.hpp>
 
 #include <algorithm>
-#include <cmath>
-#include <deque>
 #include <functional>
-#include <random>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -377,60 +374,6 @@ TEST_CASE("an item alone in its size class stays while a 20th of the memory is s
     INFO(bytes << " bytes");
     CHECK(c.has("alone" + std::to_string(bytes)));
   }
-}
-
-TEST_CASE("what is stored stays while a 20th of the memory is stored, though the sizes change") {
-  CacheConfig one_shard = config(16_MiB);
-  one_shard.shards = 1;
-  one_shard.hash_seed = 7;
-  Client c(one_shard);
-  std::mt19937_64 random(5);
-  const auto any_size = [&](double least, double most) {
-    const double chance = std::uniform_real_distribution<double>(0, 1)(random);
-    return static_cast<size_t>(least * std::pow(most / least, chance));
-  };
-  constexpr uint64_t kMemory = 16_MiB;
-  struct Probe {
-    std::string key;
-    uint64_t stored_at;
-  };
-  std::deque<Probe> probes;
-  uint64_t stored = 0;
-  uint64_t number = 0;
-  uint64_t asked = 0;
-  uint64_t lost = 0;
-  const auto store = [&](const std::string& key, size_t bytes) {
-    if (c.set(key, std::string(bytes, 'x')) != StoreStatus::Stored) return false;
-    stored += bytes + key.size() + 12;
-    return true;
-  };
-  uint64_t next_probe = 0;
-  uint64_t next_size = 0;
-  size_t bytes = 0;
-  while (stored < 6 * kMemory) {
-    if (stored >= next_size) {
-      bytes = any_size(10, 8000);
-      next_size = stored + kMemory / 2;
-    }
-    if (stored >= next_probe) {
-      next_probe = stored + kMemory / 300;
-      const std::string key = "probe" + std::to_string(++number);
-      const bool small = random() % 3 != 0;
-      if (store(key, small ? any_size(1, 8000) : any_size(8000, kMemory / 40))) {
-        probes.push_back({key, stored});
-      }
-    }
-    store(key_number(++number), bytes);
-    if (number % 64 == 0) c.cache.tend(0, c.now, 0);
-    for (; !probes.empty() && stored - probes.front().stored_at >= kMemory / 20; ++asked) {
-      if (!c.has(probes.front().key)) ++lost;
-      probes.pop_front();
-    }
-  }
-  INFO("lost " << lost << " of " << asked);
-  CHECK(asked > 1000);
-  CHECK(lost <= asked / 200);  // one in 25 where the hands go as fast as the level rises
-  c.cache.check_invariants();
 }
 
 TEST_CASE("what is stored right before the first eviction stays, in new chunks and in used ones") {
