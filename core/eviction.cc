@@ -157,9 +157,10 @@ void Eviction::begin_turnover() noexcept {
   if (all.items == 0) return;
   const double least_turnover_bytes = kLeastTurnover * static_cast<double>(all.bytes);
   // If all items were of the mean size and each went when it was met, the level would rise by
-  // 1 / weight while all of the memory is turned over.
-  most_weight_ =
-      weight(static_cast<double>(all.bytes) / static_cast<double>(all.items)) / kLeastTurnover;
+  // 1 / weight while all of the memory is turned over. Hands pass over some.
+  most_weight_ = kMetAndGone *
+                 weight(static_cast<double>(all.bytes) / static_cast<double>(all.items)) /
+                 kLeastTurnover;
   for (uint32_t c = 0; c < hands_.size(); ++c) {
     const std::vector<PageNumber>& pages = slab_.of(c).pages;
     if (pages.empty()) continue;

@@ -141,6 +141,8 @@ class Eviction {
   static constexpr uint32_t kMostStepsAtOnce = 64;
   // Of the memory, turned over before a hand may be round.
   static constexpr double kLeastTurnover = 0.1;
+  // Of the items that hands meet, before the first look: how many go.
+  static constexpr double kMetAndGone = 0.75;
   // A ring of more lets a new item stay for at least 8/9 of a round in any case.
   static constexpr uint64_t kFewInRing = 8;
   // What a window of a 64th of the memory adds to the mean rise: one large victim may fill a
