@@ -177,7 +177,7 @@ TEST_CASE("large items are asked by their whole size, not by that of the chunk w
   f.eviction.check_invariants();
   // Its hand goes round twice.
   while (f.victim() != used) ++before;
-  CHECK(before < small.size() / 5);
+  CHECK(before < small.size() / 4);
 }
 
 TEST_CASE("large items of one size go in the order in which they came, new ones last") {
