@@ -11,7 +11,7 @@
 //
 // Two corrections:
 //  - No hand goes round while less than a tenth of the memory is turned over: whatever is stored
-//    stays at least so long, however large it is.
+//    stays so long, however large it is. On average: between two looks at the level it may jump.
 //  - GDSF keeps what nobody wants any more for long if it is small. The workers count the uses of
 //    each group, stores among them (UseCounts); where they are far fewer than the average leads to
 //    expect, the hand goes faster.
