@@ -632,7 +632,7 @@ class Place:
         server = QuietServer(
             *self.OPTIONS, "-Z", "-o", f"ssl_chain_cert={self.certificates.path('server.pem')},"
             f"ssl_key={self.certificates.path('server.key')}", "-l", f"notls:127.0.0.1:{port}", *options)
-        # It listens there after it has listened where QuietServer looks.
+        # The server listens on this port after the one that QuietServer looks at.
         with socket.socket() as plain:
             deadline = time.monotonic() + support.START_TIMEOUT_SECONDS
             while plain.connect_ex(("127.0.0.1", port)) != 0 and time.monotonic() < deadline:
