@@ -125,6 +125,23 @@ TEST_CASE("a new item stays for about a round, wherever its chunk became free") 
   CHECK(stayed <= items.size() * 3 / 2);
 }
 
+TEST_CASE(
+    "the last page is passed over once where it takes the place of one in front of the hand") {
+  Fixture f;
+  const std::vector<Item*> items = f.fill(2000, 4);
+  REQUIRE(items.size() == 64);
+  for (size_t i = 0; i < 2; ++i) REQUIRE(f.victim() == items[i]);  // the hand is there
+  PageNumber left = kNoPage;
+  for (size_t i = 16; i < 32; ++i) {
+    ItemWriter::set_state(*items[i], Item::kDead);
+    left = f.slab.put(f.pool.ref_of(items[i]));
+  }
+  REQUIRE(left != kNoPage);
+  f.eviction.page_left(f.pool.info(left).size_class, f.pool.info(left).index_in_class);
+  for (size_t i = 2; i < 16; ++i) REQUIRE(f.victim() == items[i]);
+  for (size_t i = 32; i < 48; ++i) REQUIRE(f.victim() == items[i]);
+}
+
 TEST_CASE("a hand takes as many steps as its class has bytes; with LRU, as it has items") {
   const auto order = GENERATE(EvictionOrder::Density, EvictionOrder::Lru);
   Fixture f(order);
