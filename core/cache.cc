@@ -541,15 +541,16 @@ bool Cache::tend(uint32_t worker, Seconds now, uint32_t budget_us) {
   using Clock = std::chrono::steady_clock;
   const bool expire = background_expiry();
   Clock::time_point end{};  // of the budget, which begins with the first slice of work
-  bool more = false;
-  for (size_t i = worker; i < shards_.size(); i += config_.workers) {
-    bool more_here = shards_[i]->tend_slice(now, expire);
-    if (more_here && end == Clock::time_point{}) {
-      end = Clock::now() + std::chrono::microseconds(budget_us);
+  bool more;
+  do {  // a slice of each in turn: else the first has all of the budget while it has work
+    more = false;
+    for (size_t i = worker; i < shards_.size(); i += config_.workers) {
+      more |= shards_[i]->tend_slice(now, expire);
+      if (more && end == Clock::time_point{}) {
+        end = Clock::now() + std::chrono::microseconds(budget_us);
+      }
     }
-    while (more_here && Clock::now() < end) more_here = shards_[i]->tend_slice(now, expire);
-    more |= more_here;
-  }
+  } while (more && Clock::now() < end);
   // 16 pages a call: about 100 microseconds of system calls.
   if (worker == 0) {
     pool_->retry(now);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cassert>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 
@@ -111,12 +112,24 @@ uint64_t Eviction::steps_round(uint32_t group) const noexcept {
   return group < hands_.size() ? slab_.of(group).chunks : rings_[group - hands_.size()].items;
 }
 
+double Eviction::own_weight(uint32_t group) const noexcept {
+  if (group < hands_.size()) return weights_[group] * uses_[group].boost;
+  const Ring& ring = rings_[group - hands_.size()];
+  return weight(static_cast<double>(ring.bytes) / static_cast<double>(ring.items)) *
+         uses_[group].boost;
+}
+
 double Eviction::level_per_step(uint32_t group) const noexcept {
-  const auto round = static_cast<double>(steps_round(group));
-  const double own_weight = group < hands_.size()
-                                ? weights_[group]
-                                : weight(static_cast<double>(extent(group).bytes) / round);
-  return 1.0 / (round * std::min(own_weight * uses_[group].boost, most_weight_));
+  return 1.0 /
+         (static_cast<double>(steps_round(group)) * std::min(own_weight(group), most_weight_));
+}
+
+double Eviction::least_weight() const noexcept {
+  double least = std::numeric_limits<double>::max();
+  for (uint32_t g = 0; g < level_of_.size(); ++g) {
+    if (steps_round(g) > 0) least = std::min(least, own_weight(g));
+  }
+  return least;
 }
 
 bool Eviction::choose_hand() noexcept {
@@ -152,15 +165,64 @@ Eviction::Extent Eviction::extent_of_all() const noexcept {
   return all;
 }
 
+double Eviction::sampled_meetings(uint32_t group) const noexcept {
+  uint64_t passes = 0;
+  uint64_t seen = 0;
+  const auto look_at = [&](const Item& item) {
+    const Heat heat = item.heat();
+    passes += order_ == EvictionOrder::Lru ? !heat.is_cold() : heat.passes_by_uses();
+    ++seen;
+  };
+  const uint64_t samples = std::min(kSampledItems, steps_round(group));
+  if (group >= hands_.size()) {
+    Ref ref = rings_[group - hands_.size()].hand;
+    for (uint64_t i = 0; i < samples; ++i) {
+      look_at(item_at(ref));
+      ref = item_at(ref).ring_next();
+    }
+  } else {
+    const std::vector<PageNumber>& pages = slab_.of(group).pages;
+    for (uint64_t i = 0; i < samples; ++i) {
+      const PageNumber page = pages[pages.size() * i / samples];
+      const PageInfo& info = pool_.info(page);
+      if (info.carved == 0) continue;
+      const auto chunk = static_cast<uint32_t>(info.carved * i / samples);
+      const Item& item = *reinterpret_cast<const Item*>(pool_.at(slab_.chunk(page, chunk)));
+      if ((item.state() & Item::kStateMask) == Item::kLive && !item.is_large()) look_at(item);
+    }
+  }
+  return seen == 0 ? 1 : 1 + static_cast<double>(passes) / static_cast<double>(seen);
+}
+
+double Eviction::guess_most_weight() const noexcept {
+  std::array<double, UseCounts::kMostGroups> gone{};  // bytes in a round
+  double all_bytes = 0;
+  double most = 0;
+  for (uint32_t g = 0; g < level_of_.size(); ++g) {
+    if (steps_round(g) == 0) continue;
+    const auto bytes = static_cast<double>(extent(g).bytes);
+    gone[g] = bytes / sampled_meetings(g);
+    all_bytes += bytes;
+    most = std::max(most, own_weight(g));
+  }
+  // While the level rises by 1, a hand goes as many rounds as its group's weight says, which is
+  // capped by what is looked for: it comes closer with each step.
+  constexpr int kSteps = 16;
+  for (int i = 0; i < kSteps; ++i) {
+    double bytes_per_level = 0;
+    for (uint32_t g = 0; g < level_of_.size(); ++g) {
+      if (gone[g] > 0) bytes_per_level += gone[g] * std::min(own_weight(g), most);
+    }
+    most = bytes_per_level / (kLeastTurnover * all_bytes * kGuessedFaster);
+  }
+  return std::max(most, least_weight());
+}
+
 void Eviction::begin_turnover() noexcept {
   const Extent all = extent_of_all();
   if (all.items == 0) return;
   const double least_turnover_bytes = kLeastTurnover * static_cast<double>(all.bytes);
-  // If all items were of the mean size and each went when it was met, the level would rise by
-  // 1 / weight while all of the memory is turned over. Hands pass over some.
-  most_weight_ = kMetAndGone *
-                 weight(static_cast<double>(all.bytes) / static_cast<double>(all.items)) /
-                 kLeastTurnover;
+  most_weight_ = guess_most_weight();
   for (uint32_t c = 0; c < hands_.size(); ++c) {
     const std::vector<PageNumber>& pages = slab_.of(c).pages;
     if (pages.empty()) continue;
@@ -189,6 +251,7 @@ void Eviction::measure_turnover() noexcept {
   // The mean of the rise, not of its reciprocal: the rise is next to 0 where one large item fills
   // the window, and its reciprocal would switch the correction off for a third of a turnover.
   most_weight_ = 1 / ((1 - kNewRise) / most_weight_ + kNewRise * rise);
+  most_weight_ = std::max(most_weight_, least_weight());
   adapt();
   turnover_level_ = level_;
   turnover_bytes_ = 0;
@@ -340,7 +403,17 @@ bool Eviction::restore(SnapshotReader& in) {
   hands_have_set_out_ = turnover_due_bytes_ != 0;
   // Workers count from 0 again.
   for (Uses& u : uses_) u.counted = 0;
-  if (order != order_) {
+  const auto is_level = [](double level) { return level >= 0; };  // no NaN
+  if (!std::all_of(level_of_.begin(), level_of_.end(), is_level) || !is_level(level_) ||
+      !(most_weight_ > 0)) {
+    return false;
+  }
+  // Of a build in which levels could run away.
+  const bool is_sane = std::isfinite(level_) &&
+                       std::all_of(level_of_.begin(), level_of_.end(), [this](double level) {
+                         return level == kAsleep || std::abs(level - level_) <= kMostLead;
+                       });
+  if (order != order_ || !is_sane) {
     level_ = adapted_level_ = turnover_level_ = 0;
     most_weight_ = std::numeric_limits<double>::max();
     turnover_bytes_ = turnover_due_bytes_ = 0;
@@ -349,9 +422,7 @@ bool Eviction::restore(SnapshotReader& in) {
       level_of_[g] = steps_round(g) > 0 ? 0 : kAsleep;
     }
   }
-  const auto is_level = [](double level) { return level >= 0; };  // no NaN
-  return std::all_of(level_of_.begin(), level_of_.end(), is_level) && is_level(level_) &&
-         most_weight_ > 0;
+  return true;
 }
 
 bool Eviction::rings_hold(const std::function<bool(Ref)>& is_large, uint64_t items,

@@ -141,8 +141,11 @@ class Eviction {
   static constexpr uint32_t kMostStepsAtOnce = 64;
   // Of the memory, turned over before a hand may be round.
   static constexpr double kLeastTurnover = 0.1;
-  // Of the items that hands meet, before the first look: how many go.
-  static constexpr double kMetAndGone = 0.75;
+  // Of each group, looked at before the first victim.
+  static constexpr uint64_t kSampledItems = 16;
+  // The first guess is that the hands go so many times as fast as the sample says: items are used
+  // while they wait.
+  static constexpr double kGuessedFaster = 2;
   // A ring of more lets a new item stay for at least 8/9 of a round in any case.
   static constexpr uint64_t kFewInRing = 8;
   // What a window of a 64th of the memory adds to the mean rise: one large victim may fill a
@@ -155,6 +158,8 @@ class Eviction {
   static constexpr double kEnoughUses = 1000;
   static constexpr double kNewShare = 0.75;
   static constexpr double kAsleep = std::numeric_limits<double>::infinity();
+  // No two levels are so far apart: a round raises one by 1 at most.
+  static constexpr double kMostLead = 4;
   static constexpr unsigned kFirstRingBits = 12;
   static constexpr unsigned kRingStepBits = 2;
 
@@ -215,9 +220,17 @@ class Eviction {
   // How many steps lead a group's hand round: a class's passes over heads of large items, too.
   uint64_t steps_round(uint32_t group) const noexcept;
   Extent extent_of_all() const noexcept;
+  // What one item of the group counts for, if the first correction does not cap it.
+  double own_weight(uint32_t group) const noexcept;
   // How far the level rises while a group's hand moves by one.
   double level_per_step(uint32_t group) const noexcept;
+  // Of what is there.
+  double least_weight() const noexcept;
   void note_victim(const Item& item) noexcept;
+  // How often the hand will meet an item of the group until it goes, on average over a sample.
+  double sampled_meetings(uint32_t group) const noexcept;
+  // What measure_turnover() would find if all went on as a sample of what is there says.
+  double guess_most_weight() const noexcept;
   // Before the first victim: guesses what measure_turnover() will find. The hands set out behind
   // the newest items.
   void begin_turnover() noexcept;
@@ -244,7 +257,8 @@ class Eviction {
 
   std::vector<Uses> uses_;  // by group
   double adapted_level_ = 0;
-  // For the first correction.
+  // For the first correction. Not below least_weight(), where all hands go round equally fast: a
+  // smaller one would change the scale alone, and the next look would find it too large again.
   double most_weight_ = std::numeric_limits<double>::max();
   double turnover_level_ = 0;  // when counting began
   uint64_t turnover_bytes_ = 0;

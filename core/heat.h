@@ -73,6 +73,12 @@ class Heat {
   }
   // To be passed over once more than its uses say.
   constexpr Heat with_grace() const noexcept { return Heat(word_ | kSeen); }
+  // How often it will be passed over if it is not used meanwhile.
+  constexpr uint32_t passes_by_uses() const noexcept {
+    uint32_t passes = 0;
+    for (Heat heat = *this; !heat.is_cold(); heat = heat.passed_by_uses()) ++passes;
+    return passes;
+  }
   // Passed over once for all uses since the last time.
   constexpr Heat passed_once() const noexcept { return Heat(word_ & ~(kLeftMask | kSeen)); }
 

@@ -1112,6 +1112,14 @@ size_t Shard::pages_wanted() const {
   return wanted > coming ? wanted - coming : 0;
 }
 
+size_t Shard::pages_to_give_back() const {
+  const size_t over = pool_.pages_over_limit();
+  if (over == 0) return 0;
+  const size_t held = slab_.pages().size() + reserve_.size() + table_.bytes() / kPageBytes;
+  if (held * shard_count_ < pool_.pages_used() / 8 * 7) return 0;
+  return (over + shard_count_ - 1) / shard_count_;
+}
+
 uint64_t Shard::room_with_spare_page() const {
   return (kReservePages + slab_.classes_in_use()) * kPageBytes;
 }

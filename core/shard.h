@@ -284,10 +284,9 @@ class Shard {
   // Does a slice of this kind; false if there is nothing to do, or if it has to wait for readers.
   bool tend_kind(Upkeep kind, Seconds now, bool expire) REQUIRES(mutex_);
   size_t pages_wanted() const REQUIRES(mutex_);
-  // This shard's part of what was borrowed, or is over a limit that was lowered.
-  size_t pages_to_give_back() const noexcept {
-    return (pool_.pages_over_limit() + shard_count_ - 1) / shard_count_;
-  }
+  // This shard's part of what was borrowed, or is over a limit that was lowered. Nothing while it
+  // has clearly fewer pages than the others: the worker with the most time would empty its own.
+  size_t pages_to_give_back() const REQUIRES(mutex_);
   bool may_drain() const REQUIRES(mutex_);
   bool drain_step(Seconds now, uint32_t items) REQUIRES(mutex_);
   // evicts   what finds no chunk elsewhere is evicted; else the page is kept

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <random>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -459,6 +460,61 @@ TEST_CASE("a large value stays while a tenth of the memory is stored in small on
   }
 }
 
+TEST_CASE(
+    "a large value stays beside items that are asked for all the time, from the first eviction") {
+  Client c(config(64_MiB));
+  std::minstd_rand random(1);
+  const std::string small(100, 'x');
+  uint64_t stored = 0;
+  const auto set_and_ask = [&](int sets) {
+    for (int i = 0; i < sets; ++i) c.must_set(key_number(stored++), small);
+    for (int i = 0; i < 2; ++i) c.look(key_number(random() % stored));
+    if (stored % 256 == 0) c.cache.tend(0, c.now, 0);
+  };
+  while (c.cache.totals().evictions == 0) set_and_ask(4);
+  const std::string keys[] = {"12 kB", "100 kB", "1 MB"};
+  c.must_set(keys[0], std::string(12'000, 'y'));
+  c.must_set(keys[1], std::string(100'000, 'y'));
+  c.must_set(keys[2], std::string(1'000'000, 'y'));
+  for (uint64_t sets = 0; sets < 40'000; ++sets) set_and_ask(1);
+  for (const std::string& key : keys) CHECK(c.has(key));
+}
+
+// Hands pass over nearly all that they meet then, and more than once in a tenth of a turnover.
+TEST_CASE("beside a hot set that fills the memory new items stay, then and when it has cooled") {
+  constexpr size_t kMemory = 2_MiB;
+  Client c(config(kMemory));
+  const auto value = [](uint64_t n) { return std::string(50 + n * 7919 % 450, 'x'); };
+  const auto hot = [](uint64_t n) { return "hot" + std::to_string(n); };
+  uint64_t stored = 0;
+  const auto set = [&](const std::string& key, uint64_t n) {
+    c.must_set(key, value(n));
+    stored += value(n).size() + 36;
+    if (n % 1024 == 0) c.tend();
+  };
+  uint64_t hot_keys = 0;
+  while (stored < kMemory / 10 * 9) {
+    set(hot(hot_keys), hot_keys);
+    ++hot_keys;
+  }
+  std::minstd_rand random(1);
+  uint64_t cold = 0;
+  for (stored = 0; stored < 12 * kMemory;) {
+    set(key_number(cold), cold);
+    REQUIRE(c.has(key_number(cold++)));
+    for (int i = 0; i < 60; ++i) {
+      const uint64_t n = random() % hot_keys;
+      if (c.look(hot(n)).item == nullptr) set(hot(n), n);
+    }
+  }
+  const uint64_t first = cold;
+  for (stored = 0; stored < 3 * kMemory; ++cold) set(key_number(cold), cold);
+  const uint64_t newest = (cold - first) / 6;  // half of the memory
+  uint64_t there = 0;
+  for (uint64_t n = cold - newest; n < cold; ++n) there += c.has(key_number(n)) ? 1 : 0;
+  CHECK(there > newest / 10 * 9);
+}
+
 TEST_CASE("a large value that is asked for often enough is missed at most once in ten") {
   Client c(config(64_MiB));
   const std::string small(100, 'x');
@@ -609,6 +665,24 @@ TEST_CASE("a smaller limit gives memory back, a larger one is used") {
   REQUIRE(c.cache.set_memory_limit(128_MiB));
   for (uint64_t n = 0; n < 100'000; ++n) c.must_set(key_number(n), value);
   CHECK(c.cache.totals().item_bytes > 90_MiB);
+  c.cache.check_invariants();
+}
+
+TEST_CASE("a smaller limit takes as much of each shard, though only upkeep runs") {
+  CacheConfig four_shards = config(16_MiB);
+  four_shards.shards = 4;
+  Client c(four_shards);
+  const std::string value(400, 'x');
+  uint64_t last = 0;
+  while (c.cache.totals().evictions < 20'000) c.must_set(key_number(last++), value);
+  const uint64_t items = c.cache.totals().items;
+  REQUIRE(c.cache.set_memory_limit(12_MiB));
+  while (c.cache.tend(0, c.now, 100)) {
+  }
+  CHECK(c.cache.totals().overdraft_bytes == 0);
+  uint64_t there = 0;
+  for (uint64_t n = last - items / 2; n < last; ++n) there += c.has(key_number(n)) ? 1 : 0;
+  CHECK(there == items / 2);
   c.cache.check_invariants();
 }
 
