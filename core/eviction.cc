@@ -476,6 +476,10 @@ void Eviction::check_invariants() const {
   for (uint32_t c = 0; c < hands_.size(); ++c) {
     require(slab_.of(c).pages.empty() || level_of_[c] != kAsleep, "a class sleeps");
   }
+  for (uint32_t g = 0; g < level_of_.size(); ++g) {
+    require(steps_round(g) == 0 || std::abs(level_of_[g] - level_) <= kMostLead,
+            "a level has run away");
+  }
 }
 
 }  // namespace larder::core

@@ -482,24 +482,25 @@ TEST_CASE(
 
 // Hands pass over nearly all that they meet then, and more than once in a tenth of a turnover.
 TEST_CASE("beside a hot set that fills the memory new items stay, then and when it has cooled") {
-  constexpr size_t kMemory = 2_MiB;
+  constexpr size_t kMemory = 4_MiB;
   Client c(config(kMemory));
   const auto value = [](uint64_t n) { return std::string(50 + n * 7919 % 450, 'x'); };
   const auto hot = [](uint64_t n) { return "hot" + std::to_string(n); };
   uint64_t stored = 0;
+  uint64_t sets = 0;
   const auto set = [&](const std::string& key, uint64_t n) {
     c.must_set(key, value(n));
     stored += value(n).size() + 36;
-    if (n % 1024 == 0) c.tend();
+    if (++sets % 4096 == 0) c.cache.tend(0, c.now, 1000);
   };
   uint64_t hot_keys = 0;
-  while (stored < kMemory / 10 * 9) {
+  while (stored < kMemory / 100 * 88) {
     set(hot(hot_keys), hot_keys);
     ++hot_keys;
   }
   std::minstd_rand random(1);
   uint64_t cold = 0;
-  for (stored = 0; stored < 12 * kMemory;) {
+  for (stored = 0; stored < 6 * kMemory;) {
     set(key_number(cold), cold);
     REQUIRE(c.has(key_number(cold++)));
     for (int i = 0; i < 60; ++i) {
@@ -507,8 +508,16 @@ TEST_CASE("beside a hot set that fills the memory new items stay, then and when 
       if (c.look(hot(n)).item == nullptr) set(hot(n), n);
     }
   }
+  c.cache.check_invariants();  // no level has run away
   const uint64_t first = cold;
-  for (stored = 0; stored < 3 * kMemory; ++cold) set(key_number(cold), cold);
+  for (stored = 0; stored < 3 * kMemory; ++cold) {
+    set(key_number(cold), cold);
+    if (cold % 200 != 0) continue;
+    for (const size_t bytes : {3, 3'000, 100'000}) {
+      c.must_set(std::to_string(bytes) + key_number(cold), std::string(bytes, 'x'));
+      stored += bytes;
+    }
+  }
   const uint64_t newest = (cold - first) / 6;  // half of the memory
   uint64_t there = 0;
   for (uint64_t n = cold - newest; n < cold; ++n) there += c.has(key_number(n)) ? 1 : 0;
