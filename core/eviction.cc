@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <utility>
 
 #include "core/snapshot.h"
 
@@ -253,9 +254,29 @@ void Eviction::measure_turnover() noexcept {
   most_weight_ = 1 / ((1 - kNewRise) / most_weight_ + kNewRise * rise);
   most_weight_ = std::max(most_weight_, least_weight());
   adapt();
+  rebase_levels();
   turnover_level_ = level_;
   turnover_bytes_ = 0;
   turnover_due_bytes_ = std::max<uint64_t>(all_bytes / 64, 1);
+}
+
+void Eviction::rebase_levels() noexcept {
+  const double base = std::exchange(level_, 0);
+  adapted_level_ -= base;
+  for (uint32_t g = 0; g < level_of_.size(); ++g) {
+    if (steps_round(g) == 0) level_of_[g] = kAsleep;
+    if (level_of_[g] == kAsleep) continue;
+    const double round = 1 / std::min(own_weight(g), most_weight_);
+    level_of_[g] = std::min(level_of_[g] - base, kMostRoundsAhead * round);
+  }
+}
+
+bool Eviction::has_sane_levels() const noexcept {
+  const auto is_sane = [](double level) { return std::abs(level) <= kMostLead; };  // no NaN
+  for (uint32_t g = 0; g < level_of_.size(); ++g) {
+    if (steps_round(g) > 0 && !is_sane(level_of_[g] - level_)) return false;
+  }
+  return is_sane(level_) && most_weight_ > 0;
 }
 
 void Eviction::adapt() noexcept {
@@ -403,17 +424,7 @@ bool Eviction::restore(SnapshotReader& in) {
   hands_have_set_out_ = turnover_due_bytes_ != 0;
   // Workers count from 0 again.
   for (Uses& u : uses_) u.counted = 0;
-  const auto is_level = [](double level) { return level >= 0; };  // no NaN
-  if (!std::all_of(level_of_.begin(), level_of_.end(), is_level) || !is_level(level_) ||
-      !(most_weight_ > 0)) {
-    return false;
-  }
-  // Of a build in which levels could run away.
-  const bool is_sane = std::isfinite(level_) &&
-                       std::all_of(level_of_.begin(), level_of_.end(), [this](double level) {
-                         return level == kAsleep || std::abs(level - level_) <= kMostLead;
-                       });
-  if (order != order_ || !is_sane) {
+  if (order != order_ || !has_sane_levels()) {
     level_ = adapted_level_ = turnover_level_ = 0;
     most_weight_ = std::numeric_limits<double>::max();
     turnover_bytes_ = turnover_due_bytes_ = 0;

@@ -158,7 +158,9 @@ class Eviction {
   static constexpr double kEnoughUses = 1000;
   static constexpr double kNewShare = 0.75;
   static constexpr double kAsleep = std::numeric_limits<double>::infinity();
-  // No two levels are so far apart: a round raises one by 1 at most.
+  static constexpr double kMostRoundsAhead = 4;
+  // No two levels are so far apart, and none is larger: a round raises one by 1 at most, and each
+  // look takes the level off all.
   static constexpr double kMostLead = 4;
   static constexpr unsigned kFirstRingBits = 12;
   static constexpr unsigned kRingStepBits = 2;
@@ -257,6 +259,13 @@ class Eviction {
 
   std::vector<Uses> uses_;  // by group
   double adapted_level_ = 0;
+  // Where levels can be none, as those of a build in which they could run away: forgets what was
+  // learnt.
+  bool has_sane_levels() const noexcept;
+  // Counts levels from here on. A hand is ahead by a round at most, but where rounds have become
+  // shorter since: then by kMostRoundsAhead.
+  void rebase_levels() noexcept;
+
   // For the first correction. Not below least_weight(), where all hands go round equally fast: a
   // smaller one would change the scale alone, and the next look would find it too large again.
   double most_weight_ = std::numeric_limits<double>::max();

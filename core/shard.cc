@@ -1189,10 +1189,12 @@ bool Shard::drain_step(Seconds now, uint32_t items) {
         expire_blocks(blocks, unlinks, now);
         return true;
       }
-      uint32_t steps = 4 * items;
+      const uint32_t most_steps = 4 * items;
+      uint32_t steps = most_steps;
       for (uint32_t i = 0; i < items / 4 && evict_one(steps, now); ++i) {
         if (room_bytes() >= enough) break;
       }
+      if (steps == most_steps) return false;  // nothing is there
       // It is wanted from now on: the next stores are to evict as they did.
       room_wanted_ = std::max(room_wanted_, std::min(room_bytes(), room_with_spare_page()));
       return true;
