@@ -85,6 +85,9 @@ bool read_meta_flags(std::string_view rest, ReplyHead& head) noexcept {
       case 'f':
         if (!read_digits(flag.substr(1), head.client_flags)) return false;
         break;
+      case 'O':
+        head.opaque = flag.substr(1);
+        break;
       case 'W':
         head.won = true;
         break;
@@ -152,6 +155,7 @@ bool read_reply_line(std::string_view line, ReplyHead& head) noexcept {
   head = ReplyHead{};
   std::string_view rest = line;
   const std::string_view word = take_word(rest);
+  head.word = word;
   if (word == "VA") {
     head.kind = ReplyKind::Value;
     head.trailer_bytes = kCrlfBytes;

@@ -39,6 +39,7 @@ struct ReplyHead {
   ReplyKind kind = ReplyKind::Done;
   std::string_view text;  // Version: the bare words; Refused: the whole line, or the binary text
   std::string_view key;   // VALUE; binary getk
+  std::string_view word;  // the first of a text reply
   uint32_t client_flags = 0;
   uint64_t cas = 0;  // 0: the server does not say
   uint64_t number = 0;
@@ -51,10 +52,11 @@ struct ReplyHead {
   uint64_t value_bytes = 0;
   uint8_t trailer_bytes = 0;
 
+  std::string_view opaque;  // of the request; meta: behind O, or empty; binary: four bytes
+
   // Binary.
   uint8_t opcode = 0;
   uint16_t status = 0;
-  std::string_view opaque;  // four bytes
 };
 
 struct ParsedReply {

@@ -32,7 +32,9 @@ class Peer {
     char bytes[4096];
     wait_for(fd_, POLLIN);
     const ssize_t n = ::recv(fd_, bytes, sizeof bytes, 0);
-    return n > 0 ? std::string(bytes, static_cast<size_t>(n)) : std::string();
+    if (n <= 0) return {};
+    read_.append(bytes, static_cast<size_t>(n));
+    return std::string(bytes, static_cast<size_t>(n));
   }
   // Until so many bytes have come, or the client has closed.
   std::string read(size_t bytes) {
@@ -57,10 +59,26 @@ class Peer {
     }
     return true;
   }
+  // Likewise, each "O?" replaced by the opaque of a meta request that was read: of the first, of
+  // the second, and so on.
+  bool answer(std::string reply) {
+    constexpr std::string_view kMark = "O?";
+    for (size_t at = 0; (at = reply.find(kMark, at)) != reply.npos;) {
+      const size_t begin = read_.find(" O", answered_);
+      if (begin == read_.npos) return false;
+      answered_ = read_.find_first_of(" \r", begin + 1);
+      const std::string opaque = read_.substr(begin + 1, answered_ - begin - 1);
+      reply.replace(at, kMark.size(), opaque);
+      at += opaque.size();
+    }
+    return write(reply);
+  }
   int fd() const { return fd_; }
 
  private:
   int fd_;
+  std::string read_;
+  size_t answered_ = 0;  // of read_
 };
 
 class ScriptedServer {

@@ -41,7 +41,8 @@ struct ClientOptions {
   // own for each node that it asks, so that as many are open as threads ask at once.
   size_t idle_connections = 8;
   // One that was in use less long ago is used without a look at whether the server has closed it
-  // meanwhile, which is a call to the kernel. If it has, that request fails with Closed.
+  // meanwhile, which is a call to the kernel. If it has, that request fails with Closed. In classic
+  // each is looked at.
   std::chrono::milliseconds trusted_idle{20};
   // Of a connection, TLS and login included; never beyond the request's own end.
   std::chrono::milliseconds connect_timeout{500};

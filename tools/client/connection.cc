@@ -15,6 +15,7 @@
 #include "proto/reply_parser.h"
 #include "proto/request_writer.h"
 #include "tools/client/get_line.h"
+#include "tools/client/request_number.h"
 #include "tools/client/retry.h"
 #include "tools/client/spelling.h"
 #include "tools/client/tls_transport.h"
@@ -92,7 +93,8 @@ std::string Endpoint::text() const {
 // Invariants:
 // 1. batches[writing] is the first that is not wholly written, or writing == batches.size(); all
 //    before batches.front() are answered.
-// 2. Of the operations that go on the wire, `asked` have been spelled and `told` answered.
+// 2. Of the operations that go on the wire, `asked` have been spelled and `told` answered. The i-th
+//    has the number first_number + i.
 // 3. `lines` has every classic get that is not told, and a line whose END has not come.
 // 4. Where a value is under way the input is empty or belongs to it.
 // 5. Once `failure` is set there are no batches.
@@ -102,11 +104,15 @@ struct Connection::State {
   std::unique_ptr<Transport> transport;
   std::optional<Error> failure;
   std::optional<Lingering> lingering;  // once there is one
+  bool changed = false;                // what has failed may come to change something yet
 
   std::deque<Batch> batches;
   size_t writing = 0;
   uint32_t asked = 0;
   uint32_t told = 0;
+  // By chance, so that no reply to another connection fits, whoever mixes them up.
+  const uint32_t first_number = RequestNumber::any();
+  bool misses_have_opaques = false;  // meta: an EN of this server repeated one
   std::deque<AskedLine> lines;
   GetLine get_line;  // empty but while it is spelled
 
@@ -144,7 +150,8 @@ struct Connection::State {
              ? error(ErrorKind::Denied, "does not accept this client: " + transport->why())
              : error(ErrorKind::Closed, "has closed the connection: " + transport->why()));
   }
-  void fail_protocol(const std::string& what) { fail(error(ErrorKind::Protocol, what)); }
+  void fail_protocol(const std::string& what);
+  bool answers_current(const ReplyHead& head);
 
   void submit(std::span<const Operation> operations, std::span<Answer> answers);
   void skip_objections();
@@ -198,10 +205,9 @@ struct Connection::State {
 void Connection::State::fail(Error why) {
   if (failure) return;
   failure = std::move(why);
-  bool changes = false;
   for (Batch& batch : batches) {
     for (size_t i = batch.answered; i < batch.count; ++i) {
-      changes = changes || changes_something(batch.operations[i]);
+      changed = changed || changes_something(batch.operations[i]);
       if (!batch.answers[i].error) answer_failed(batch.answers[i], *failure);
     }
   }
@@ -213,8 +219,27 @@ void Connection::State::fail(Error why) {
   first_piece = 0;
   input_begin = input_end = 0;
   in_value = false;
-  if (changes) lingering = Lingering::from(transport->fd());
+  if (changed) lingering = Lingering::from(transport->fd());
   transport.reset();  // so that the server learns of it
+}
+
+// What came before nonsense may be part of it. Classic replies to other commands than gets fit each
+// request of their kind, and may have been taken for their neighbours': none of the batch is
+// believed. A binary value has no end to be checked: the last may be made of parts of two.
+void Connection::State::fail_protocol(const std::string& what) {
+  const Error why = error(ErrorKind::Protocol, what);
+  const bool classic = options.dialect == Dialect::Classic;
+  if (!batches.empty() && options.dialect != Dialect::Meta) {
+    const Batch& batch = batches.front();
+    for (size_t i = 0; i < batch.answered; ++i) {
+      const bool gets = batch.operations[i].verb == Verb::Get;
+      const bool doubtful = classic ? !gets : gets && i + 1 == batch.answered;
+      if (!doubtful || batch.answers[i].error) continue;
+      changed = changed || changes_something(batch.operations[i]);
+      answer_failed(batch.answers[i], why);
+    }
+  }
+  fail(why);
 }
 
 // -- Asking.
@@ -279,11 +304,8 @@ void Connection::State::spell() {
 void Connection::State::spell_next() {
   const Operation& operation = next_to_write();
   proto::Command command = command_of(operation, options.dialect);
-  char number[4];
-  if (options.dialect == Dialect::Binary) {
-    proto::put_big_endian(number, asked);
-    command.opaque = {number, sizeof number};
-  }
+  const RequestNumber number(options.dialect, first_number + asked);
+  if (has_opaque(operation.verb, options.dialect)) command.opaque = number.opaque();
   const bool spelled = proto::write_request(command, operation.value, output);
   assert(spelled);
   static_cast<void>(spelled);
@@ -440,7 +462,7 @@ bool Connection::State::take_head() {
     unasked(head);
     return false;
   }
-  if (binary && proto::load_big_endian<uint32_t>(head.opaque.data()) != told) {
+  if (!answers_current(head)) {
     fail_protocol("answered another request than the one that was to be answered");
     return false;
   }
@@ -461,6 +483,18 @@ bool Connection::State::take_head() {
   trailer_bytes = head.trailer_bytes;
   current_answer().value.reserve(value_bytes);  // of which nothing is touched yet
   input_begin += parsed.consumed;
+  return true;
+}
+
+// By its opaque; a refusal in text has none.
+bool Connection::State::answers_current(const ReplyHead& head) {
+  const bool binary = options.dialect == Dialect::Binary;
+  if (!binary && head.kind == proto::ReplyKind::Refused) return true;
+  if (!has_opaque(current().verb, options.dialect)) return head.opaque.empty();
+  const bool is_en = !binary && head.word == "EN";
+  if (is_en && head.opaque.empty()) return !misses_have_opaques;
+  if (head.opaque != RequestNumber(options.dialect, first_number + told).opaque()) return false;
+  misses_have_opaques = misses_have_opaques || is_en;
   return true;
 }
 
@@ -780,9 +814,13 @@ std::optional<Lingering> Connection::take_lingering() {
   return std::exchange(state_->lingering, std::nullopt);
 }
 
+bool Connection::is_in_step() const noexcept {
+  return !failed() && idle() && state_->held().empty() && !state_->transport->holds_input();
+}
+
 bool Connection::is_stale() const {
   if (failed()) return true;
-  return idle() && (!state_->held().empty() || state_->transport->is_readable());
+  return idle() && (!is_in_step() || state_->transport->is_readable());
 }
 
 void Connection::run(std::span<const Operation> operations, std::span<Answer> answers,

@@ -65,6 +65,8 @@ class Connection {
   // In classic, gets that follow each other in one submit go in lines of many keys (get_line.h).
   void submit(std::span<const Operation> operations, std::span<Answer> answers);
   bool idle() const noexcept;  // everything has been sent and answered
+  // Idle, and no byte has been read that nobody asked for: the next request may go over it.
+  bool is_in_step() const noexcept;
   // For poll(): what to wait for while not idle.
   int fd() const noexcept;
   short events() const noexcept;

@@ -7,7 +7,9 @@ ConnectionPool::ConnectionPool(Endpoint endpoint, ConnectionOptions options, siz
                                std::chrono::milliseconds trusted_idle)
     : endpoint_(std::move(endpoint)),
       options_(std::move(options)),
-      trusted_idle_(trusted_idle),
+      // A late reply in classic may fit the next request: only a look finds it before.
+      trusted_idle_(options_.dialect == Dialect::Classic ? std::chrono::milliseconds{}
+                                                         : trusted_idle),
       most_idle_(most_idle) {}
 
 std::unique_ptr<Connection> ConnectionPool::take_idle() {
@@ -35,7 +37,7 @@ Result<std::unique_ptr<Connection>> ConnectionPool::open(Deadline deadline) cons
 }
 
 void ConnectionPool::give_back(std::unique_ptr<Connection> connection) {
-  if (connection->failed() || !connection->idle()) return;
+  if (!connection->is_in_step()) return;
   const auto now = std::chrono::steady_clock::now();
   const std::lock_guard lock(mutex_);
   if (idle_.size() < most_idle_) idle_.push_back({std::move(connection), now});

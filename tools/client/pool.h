@@ -26,7 +26,7 @@ class ConnectionPool {
   // Always a new one.
   Result<std::unique_ptr<Connection>> open(Deadline deadline) const;
 
-  // Keeps it, unless it has failed, waits for an answer, or enough are idle.
+  // Keeps it, if it is in step and not enough are idle.
   void give_back(std::unique_ptr<Connection> connection);
   // Closes all that are idle.
   void clear();

@@ -187,7 +187,19 @@ Meaning settle_done(bool may_miss, const ReplyHead& head, Answer& answer) noexce
   return Meaning::Nonsense;
 }
 
+// A text server's word for Done.
+std::string_view done_word(Verb verb, Dialect dialect) noexcept {
+  if (verb == Verb::FlushAll) return "OK";
+  if (dialect == Dialect::Meta) return "HD";
+  if (stores(verb)) return "STORED";
+  return verb == Verb::Delete ? "DELETED" : "TOUCHED";
+}
+
 Meaning settle(const Operation& operation, Dialect dialect, const ReplyHead& head, Answer& answer) {
+  if (dialect != Dialect::Binary && head.kind == ReplyKind::Done &&
+      head.word != done_word(operation.verb, dialect)) {
+    return Meaning::Nonsense;
+  }
   switch (operation.verb) {
     case Verb::Get:
       return settle_get(dialect, head, answer);
@@ -219,6 +231,10 @@ Meaning settle(const Operation& operation, Dialect dialect, const ReplyHead& hea
 }
 
 }  // namespace
+
+bool has_opaque(Verb verb, Dialect dialect) noexcept {
+  return dialect == Dialect::Binary || (dialect == Dialect::Meta && has_key(verb));
+}
 
 std::string_view objection_to(const Operation& operation, Dialect dialect) noexcept {
   const Verb verb = operation.verb;

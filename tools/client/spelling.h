@@ -16,6 +16,10 @@ std::string_view objection_to(const Operation& operation, Dialect dialect) noexc
 // objection. Views are those of the operation.
 proto::Command command_of(const Operation& operation, Dialect dialect) noexcept;
 
+// Whether a request of this verb carries an opaque, which its reply repeats unless it is a refusal.
+// (Some servers leave it out of meta's EN.)
+bool has_opaque(Verb verb, Dialect dialect) noexcept;
+
 enum class Meaning : uint8_t {
   Answered,  // the answer is complete
   Value,     // head.value_bytes follow, and belong into answer.value; then settle_value()
