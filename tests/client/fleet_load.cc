@@ -64,6 +64,8 @@ const char* name_of(ErrorKind kind) {
       return "denied";
     case ErrorKind::Refused:
       return "refused";
+    case ErrorKind::TooLarge:
+      return "too_large";
     case ErrorKind::Protocol:
       return "protocol";
     case ErrorKind::Ejected:

@@ -510,7 +510,7 @@ TEST_CASE("one thread waits for several servers and several submits at once") {
       }
       REQUIRE(poll(entries, 2, 10000) > 0);
       for (int i = 0; i < 2; ++i) {
-        if (entries[i].revents != 0) connections[i]->advance();
+        if (entries[i].revents != 0) connections[i]->advance(end);
       }
     }
     for (int i = 0; i < 2; ++i) {
@@ -604,7 +604,7 @@ TEST_CASE("garbage is a protocol error, whatever it is") {
         std::string("VALUE k 0 99999999999\r\n"), std::string("VALUE k\r\n"),
         std::string("VALUE k 0 1\r\nx\r\nVALUE k 0 1\r\nx\r\nEND\r\n"), std::string("5\r\n"),
         std::string("\r\n"), std::string(1, '\0') + "\n", std::string(5000, 'x'),
-        std::string("END\r\nEND\r\n"), std::string("VALUE k 0 4294967295\r\n")}) {
+        std::string("END\r\nEND\r\n")}) {
     CAPTURE(bytes);
     const Answer answer = answered_with(bytes, get("k"), classic);
     // What comes behind a good reply fails the connection, not the answer.
@@ -619,10 +619,10 @@ TEST_CASE("garbage is a protocol error, whatever it is") {
   for (const std::string& bytes :
        {std::string("HD O?\r\n"), std::string("END\r\n"), std::string("VA\r\n"),
         std::string("VA x O?\r\n"), std::string("VA 1 fx O?\r\nx\r\n"),
-        std::string("VA 1 c O?\r\nx\r\n"), std::string("VA 4294967295 O?\r\n"),
-        std::string("NS O?\r\n"), std::string("MN\r\n"), std::string("VA 1\r\nx\r\n"),
-        std::string("VA 1 O\r\nx\r\n"), std::string("VA 1 O000000\r\nx\r\n"),
-        std::string("EN O000000\r\n"), std::string("STORED\r\n")}) {
+        std::string("VA 1 c O?\r\nx\r\n"), std::string("NS O?\r\n"), std::string("MN\r\n"),
+        std::string("VA 1\r\nx\r\n"), std::string("VA 1 O\r\nx\r\n"),
+        std::string("VA 1 O000000\r\nx\r\n"), std::string("EN O000000\r\n"),
+        std::string("STORED\r\n")}) {
     CAPTURE(bytes);
     CHECK(failed_with(answered_with(bytes, get("k")), ErrorKind::Protocol));
   }
@@ -639,7 +639,7 @@ TEST_CASE("a server cannot make the client hold more than was agreed on") {
   options.most_value_bytes = 1000;
   CHECK(answered_with("VA 1000 O?\r\n" + std::string(1000, 'v') + "\r\n", get("k"), options)
             .value.size() == 1000);
-  CHECK(failed_with(answered_with("VA 1001 O?\r\n", get("k"), options), ErrorKind::Protocol));
+  CHECK(failed_with(answered_with("VA 1001 O?\r\n", get("k"), options), ErrorKind::TooLarge));
 
   ScriptedServer server([](Peer& peer) {
     peer.read_some();
@@ -700,15 +700,96 @@ TEST_CASE("what comes before it is asked for makes a connection stale") {
   CHECK(larder::test::eventually([&] { return connection->is_stale(); }));
 }
 
-TEST_CASE("a server that is full is heard") {
+TEST_CASE("a server that is full has done nothing, in any dialect, and is not waited for") {
+  for (const Dialect dialect : kDialects) {
+    ScriptedServer server([](Peer& peer) {
+      peer.write("ERROR Too many open connections\r\n");
+      peer.read_until_closed();
+    });
+    auto connection = connected(server.port(), dialect);
+    const Operation operations[] = {store(Verb::Set, "k", "v"), get("k")};
+    Answer answers[2];
+    connection->run(operations, answers, patience());
+    for (const Answer& answer : answers) {
+      CHECK(failed_with(answer, ErrorKind::Unreachable));
+      CHECK_FALSE(answer.in_doubt);
+      REQUIRE(answer.error);
+      CHECK(answer.error->text.find("Too many open connections") != std::string::npos);
+    }
+    CHECK(connection->take_lingering().empty());
+  }
+}
+
+TEST_CASE("a refusal leaves doubt, but for those after which no older value is left") {
+  struct Case {
+    Verb verb;
+    std::string refusal;
+    bool in_doubt;
+  };
+  for (const Case& c : {Case{Verb::Set, "SERVER_ERROR object too large for cache", false},
+                        Case{Verb::Set, "SERVER_ERROR out of memory storing object", false},
+                        Case{Verb::Set, "SERVER_ERROR backend is down", true},
+                        Case{Verb::Set, "ERROR Too many open connections, says a proxy", true},
+                        Case{Verb::Append, "SERVER_ERROR out of memory storing object", true},
+                        Case{Verb::Delete, "SERVER_ERROR backend is down", true},
+                        Case{Verb::Increment,
+                             "CLIENT_ERROR cannot increment or decrement non-numeric value", false},
+                        Case{Verb::Increment, "SERVER_ERROR out of memory", true}}) {
+    CAPTURE(c.refusal);
+    ScriptedServer server([&](Peer& peer) {
+      peer.read_some();
+      peer.answer("MN\r\n" + c.refusal + "\r\n");
+      peer.read_until_closed();
+    });
+    auto connection = connected(server.port());
+    const Operation operations[] = {{.verb = Verb::Noop},
+                                    {.verb = c.verb, .key = "k", .value = "value"}};
+    Answer answers[2];
+    connection->run(operations, answers, patience());
+    CHECK(failed_with(answers[1], ErrorKind::Refused));
+    CHECK(answers[1].in_doubt == c.in_doubt);
+  }
+}
+
+TEST_CASE("a value that is too large fails alone, and the connection is left") {
+  ConnectionOptions options;
+  options.most_value_bytes = 10;
   ScriptedServer server([](Peer& peer) {
-    peer.write("ERROR Too many open connections\r\n");
+    peer.read_some();
+    peer.answer("VA 1 O?\r\nx\r\nVA 11 O?\r\n12345678901\r\nVA 1 O?\r\nx\r\n");
     peer.read_until_closed();
   });
-  auto connection = connected(server.port());
-  const Answer answer = run_one(*connection, get("k"));
-  CHECK(failed_with(answer, ErrorKind::Refused));
-  CHECK(answer.error->text.find("Too many open connections") != std::string::npos);
+  auto connection = connected(server.port(), options);
+  const Operation operations[] = {get("a"), get("b"), get("c")};
+  Answer answers[3];
+  connection->run(operations, answers, patience());
+  CHECK(answers[0].value == "x");
+  CHECK(failed_with(answers[1], ErrorKind::TooLarge));
+  CHECK(failed_with(answers[2], ErrorKind::Closed));
+  CHECK(connection->was_left());
+}
+
+TEST_CASE("the values of one submit are no more bytes together than was agreed on") {
+  TempServer server;
+  for (const Dialect dialect : kDialects) {
+    ConnectionOptions options;
+    options.dialect = dialect;
+    options.most_reply_bytes = 1000;
+    auto connection = connected(server.port(), options);
+    REQUIRE(run_one(*connection, store(Verb::Set, "k", std::string(400, 'v'))).outcome ==
+            Outcome::Done);
+    const std::vector<Operation> operations(2, get("k"));
+    for (int round = 0; round < 3; ++round) {
+      Answer answers[2];
+      connection->run(operations, answers, patience());
+      CHECK(answers[1].value.size() == 400);
+    }
+    const std::vector<Operation> more(3, get("k"));
+    Answer answers[3];
+    connection->run(more, answers, patience());
+    CHECK(failed_with(answers[2], ErrorKind::TooLarge));
+    CHECK(connection->was_left());
+  }
 }
 
 TEST_CASE("after a refusal that leaves a value behind nothing is believed any more") {
@@ -802,7 +883,7 @@ TEST_CASE("who gives up in the middle leaves its error with every answer") {
   {
     auto connection = connected(server.port());
     connection->submit(operations, answers);
-    connection->advance();
+    connection->advance(patience());
     connection->fail({ErrorKind::Ejected, "not used for now"});
     CHECK(connection->idle());
     CHECK(connection->failed());

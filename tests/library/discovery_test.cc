@@ -5,6 +5,7 @@
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <set>
 #include <thread>
 
@@ -211,6 +212,86 @@ TEST_CASE("keys that moved to a node are deleted where they were before it can b
     const Found found = cache->get(key);
     CHECK(value_of(found) == (gone.contains(key) ? "(a miss)" : "old"));
   }
+}
+
+namespace {
+
+// Keys were written under the list of nodes 0 and 1, and some belong to node 2 since. `between`
+// changes the list further, and ends with those three. A write then, and node 2 leaves.
+void check_nothing_old_is_read(Told& fleet, const std::function<int(Client&)>& between) {
+  fleet.tell(1, {0, 1});
+  ClientOptions options = quick(fleet.options());
+  options.request_timeout = options.connect_timeout = std::chrono::seconds(30);
+  const auto cache = make_client(options);
+  std::vector<std::string> keys;
+  std::vector<std::string> before;
+  for (int i = 0; i < 200; ++i) {
+    keys.push_back("key" + std::to_string(i));
+    before.push_back(cache->node_of(keys.back()));
+    REQUIRE(says(cache->set(keys.back(), "old"), Outcome::Done));
+  }
+  fleet.tell(2, {0, 1, 2});
+  REQUIRE(*cache->refresh());
+  const int version = between(*cache);
+  size_t moved = 0;
+  for (size_t i = 0; i < keys.size(); ++i) {
+    if (cache->node_of(keys[i]) == before[i]) continue;
+    ++moved;
+    REQUIRE(says(cache->set(keys[i], "new"), Outcome::Done));
+  }
+  CHECK(moved > 30);
+  fleet.tell(version, {0, 1});
+  REQUIRE(*cache->refresh());
+  size_t old = 0;
+  for (size_t i = 0; i < keys.size(); ++i) {
+    const Found found = cache->get(keys[i]);
+    REQUIRE(found.ok());
+    if (value_of(found) == "old") ++old;
+  }
+  CHECK(old <= keys.size() - moved);
+}
+
+}  // namespace
+
+TEST_CASE("a node that comes and goes makes two lists, however often it does") {
+  Told fleet;
+  check_nothing_old_is_read(fleet, [&](Client& cache) {
+    int version = 3;
+    for (int flap = 0; flap < 10; ++flap) {
+      fleet.tell(version++, {0, 1, 2, 3});
+      REQUIRE(*cache.refresh());
+      fleet.tell(version++, {0, 1, 2});
+      REQUIRE(*cache.refresh());
+    }
+    return version;
+  });
+}
+
+TEST_CASE("a list of the same nodes with another version is the list that was there") {
+  Told fleet;
+  check_nothing_old_is_read(fleet, [&](Client& cache) {
+    int version = 3;
+    for (int i = 0; i < 70; ++i) {
+      fleet.tell(version++, {0, 1, 2});
+      REQUIRE(*cache.refresh());
+    }
+    return version;
+  });
+}
+
+TEST_CASE("where a list is forgotten, its nodes are flushed before they get a key back") {
+  Told fleet;
+  check_nothing_old_is_read(fleet, [&](Client& cache) {
+    int version = 3;
+    for (int port = 1; port <= 70; ++port) {  // of nodes that are not there
+      fleet.tell_ports(version++, {fleet.port(0), fleet.port(1), fleet.port(2), port});
+      REQUIRE(*cache.refresh());
+    }
+    fleet.tell(version++, {0, 1, 2});
+    REQUIRE(*cache.refresh());
+    return version;
+  });
+  CHECK(fleet.server(0).stat("cmd_flush") != "0");
 }
 
 TEST_CASE("a node that left the list and comes back is flushed before it is used") {

@@ -6,6 +6,7 @@
 
 #include "tests/library/fleet_support.h"
 #include "tests/library/gate.h"
+#include "tests/library/misbehaving_server.h"
 #include "tests/support/temp_server.h"
 #include "tools/client/client.h"
 
@@ -99,6 +100,62 @@ TEST_CASE("who waits for somebody else's value waits with a bound") {
   REQUIRE(other);
   REQUIRE_FALSE(other->ok());
   CHECK(other->error().kind == ErrorKind::Timeout);
+}
+
+TEST_CASE("a win that gets lost with its reply is waited for by nobody") {
+  TempServer server;
+  MisbehavingServer between(server.port(), Dialect::Meta);
+  ClientOptions options = options_for({between.port()});
+  options.request_timeout = milliseconds(100);
+  const auto cache = make_client(options);
+  between.spoil(Fault::Lose, 0);
+  auto got = cache->get_or_compute("k", 100, giving("alone"), kPatient);
+  REQUIRE(got.ok());
+  CHECK(got->value == "alone");
+  CHECK(got->not_stored);
+  // The empty item of the lost win is deleted first.
+  got = cache->get_or_compute("k", 100, giving("v"), {.wait = milliseconds(0)});
+  REQUIRE(got.ok());
+  CHECK(got->value == "v");
+  CHECK_FALSE(got->not_stored);
+}
+
+TEST_CASE("without versions nothing is stored over something newer") {
+  larder::daemon::Settings settings = loopback_settings();
+  settings.cas = false;
+  TempServer server(settings);
+  const auto cache = make_client(options_for({server.port()}));
+  const auto got = cache->get_or_compute("k", 100, [&]() -> Result<std::string> {
+    REQUIRE(cache->set("k", "newer").ok());
+    return std::string("old");
+  });
+  REQUIRE(got.ok());
+  CHECK(got->value == "old");
+  REQUIRE(got->not_stored);
+  CHECK(got->not_stored->kind == ErrorKind::BadRequest);
+  CHECK(value_of(cache->get("k")) != "old");
+}
+
+TEST_CASE("a value that no server would take leaves no empty item") {
+  TempServer server;
+  const auto cache = make_client(options_for({server.port()}));
+  const auto got = cache->get_or_compute(
+      "k", 100, [] { return Result<std::string>(std::string(size_t{1} << 31, 'x')); });
+  REQUIRE(got.ok());
+  REQUIRE(got->not_stored);
+  CHECK(is_miss(cache->get("k")));
+}
+
+TEST_CASE("who waits does so for longer than a winner may take, if not told otherwise") {
+  TempServer server;
+  const auto cache = make_client(options_for({server.port()}));
+  const Operation win{.verb = Verb::Get, .key = "k", .vivify_seconds = 1};
+  Answer won;
+  cache->run({&win, 1}, {&won, 1});
+  REQUIRE(won.won);
+  const auto got = cache->get_or_compute("k", 100, giving("v"), {.compute_seconds = 1});
+  REQUIRE(got.ok());
+  CHECK(got->value == "v");
 }
 
 TEST_CASE("a winner that never stores is followed by another one in time") {

@@ -43,11 +43,9 @@ std::array<int, 2> connected_by_tcp() {
   return ends;
 }
 
-std::vector<Lingering> lingering_from(int socket) {
-  std::vector<Lingering> all;
-  std::optional<Lingering> made = Lingering::from(socket);
-  REQUIRE(made);
-  all.push_back(std::move(*made));
+LingeringList lingering_from(int socket) {
+  LingeringList all(1);
+  REQUIRE(all.front().take(socket));
   close(socket);  // as a connection does that was given up
   return all;
 }
@@ -57,7 +55,7 @@ std::vector<Lingering> lingering_from(int socket) {
 TEST_CASE("the server reads all that was sent and then the end, and so does the client") {
   const auto ends = connected();
   REQUIRE(write(ends[0], "set", 3) == 3);
-  std::vector<Lingering> lingering = lingering_from(ends[0]);
+  LingeringList lingering = lingering_from(ends[0]);
   CHECK_FALSE(await_end(lingering, in(std::chrono::milliseconds(5))));
 
   char bytes[8];
@@ -71,15 +69,16 @@ TEST_CASE("the server reads all that was sent and then the end, and so does the 
 
 TEST_CASE("one that has ended is not waited for, however late it is") {
   const auto ends = connected();
-  std::vector<Lingering> lingering = lingering_from(ends[0]);
+  LingeringList lingering = lingering_from(ends[0]);
   close(ends[1]);
   CHECK(await_end(lingering, in(std::chrono::milliseconds(-1))));
-  CHECK(await_end({}, in(std::chrono::milliseconds(-1))));
+  LingeringList none;
+  CHECK(await_end(none, in(std::chrono::milliseconds(-1))));
 }
 
 TEST_CASE("the end is noticed while it is waited for") {
   const auto ends = connected();
-  std::vector<Lingering> lingering = lingering_from(ends[0]);
+  LingeringList lingering = lingering_from(ends[0]);
   std::thread server([&] {
     char byte;
     while (read(ends[1], &byte, 1) > 0) {
@@ -93,8 +92,8 @@ TEST_CASE("the end is noticed while it is waited for") {
 TEST_CASE("a lingering connection closes its descriptor") {
   const auto ends = connected();
   {
-    std::vector<Lingering> lingering = lingering_from(ends[0]);
-    std::vector<Lingering> moved = std::move(lingering);
+    LingeringList lingering = lingering_from(ends[0]);
+    LingeringList moved = std::move(lingering);
     CHECK(moved.size() == 1);
   }
   // Nobody holds the other end any more.
@@ -108,7 +107,7 @@ TEST_CASE("what was not sent when it is not waited for any more is not sent late
   const ssize_t queued = send(ends[0], writes.data(), writes.size(), MSG_DONTWAIT);
   REQUIRE(queued > 0);
   {
-    std::vector<Lingering> lingering = lingering_from(ends[0]);
+    LingeringList lingering = lingering_from(ends[0]);
     CHECK_FALSE(await_end(lingering, in(std::chrono::milliseconds(5))));
   }
   ssize_t came = 0;

@@ -12,6 +12,7 @@ using namespace larder::test;
 namespace {
 
 constexpr std::chrono::milliseconds kLookAlways{0};
+constexpr std::chrono::milliseconds kKept = std::chrono::hours(1);
 
 Deadline soon() { return std::chrono::steady_clock::now() + std::chrono::seconds(30); }
 
@@ -25,7 +26,8 @@ std::unique_ptr<Connection> taken_from(ConnectionPool& pool) {
 
 TEST_CASE("the connection that was used last is taken first, and no more are kept than wanted") {
   TempServer server;
-  ConnectionPool pool({"127.0.0.1", static_cast<uint16_t>(server.port()), {}}, {}, 2, kLookAlways);
+  ConnectionPool pool({"127.0.0.1", static_cast<uint16_t>(server.port()), {}}, {}, 2, kLookAlways,
+                      kKept);
   CHECK(pool.take_idle() == nullptr);
   auto first = taken_from(pool);
   auto second = taken_from(pool);
@@ -43,7 +45,8 @@ TEST_CASE("the connection that was used last is taken first, and no more are kep
 TEST_CASE("a connection that failed or waits for an answer is not kept") {
   TempServer server;
   Gate gate(server.port());
-  ConnectionPool pool({"127.0.0.1", static_cast<uint16_t>(gate.port()), {}}, {}, 8, kLookAlways);
+  ConnectionPool pool({"127.0.0.1", static_cast<uint16_t>(gate.port()), {}}, {}, 8, kLookAlways,
+                      kKept);
   auto failed = taken_from(pool);
   failed->fail({ErrorKind::Timeout, "by the test"});
   pool.give_back(std::move(failed));
@@ -54,7 +57,7 @@ TEST_CASE("a connection that failed or waits for an answer is not kept") {
   const Operation noop{.verb = Verb::Noop};
   Answer answer;
   waiting->submit({&noop, 1}, {&answer, 1});
-  waiting->advance();
+  waiting->advance(soon());
   pool.give_back(std::move(waiting));
   CHECK(pool.idle() == 0);
 }
@@ -62,7 +65,8 @@ TEST_CASE("a connection that failed or waits for an answer is not kept") {
 TEST_CASE("connections that went stale are passed over") {
   TempServer server;
   Gate gate(server.port());
-  ConnectionPool pool({"127.0.0.1", static_cast<uint16_t>(gate.port()), {}}, {}, 8, kLookAlways);
+  ConnectionPool pool({"127.0.0.1", static_cast<uint16_t>(gate.port()), {}}, {}, 8, kLookAlways,
+                      kKept);
   auto first = taken_from(pool);
   auto second = taken_from(pool);
   pool.give_back(std::move(first));
@@ -79,7 +83,7 @@ TEST_CASE("one that was in use a moment ago is not looked at") {
   TempServer server;
   Gate gate(server.port());
   ConnectionPool pool({"127.0.0.1", static_cast<uint16_t>(gate.port()), {}}, {}, 8,
-                      std::chrono::hours(1));
+                      std::chrono::hours(1), kKept);
   pool.give_back(taken_from(pool));
   gate.shut();
   CHECK(pool.take_idle() != nullptr);

@@ -2,6 +2,7 @@
 #include <atomic>
 #include <catch2/catch.hpp>
 #include <chrono>
+#include <filesystem>
 #include <thread>
 
 #include "tests/library/child_server.h"
@@ -110,11 +111,70 @@ TEST_CASE("reads that fail cost nothing afterwards") {
   Away node;
   node.gate().hold();
   CHECK_FALSE(node.cache().get("a").ok());
-  CHECK_FALSE(node.cache().get_and_touch("b", 100).ok());
+  CHECK_FALSE(node.cache().get_many({{"a", "b"}}).front().ok());
   node.wait_until_ejected();
   node.gate().open();
   CHECK(value_of(node.read_once_back("a")) == "old");
   CHECK(value_of(node.read_once_back("b")) == "old");
+}
+
+TEST_CASE("a get that also touches is a write where it fails") {
+  Away node;
+  node.gate().hold();
+  CHECK_FALSE(node.cache().get_and_touch("b", 100).ok());
+  node.gate().open();
+  CHECK(is_miss(node.read_once_back("b")));
+  CHECK(value_of(node.read_once_back("a")) == "old");
+}
+
+TEST_CASE("a write that a full server has turned away leaves no older value to be read") {
+  larder::daemon::Settings settings = loopback_settings();
+  settings.max_connections = 6;
+  TempServer server(settings);
+  ClientOptions options = options_for({server.port()});
+  options.idle_connections = 0;
+  options.request_timeout = milliseconds(200);
+  const auto cache = make_client(options);
+  REQUIRE(eventually([&] { return cache->set("a", "old").ok() && cache->set("b", "old").ok(); }));
+  {
+    std::vector<WireClient> others;
+    bool full = false;
+    CHECK(eventually([&] {
+      if (others.size() < 20) others.push_back(server.connect());
+      full = fails_with(cache->set("a", "new"), ErrorKind::Unreachable);
+      return full;
+    }));
+    CHECK_FALSE(cache->remove("b").ok());
+  }
+  Found found = Error{};
+  CHECK(eventually([&] { return (found = cache->get("a")).ok(); }));
+  CHECK((is_miss(found) || value_of(found) == "new"));
+  CHECK(eventually([&] { return (found = cache->get("b")).ok(); }));
+  CHECK(is_miss(found));
+}
+
+TEST_CASE("connections that were given up are closed once their server has") {
+  const auto descriptors = [] {
+    size_t count = 0;
+    for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+      static_cast<void>(entry);
+      ++count;
+    }
+    return count;
+  };
+  Away node;
+  const size_t before = descriptors();
+  node.gate().hold();
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 20; ++t) {
+    threads.emplace_back([&] { static_cast<void>(node.cache().set("a", "new").ok()); });
+  }
+  for (std::thread& thread : threads) thread.join();
+  node.gate().shut();
+  CHECK(eventually([&] {
+    static_cast<void>(node.cache().get("a").ok());
+    return descriptors() <= before;
+  }));
 }
 
 TEST_CASE("a write that comes late cannot undo what was written after its delete") {

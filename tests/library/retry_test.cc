@@ -24,6 +24,21 @@ TEST_CASE("what was sent is repeated only if it changes nothing") {
   }
 }
 
+TEST_CASE("a get that touches, makes an item or may win is not repeated as a read is") {
+  for (const Operation& get : {Operation{.touch = true}, Operation{.vivify_seconds = 10},
+                               Operation{.recache_seconds = 1}}) {
+    CHECK(changes_something(get));
+    CHECK_FALSE(may_repeat(get, of(ErrorKind::Closed), true));
+    CHECK(may_repeat(get, of(ErrorKind::Closed), false));
+  }
+}
+
+TEST_CASE("what a server has turned away is repeated, whatever it is") {
+  for (const Verb verb : kChanging) {
+    CHECK(may_repeat({.verb = verb}, of(ErrorKind::Unreachable), true));
+  }
+}
+
 TEST_CASE("what was not sent is repeated") {
   for (const Verb verb : kChanging) {
     CHECK(may_repeat({.verb = verb}, of(ErrorKind::Unreachable), false));
@@ -33,7 +48,7 @@ TEST_CASE("what was not sent is repeated") {
 
 TEST_CASE("what would fail again is not repeated") {
   for (const ErrorKind kind : {ErrorKind::BadRequest, ErrorKind::Denied, ErrorKind::Refused,
-                               ErrorKind::Protocol, ErrorKind::Ejected}) {
+                               ErrorKind::TooLarge, ErrorKind::Protocol, ErrorKind::Ejected}) {
     CHECK_FALSE(may_repeat({.verb = Verb::Get}, of(kind), true));
     CHECK_FALSE(may_repeat({.verb = Verb::Get}, of(kind), false));
   }

@@ -15,12 +15,18 @@ constexpr size_t kNone = SIZE_MAX;
 
 thread_local size_t fails_from = kNone;  // allocations of so many bytes
 thread_local uint64_t failed_here = 0;
+thread_local uint64_t left_until_one = 0;  // 0: none is to fail
+thread_local bool one_failed = false;
 std::atomic<const char*> failing_name{nullptr};
 std::atomic<uint64_t> failed_by_name{0};
 
 bool fails(size_t bytes) noexcept {
   if (bytes >= fails_from) [[unlikely]] {
     ++failed_here;
+    return true;
+  }
+  if (left_until_one > 0 && --left_until_one == 0) [[unlikely]] {
+    one_failed = true;
     return true;
   }
   const char* const name = failing_name.load(std::memory_order_acquire);
@@ -59,6 +65,16 @@ FailingAllocations::~FailingAllocations() {
 uint64_t FailingAllocations::failed() const noexcept {
   return here_ ? failed_here : failed_by_name.load();
 }
+
+OneFailingAllocation::OneFailingAllocation(uint64_t nth) {
+  assert(left_until_one == 0);
+  one_failed = false;
+  left_until_one = nth;
+}
+
+OneFailingAllocation::~OneFailingAllocation() { left_until_one = 0; }
+
+bool OneFailingAllocation::failed() const noexcept { return one_failed; }
 
 }  // namespace larder::test
 

@@ -28,4 +28,16 @@ class FailingAllocations {
   const bool here_;
 };
 
+// While one lives, the `nth` call of operator new on the thread that made it finds no memory, from
+// 1 on; no other does.
+class OneFailingAllocation {
+ public:
+  explicit OneFailingAllocation(uint64_t nth);
+  ~OneFailingAllocation();
+  OneFailingAllocation(const OneFailingAllocation&) = delete;
+  OneFailingAllocation& operator=(const OneFailingAllocation&) = delete;
+
+  bool failed() const noexcept;  // on this thread
+};
+
 }  // namespace larder::test

@@ -15,8 +15,16 @@ std::string fault_of(const ClientOptions& options) {
   using std::chrono::milliseconds;
   if (options.servers.empty()) return "a client needs at least one server";
   if (options.health.failures_to_eject == 0) return "failures_to_eject must be at least 1";
-  if (options.connect_timeout <= milliseconds(0)) return "connect_timeout must be above 0";
-  if (options.request_timeout <= milliseconds(0)) return "request_timeout must be above 0";
+  constexpr milliseconds kMostTimeout = std::chrono::hours(24);
+  const auto is_timeout = [kMostTimeout](milliseconds t) {
+    return t > milliseconds(0) && t <= kMostTimeout;
+  };
+  if (!is_timeout(options.connect_timeout)) {
+    return "connect_timeout must be above 0 and at most a day";
+  }
+  if (!is_timeout(options.request_timeout)) {
+    return "request_timeout must be above 0 and at most a day";
+  }
   if (options.health.first_ejection <= milliseconds(0) ||
       options.health.longest_ejection < options.health.first_ejection) {
     return "first_ejection must be above 0 and not above longest_ejection";
@@ -142,6 +150,7 @@ Result<std::unique_ptr<Client>> Client::make(ClientOptions options) {
       made.poller.emplace(made.options.discovery.interval, [&made](const std::atomic<bool>& stop) {
         const Result<bool> ignored = made.refresh(stop);
         static_cast<void>(ignored);
+        made.fleet()->close_ended();
       });
     }
   }

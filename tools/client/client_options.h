@@ -37,9 +37,11 @@ struct ClientOptions {
   ConnectionOptions connection;
   DiscoveryOptions discovery;
 
-  // For each node: how many connections stay open while nobody uses them. Every call has one of its
-  // own for each node that it asks, so that as many are open as threads ask at once.
-  size_t idle_connections = 8;
+  // For each node: how many connections stay open while nobody uses them, and for how long. Every
+  // call has one of its own for each node that it asks, so that as many are open as threads ask at
+  // once; where these are more than stay open, each of the others connects anew.
+  size_t idle_connections = 256;
+  std::chrono::milliseconds idle_timeout{60'000};
   // One that was in use less long ago is used without a look at whether the server has closed it
   // meanwhile, which is a call to the kernel. If it has, that request fails with Closed. In classic
   // each is looked at.

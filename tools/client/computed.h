@@ -32,8 +32,9 @@ struct ComputeOptions {
   // computed; else they wait as on a miss.
   bool accept_stale = true;
   // How long to wait for somebody else's value; beyond, Timeout. It comes on top of what the
-  // requests themselves take.
-  std::chrono::milliseconds wait{5'000};
+  // requests themselves take. Empty: 2 s longer than compute_seconds, so that a win which got lost
+  // costs a wait, not an error.
+  std::optional<std::chrono::milliseconds> wait = {};
   // Between two looks while waiting, less up to a half by chance.
   std::chrono::milliseconds look{20};
   // Computes also if the node does not answer, and stores nothing; else that error is returned.
@@ -45,8 +46,9 @@ struct Computed {
 
   std::string value;
   From from = From::Cache;
-  // Anew only: why it was not stored. Empty also if somebody deleted or replaced it meanwhile,
-  // which is not an error.
+  // Anew only: why it was not stored; BadRequest where the server has no versions (memcached -C),
+  // by which a value that is newer could be told. Empty also if somebody deleted or replaced it
+  // meanwhile, which is not an error.
   std::optional<Error> not_stored;
 };
 

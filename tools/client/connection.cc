@@ -7,6 +7,7 @@
 #include <cassert>
 #include <cstring>
 #include <deque>
+#include <new>
 #include <utility>
 #include <vector>
 
@@ -61,19 +62,33 @@ struct AskedLine {
 };
 
 // An answer that has not come: the one state with Failed and no error.
-void make_blank(Answer& answer) {
+void make_blank(Answer& answer) noexcept {
   answer.outcome = Outcome::Failed;
   answer.error.reset();
+  answer.in_doubt = false;
   answer.value.clear();
   answer.client_flags = 0;
   answer.cas = answer.number = 0;
   answer.won = answer.stale = answer.others = false;
 }
 
-void answer_failed(Answer& answer, Error error) {
+void answer_failed(Answer& answer, Error error) noexcept {
   make_blank(answer);
+  answer.in_doubt = error.kind != ErrorKind::BadRequest && error.kind != ErrorKind::Unreachable;
   answer.error = std::move(error);
 }
+
+// Of many answers; its text may not find memory.
+Error copy_of(const Error& error) noexcept {
+  try {
+    return error;
+  } catch (const std::bad_alloc&) {
+    return {error.kind, {}};
+  }
+}
+
+// What a server says that takes no more connections, in every dialect, and then closes.
+constexpr std::string_view kTooManyConnections = "ERROR Too many open connections";
 
 bool is_end(std::string_view line, std::span<const std::string_view> ends) {
   const std::string_view word = line.substr(0, line.find(' '));
@@ -103,8 +118,10 @@ struct Connection::State {
   ConnectionOptions options;
   std::unique_ptr<Transport> transport;
   std::optional<Error> failure;
-  std::optional<Lingering> lingering;  // once there is one
-  bool changed = false;                // what has failed may come to change something yet
+  LingeringList lingering = LingeringList(1);  // not taken before the connection has failed
+  bool lingers = false;
+  bool changed = false;  // what has failed may come to change something yet
+  bool is_left = false;  // see was_left()
 
   std::deque<Batch> batches;
   size_t writing = 0;
@@ -128,7 +145,8 @@ struct Connection::State {
   size_t value_bytes = 0;
   size_t value_got = 0;
   size_t trailer_bytes = 0;
-  bool drained = false;  // less came than there was room for
+  uint64_t held_bytes = 0;  // of all values since it was idle
+  bool drained = false;     // less came than there was room for
 
   std::string_view held() const { return {input.get() + input_begin, input_end - input_begin}; }
   bool is_sent() const { return first_piece == pieces.size(); }
@@ -140,11 +158,22 @@ struct Connection::State {
     return {kind, endpoint.text() + " " + what};
   }
   Error refusal(const ReplyHead& head) const {
-    return error(head.denied ? ErrorKind::Denied : ErrorKind::Refused,
-                 "says: " + std::string(head.text));
+    const ErrorKind kind = is_turned_away(head.text) ? ErrorKind::Unreachable
+                           : head.denied             ? ErrorKind::Denied
+                                                     : ErrorKind::Refused;
+    return error(kind, "says: " + std::string(head.text));
+  }
+  // Nothing of what was asked has been read, then.
+  bool is_turned_away(std::string_view reply) const {
+    return told == 0 && reply.starts_with(kTooManyConnections);
+  }
+  // Ends the connection on account of what the client makes of an answer.
+  void leave(Error why) {
+    is_left = true;
+    fail(std::move(why));
   }
 
-  void fail(Error why);
+  void fail(Error why) noexcept;
   void fail_broken() {
     fail(transport->is_denial()
              ? error(ErrorKind::Denied, "does not accept this client: " + transport->why())
@@ -152,6 +181,7 @@ struct Connection::State {
   }
   void fail_protocol(const std::string& what);
   bool answers_current(const ReplyHead& head);
+  bool may_hold(uint64_t bytes);
 
   void submit(std::span<const Operation> operations, std::span<Answer> answers);
   void skip_objections();
@@ -202,13 +232,13 @@ struct Connection::State {
                           const std::function<bool(std::string_view)>& on_line);
 };
 
-void Connection::State::fail(Error why) {
+void Connection::State::fail(Error why) noexcept {
   if (failure) return;
   failure = std::move(why);
   for (Batch& batch : batches) {
     for (size_t i = batch.answered; i < batch.count; ++i) {
       changed = changed || changes_something(batch.operations[i]);
-      if (!batch.answers[i].error) answer_failed(batch.answers[i], *failure);
+      if (!batch.answers[i].error) answer_failed(batch.answers[i], copy_of(*failure));
     }
   }
   batches.clear();
@@ -219,7 +249,9 @@ void Connection::State::fail(Error why) {
   first_piece = 0;
   input_begin = input_end = 0;
   in_value = false;
-  if (changed) lingering = Lingering::from(transport->fd());
+  if (changed && failure->kind != ErrorKind::Unreachable) {
+    lingers = lingering.front().take(transport->fd());
+  }
   transport.reset();  // so that the server learns of it
 }
 
@@ -256,6 +288,7 @@ void Connection::State::submit(std::span<const Operation> operations, std::span<
     }
   }
   if (failure || operations.empty()) return;
+  if (is_idle()) held_bytes = 0;
   batches.push_back({operations.data(), answers.data(), operations.size()});
   skip_objections();
   drop_answered();
@@ -438,6 +471,13 @@ bool Connection::State::take_value() {
 
 bool Connection::State::take_head() {
   if (held().empty()) return false;
+  if (told == 0 && held().front() == kTooManyConnections.front()) {  // in binary, too
+    if (is_turned_away(held())) {
+      fail(error(ErrorKind::Unreachable, "says: " + std::string(kTooManyConnections)));
+      return false;
+    }
+    if (kTooManyConnections.starts_with(held())) return false;
+  }
   ReplyHead head;
   const bool binary = options.dialect == Dialect::Binary;
   const ParsedReply parsed =
@@ -472,11 +512,7 @@ bool Connection::State::take_head() {
     if (!failure) input_begin += parsed.consumed;
     return !failure;
   }
-  if (head.value_bytes > options.most_value_bytes) {
-    fail_protocol("announces a value of " + std::to_string(head.value_bytes) +
-                  " bytes, more than is taken");
-    return false;
-  }
+  if (!may_hold(head.value_bytes)) return false;
   in_value = true;
   value_bytes = static_cast<size_t>(head.value_bytes);
   value_got = 0;
@@ -495,6 +531,29 @@ bool Connection::State::answers_current(const ReplyHead& head) {
   if (is_en && head.opaque.empty()) return !misses_have_opaques;
   if (head.opaque != RequestNumber(options.dialect, first_number + told).opaque()) return false;
   misses_have_opaques = misses_have_opaques || is_en;
+  return true;
+}
+
+// Whether a value of so many bytes may be received; else the connection has failed.
+bool Connection::State::may_hold(uint64_t bytes) {
+  if (bytes > options.most_value_bytes) {
+    ++told;
+    ++batches.front().answered;
+    answer_failed(batches.front().answers[batches.front().answered - 1],
+                  error(ErrorKind::TooLarge,
+                        "announces a value of " + std::to_string(bytes) + " bytes, more than the " +
+                            std::to_string(options.most_value_bytes) + " that are taken"));
+    // The others may be asked again on another connection.
+    leave(error(ErrorKind::Closed, "was left: it announced a value that is too large"));
+    return false;
+  }
+  if (bytes > options.most_reply_bytes - held_bytes) {
+    leave(error(ErrorKind::TooLarge, "announces values of more bytes together than the " +
+                                         std::to_string(options.most_reply_bytes) +
+                                         " that are taken"));
+    return false;
+  }
+  held_bytes += bytes;
   return true;
 }
 
@@ -548,14 +607,16 @@ void Connection::State::settle(Meaning meaning, const ReplyHead& head) {
   bool lost = false;
   if (meaning == Meaning::Refused) {
     lost = loses_step(current(), options.dialect, head);
+    const bool done = leaves_nothing_older(current(), options.dialect, head);
     answer_failed(current_answer(), refusal(head));
+    if (done) current_answer().in_doubt = false;
   }
   ++told;
   ++batches.front().answered;
   drop_answered();
   if (lost) {
-    fail(error(ErrorKind::Closed, "was left: it refused a request in the middle of it (" +
-                                      std::string(head.text) + ")"));
+    leave(error(ErrorKind::Closed, "was left: it refused a request in the middle of it (" +
+                                       std::string(head.text) + ")"));
   }
 }
 
@@ -793,25 +854,30 @@ short Connection::events() const noexcept {
   return static_cast<short>(POLLIN | (state_->has_output() ? POLLOUT : 0));
 }
 
-void Connection::advance() { state_->go(Deadline::max()); }
+void Connection::advance(Deadline deadline) { state_->go(deadline); }
 
 void Connection::advance_by(Deadline deadline) {
   if (state_->has_output()) {
     if (wait_until_ready(fd(), events(), deadline)) state_->go(deadline);
     return;
   }
-  while (!failed() && !idle() && state_->receive(deadline)) {
+  for (int round = 1; !failed() && !idle() && state_->receive(deadline); ++round) {
+    if (round % kRoundsBetweenClocks == 0 && std::chrono::steady_clock::now() >= deadline) return;
   }
 }
 
-void Connection::fail(Error error) { state_->fail(std::move(error)); }
+void Connection::fail(Error error) noexcept { state_->fail(std::move(error)); }
 
 bool Connection::failed() const noexcept { return state_->failure.has_value(); }
 
 const std::optional<Error>& Connection::failure() const noexcept { return state_->failure; }
 
-std::optional<Lingering> Connection::take_lingering() {
-  return std::exchange(state_->lingering, std::nullopt);
+bool Connection::was_left() const noexcept { return state_->is_left; }
+
+LingeringList Connection::take_lingering() noexcept {
+  LingeringList taken;
+  if (std::exchange(state_->lingers, false)) taken.splice(taken.end(), state_->lingering);
+  return taken;
 }
 
 bool Connection::is_in_step() const noexcept {

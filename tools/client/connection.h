@@ -44,7 +44,8 @@ struct ConnectionOptions {
   // "user password"). Empty user: none.
   std::string user;
   std::string password;
-  size_t most_value_bytes = 64u << 20;  // of one reply; a larger one is a Protocol error
+  size_t most_value_bytes = 64u << 20;        // of one reply; a larger one is TooLarge
+  size_t most_reply_bytes = size_t{1} << 30;  // of all values that are held for one submit
 };
 
 class Connection {
@@ -70,18 +71,23 @@ class Connection {
   // For poll(): what to wait for while not idle.
   int fd() const noexcept;
   short events() const noexcept;
-  // Sends and reads as far as it goes without waiting.
-  void advance();
+  // Sends and reads as far as it goes without waiting, and not for long after the deadline, in
+  // which it takes some 4 MiB.
+  void advance(Deadline deadline);
   // Likewise, but waits until it is idle or has failed, or for about as long as the deadline says;
   // it may return before.
   void advance_by(Deadline deadline);
-  // All that is not answered fails with this, and so does the connection.
-  void fail(Error error);
+  // All that is not answered fails with this, and so does the connection. Where memory has run out
+  // answers have the kind of the error alone.
+  void fail(Error error) noexcept;
   bool failed() const noexcept;
   const std::optional<Error>& failure() const noexcept;
+  // Failed, but not by the server's fault: it was given up on account of one answer.
+  bool was_left() const noexcept;
   // Of one that has failed with something under way that changes what the server has, which may
-  // come to that yet: what is left of it, to be waited for. Once; else the rest is reset.
-  std::optional<Lingering> take_lingering();
+  // come to that yet: what is left of it, to be waited for; else empty. Once; else the rest is
+  // reset.
+  LingeringList take_lingering() noexcept;
   // Closed by the server while it was idle, or with something to read that nobody asked for.
   bool is_stale() const;
 

@@ -1,6 +1,7 @@
 #include "tools/client/discovery.h"
 
 #include <array>
+#include <new>
 #include <string_view>
 #include <utility>
 
@@ -69,7 +70,11 @@ void Poller::run() {
         std::chrono::duration_cast<std::chrono::microseconds>(interval_ * (1 - any_chance() / 10));
     if (wake_.wait_until(lock, until, [this] { return stopping_.load(); })) return;
     lock.unlock();
-    tick_(stopping_);
+    try {
+      tick_(stopping_);
+    } catch (const std::bad_alloc&) {
+      // The next one may find memory.
+    }
     lock.lock();
   }
 }

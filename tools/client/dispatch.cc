@@ -1,6 +1,15 @@
 #include "tools/client/dispatch.h"
 
+#include <pthread.h>
+#include <signal.h>
+
 #include <algorithm>
+#include <atomic>
+#include <deque>
+#include <exception>
+#include <functional>
+#include <mutex>
+#include <system_error>
 #include <thread>
 #include <unordered_map>
 #include <utility>
@@ -12,15 +21,63 @@
 namespace larder::client {
 namespace {
 
+// A connection with what is asked over it; goes back to its node whatever happens.
+struct Exchange {
+  Node* node = nullptr;
+  std::span<const Operation> operations = {};
+  std::span<Answer> answers = {};
+  Try which = Try::First;
+  std::unique_ptr<Connection> connection = nullptr;
+
+  Exchange(Node* asked, std::span<const Operation> what, std::span<Answer> into, Try nth)
+      : node(asked), operations(what), answers(into), which(nth) {}
+  Exchange(const Exchange&) = delete;
+  Exchange& operator=(const Exchange&) = delete;
+  ~Exchange() { finish(); }
+
+  // False, with the reason in every answer, if there is no connection to be had.
+  bool acquire(Deadline deadline) {
+    auto acquired = node->acquire(deadline, which);
+    if (acquired) {
+      connection = std::move(*acquired);
+      return true;
+    }
+    for (Answer& answer : answers) answer.error = acquired.error();
+    return false;
+  }
+  Share share() const { return {connection.get(), operations, answers}; }
+  void finish() noexcept {
+    if (connection) node->finish(std::move(connection), operations, answers, which);
+  }
+};
+
 // What one node is asked in one round.
 struct Batch {
   Node* node = nullptr;
   std::vector<size_t> places;  // of each operation among the caller's
   std::vector<Operation> operations;
   std::vector<Answer> answers;
-  std::unique_ptr<Connection> connection;
   bool sent = false;  // there was a connection; else the answers say why not
 };
+
+// More nodes that have no connection than these wait for each other.
+constexpr size_t kMostThreads = 64;
+
+// A thread on which no signal of the program is handled.
+std::thread quiet_thread(std::function<void()> body) {
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  std::thread thread;
+  try {
+    thread = std::thread(std::move(body));
+  } catch (const std::system_error&) {
+    // There is none to be had: the caller does it.
+  }
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  return thread;
+}
 
 // Waits before a retry; false if the deadline comes first.
 bool pause(const ClientOptions& options, uint32_t retry, Deadline deadline) {
@@ -31,33 +88,29 @@ bool pause(const ClientOptions& options, uint32_t retry, Deadline deadline) {
   return true;
 }
 
+Try nth_try(uint32_t retry) { return retry == 0 ? Try::First : Try::Again; }
+
 // One operation of one node: as below, without the lists.
 void dispatch_one(Node& node, const Operation& operation, Answer& answer,
                   const ClientOptions& options, Deadline deadline) {
   for (uint32_t retry = 0;; ++retry) {
     answer = {};
-    std::unique_ptr<Connection> connection = node.acquire_idle();
-    if (!connection) {
-      auto acquired = node.acquire(deadline);
-      if (acquired) {
-        connection = std::move(*acquired);
-      } else {
-        answer.error = acquired.error();
-      }
-    }
-    const bool sent = connection != nullptr;
+    Exchange exchange(&node, {&operation, 1}, {&answer, 1}, nth_try(retry));
+    exchange.connection = node.acquire_idle();
+    const bool sent = exchange.connection != nullptr || exchange.acquire(deadline);
     if (sent) {
-      Share share{connection.get(), {&operation, 1}, {&answer, 1}};
-      begin(share);
+      Share share = exchange.share();
+      begin(share, deadline);
       gather({&share, 1}, deadline);
-      node.finish(std::move(connection), {&operation, 1}, {&answer, 1});
+      exchange.finish();
     }
     if (answer.outcome != Outcome::Failed) return;
+    const bool unread = !sent || answer.error->kind == ErrorKind::Unreachable;
     if (retry < options.retries && may_repeat(operation, *answer.error, sent) &&
         pause(options, retry + 1, deadline)) {
       continue;
     }
-    if (!sent) node.owe(operation);
+    if (unread) node.owe(operation);
     return;
   }
 }
@@ -113,35 +166,86 @@ std::vector<Batch> batches_of(std::span<Node* const> nodes, std::span<const Oper
   return batches;
 }
 
-// One round: every batch has its answers afterwards.
-void ask(std::vector<Batch>& batches, const ClientOptions& options, Deadline deadline) {
-  std::vector<Share> shares;
-  std::vector<Batch*> asked;
-  const auto start = [&](Batch& batch) {
-    shares.push_back({batch.connection.get(), batch.operations, batch.answers});
-    asked.push_back(&batch);
-    batch.sent = true;
-    begin(shares.back());
-  };
-  for (Batch& batch : batches) {
-    batch.connection = batch.node->acquire_idle();
-    if (batch.connection) start(batch);
-  }
-  for (Batch& batch : batches) {
-    if (batch.connection) continue;
-    const Deadline soon = std::chrono::steady_clock::now() + options.connect_timeout;
-    auto acquired = batch.node->acquire(batches.size() == 1 ? deadline : std::min(deadline, soon));
-    if (acquired) {
-      batch.connection = std::move(*acquired);
-      start(batch);
-    } else {
-      for (Answer& answer : batch.answers) answer.error = acquired.error();
+// Asks one node that has no idle connection.
+void ask_anew(Batch& batch, Try which, Deadline deadline) {
+  Exchange exchange(batch.node, batch.operations, batch.answers, which);
+  batch.sent = exchange.acquire(deadline);
+  if (!batch.sent) return;
+  Share share = exchange.share();
+  begin(share, deadline);
+  gather({&share, 1}, deadline);
+}
+
+// Asks such nodes in threads of their own, beside each other, until it is destroyed.
+class AskedAnew {
+ public:
+  AskedAnew(std::vector<Batch*> batches, Try which, Deadline deadline)
+      : batches_(std::move(batches)), which_(which), deadline_(deadline) {
+    const size_t count = std::min(batches_.size(), kMostThreads);
+    threads_.reserve(count);
+    while (threads_.size() < count) {
+      std::thread thread = quiet_thread([this] { run(); });
+      if (!thread.joinable()) break;
+      threads_.push_back(std::move(thread));
     }
   }
-  gather(shares, deadline);
-  for (Batch* batch : asked) {
-    batch->node->finish(std::move(batch->connection), batch->operations, batch->answers);
+  ~AskedAnew() {
+    for (std::thread& thread : threads_) thread.join();
   }
+  AskedAnew(const AskedAnew&) = delete;
+  AskedAnew& operator=(const AskedAnew&) = delete;
+
+  // What is left, in this thread; then waits for the others. Throws what one of them threw.
+  void join() {
+    run();
+    for (std::thread& thread : threads_) thread.join();
+    threads_.clear();
+    if (failure_) std::rethrow_exception(failure_);
+  }
+
+ private:
+  void run() noexcept {
+    for (size_t i; (i = next_++) < batches_.size();) {
+      try {
+        ask_anew(*batches_[i], which_, deadline_);
+      } catch (...) {
+        const std::lock_guard lock(mutex_);
+        failure_ = std::current_exception();
+      }
+    }
+  }
+
+  const std::vector<Batch*> batches_;
+  const Try which_;
+  const Deadline deadline_;
+  std::atomic<size_t> next_ = 0;
+  std::mutex mutex_;
+  std::exception_ptr failure_;  // guarded by mutex_
+  std::vector<std::thread> threads_;
+};
+
+// One round: every batch has its answers afterwards.
+void ask(std::vector<Batch>& batches, Try which, Deadline deadline) {
+  std::deque<Exchange> exchanges;
+  std::vector<Share> shares;
+  std::vector<Batch*> anew;
+  for (Batch& batch : batches) {
+    std::unique_ptr<Connection> idle = batch.node->acquire_idle();
+    if (!idle) {
+      anew.push_back(&batch);
+      continue;
+    }
+    Exchange& exchange = exchanges.emplace_back(batch.node, batch.operations, batch.answers, which);
+    exchange.connection = std::move(idle);
+    batch.sent = true;
+    shares.push_back(exchange.share());
+    begin(shares.back(), deadline);
+  }
+  if (batches.size() == 1 && !anew.empty()) return ask_anew(batches[0], which, deadline);
+  AskedAnew asked(std::move(anew), which, deadline);
+  gather(shares, deadline);
+  for (Exchange& exchange : exchanges) exchange.finish();
+  asked.join();
 }
 
 }  // namespace
@@ -156,7 +260,7 @@ void dispatch(std::span<Node* const> nodes, std::span<const Operation> operation
 
   for (uint32_t retry = 0;; ++retry) {
     std::vector<Batch> batches = batches_of(nodes, operations, pending);
-    ask(batches, options, deadline);
+    ask(batches, nth_try(retry), deadline);
     pending.clear();
     std::vector<size_t> unsent;  // of pending; owed if it stays at that
     for (Batch& batch : batches) {
@@ -166,7 +270,7 @@ void dispatch(std::span<Node* const> nodes, std::span<const Operation> operation
         if (answers[place].outcome != Outcome::Failed) continue;
         const bool repeat = may_repeat(operations[place], *answers[place].error, batch.sent);
         if (repeat) pending.push_back(place);
-        if (batch.sent) continue;
+        if (batch.sent && answers[place].error->kind != ErrorKind::Unreachable) continue;
         if (repeat) {
           unsent.push_back(place);
         } else {

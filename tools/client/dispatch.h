@@ -12,13 +12,12 @@ namespace larder::client {
 // nodes    nodes[i] is where operations[i] goes; those of one node are pipelined in their order,
 //          save that a retry comes later
 // answers  as many; all are filled in
-// options  the retries and the connect timeout
+// options  the retries
 //
-// Returns by the deadline, or as soon as all is answered. Nodes that have an idle connection are
-// asked first and are under way while the others are connected to; each of those may take the
-// connect timeout, so that one node that is not there does not cost the others their answers.
-// Whatever fails for good and would have changed something is owed to its node (node.h). Any
-// thread.
+// Returns by the deadline, or as soon as all is answered. Nodes without an idle connection are
+// connected to and asked each in a thread of its own, while the others are asked in this one: a
+// node that is not there costs no other its answers. Whatever fails for good and would have changed
+// something is owed to its node (node.h), also where std::bad_alloc passes. Any thread.
 void dispatch(std::span<Node* const> nodes, std::span<const Operation> operations,
               std::span<Answer> answers, const ClientOptions& options, Deadline deadline);
 

@@ -53,6 +53,7 @@ Result<std::shared_ptr<Fleet>> Fleet::next(const std::vector<Server>& servers,
     if (known) {
       node = known.mapped();
       if (departed_.contains(name)) node->rejoin();
+      node->announced();
     } else if (!node) {
       node = std::make_shared<Node>(endpoint, options);
       if (too_many_departed_) node->owe_everything();
@@ -67,7 +68,15 @@ Result<std::shared_ptr<Fleet>> Fleet::next(const std::vector<Server>& servers,
 
   fleet->past_.push_back({std::make_shared<const Ring>(ring_), nodes_});
   for (const Past& past : past_) {
-    if (fleet->past_.size() < kRingsRemembered) fleet->past_.push_back(past);
+    if (past.ring->nodes() != ring_.nodes()) fleet->past_.push_back(past);
+  }
+  std::erase_if(fleet->past_,
+                [&](const Past& past) { return past.ring->nodes() == fleet->ring_.nodes(); });
+  while (fleet->past_.size() > kRingsRemembered) {
+    for (const std::shared_ptr<Node>& node : fleet->past_.back().nodes) {
+      if (node) node->remember_everything_moved();
+    }
+    fleet->past_.pop_back();
   }
   for (Past& past : fleet->past_) {
     for (std::shared_ptr<Node>& node : past.nodes) {
@@ -94,6 +103,11 @@ void Fleet::remember_where_it_was(std::string_view key) const {
     there->remember_moved(key);
     if (superseded_) there->moved_are_owed();
   }
+}
+
+void Fleet::close_ended() const noexcept {
+  for (const std::shared_ptr<Node>& node : nodes_) node->close_ended();
+  for (const auto& [name, node] : departed_) node->close_ended();
 }
 
 }  // namespace larder::client

@@ -4,8 +4,9 @@
 // A list that changes moves keys to other nodes, and their old values stay behind: if a node joins
 // and leaves again, the others still have what its keys were before. So:
 // 1. A key that is written is remembered at each node of this fleet that had it under one of the
-//    last kRingsRemembered lists; when the list changes next, it is deleted there before anything
-//    is read (node.h).
+//    lists before; when the list changes next, it is deleted there before anything is read
+//    (node.h). Lists of the same nodes count once. Of those that differ the last kRingsRemembered
+//    are known: the nodes of one that is forgotten are flushed when the list changes next.
 // 2. A node that has left the list and comes back is flushed before it is used. It is the same Node
 //    as before: it still waits for the connections on which writes were given up (node.h).
 // Both hold for what one client has seen: a list from before its start it does not know, nor what
@@ -27,7 +28,7 @@
 
 namespace larder::client {
 
-constexpr size_t kRingsRemembered = 8;
+constexpr size_t kRingsRemembered = 64;
 // Of nodes that have left; beyond, whichever node joins is flushed.
 constexpr size_t kDepartedRemembered = 10'000;
 
@@ -56,6 +57,8 @@ class Fleet {
   Node& node_of(std::string_view key) const { return *nodes_[ring_.node_of(key)]; }
   // In the order of the list.
   std::span<const std::shared_ptr<Node>> nodes() const noexcept { return nodes_; }
+  // Of these and of those that have left.
+  void close_ended() const noexcept;
   const Ring& ring() const noexcept { return ring_; }
 
  private:

@@ -1,5 +1,6 @@
 // Client::get_or_compute; computed.h has the rules.
 #include <algorithm>
+#include <new>
 #include <thread>
 #include <utility>
 
@@ -15,22 +16,32 @@ class Win {
   Win(ClientState& state, std::string_view key, const Answer& answer, const ComputeOptions& options)
       : state_(state), key_(key), answer_(answer), options_(options) {}
   ~Win() {
-    if (!stored_) give_up();
+    if (stored_) return;
+    try {
+      give_up();
+    } catch (const std::bad_alloc&) {
+      // The next one wins after compute_seconds.
+    }
   }
   Win(const Win&) = delete;
   Win& operator=(const Win&) = delete;
 
   // Why it could not be stored. Empty also if somebody else had a say meanwhile.
   std::optional<Error> store(std::string_view value, int32_t exptime) {
-    stored_ = true;
-    return state_
-        .run_one({.verb = Verb::Set,
-                  .key = key_,
-                  .value = value,
-                  .client_flags = options_.client_flags,
-                  .exptime = exptime,
-                  .cas = answer_.cas})
-        .error;
+    if (answer_.cas == 0) {
+      return Error{ErrorKind::BadRequest,
+                   "the server has no versions: nothing is stored over what "
+                   "may be newer"};
+    }
+    const Answer stored = state_.run_one({.verb = Verb::Set,
+                                          .key = key_,
+                                          .value = value,
+                                          .client_flags = options_.client_flags,
+                                          .exptime = exptime,
+                                          .cas = answer_.cas});
+    // What no server would take leaves the empty item there.
+    stored_ = !stored.error || stored.error->kind != ErrorKind::BadRequest;
+    return stored.error;
   }
 
  private:
@@ -80,7 +91,10 @@ Result<Computed> Client::get_or_compute(std::string_view key, int32_t exptime,
   if (state_->options.connection.dialect != Dialect::Meta) {
     return Error{ErrorKind::BadRequest, "get_or_compute needs the dialect meta"};
   }
-  const auto patience = std::chrono::steady_clock::now() + options.wait;
+  constexpr std::chrono::milliseconds kMostWait = std::chrono::hours(24 * 365);
+  const std::chrono::milliseconds wait =
+      options.wait.value_or(std::chrono::seconds(int64_t{options.compute_seconds} + 2));
+  const auto patience = std::chrono::steady_clock::now() + std::min(wait, kMostWait);
   const Operation look{.verb = Verb::Get,
                        .key = key,
                        .vivify_seconds = std::max(options.compute_seconds, 1u),

@@ -9,7 +9,6 @@
 
 #include <array>
 #include <cerrno>
-#include <utility>
 
 namespace larder::client {
 namespace {
@@ -34,18 +33,16 @@ void give_up_unheard(int socket) {
 
 }  // namespace
 
-std::optional<Lingering> Lingering::from(int socket) {
-  const int held = fcntl(socket, F_DUPFD_CLOEXEC, 0);
-  if (held < 0) {
+bool Lingering::take(int socket) noexcept {
+  socket_ = fcntl(socket, F_DUPFD_CLOEXEC, 0);
+  if (socket_ < 0) {
     reset_on_close(socket);
-    return std::nullopt;
+    return false;
   }
-  give_up_unheard(held);
-  shutdown(held, SHUT_WR);
-  return Lingering(held);
+  give_up_unheard(socket_);
+  shutdown(socket_, SHUT_WR);
+  return true;
 }
-
-Lingering::Lingering(int socket) : socket_(socket) {}
 
 Lingering::~Lingering() {
   if (socket_ < 0) return;
@@ -53,14 +50,7 @@ Lingering::~Lingering() {
   close(socket_);
 }
 
-Lingering::Lingering(Lingering&& other) noexcept : socket_(std::exchange(other.socket_, -1)) {}
-
-Lingering& Lingering::operator=(Lingering&& other) noexcept {
-  std::swap(socket_, other.socket_);
-  return *this;
-}
-
-bool Lingering::ended() {
+bool Lingering::ended() noexcept {
   std::array<char, 4096> thrown_away;
   while (true) {
     const ssize_t got = recv(socket_, thrown_away.data(), thrown_away.size(), MSG_DONTWAIT);
@@ -72,12 +62,12 @@ bool Lingering::ended() {
   }
 }
 
-bool await_end(std::span<Lingering> connections, Deadline deadline) {
+bool await_end(LingeringList& connections, Deadline deadline) {
   for (Lingering& connection : connections) {
     while (!connection.ended()) {
       const int wait = milliseconds_until(deadline);
       if (wait == 0) return false;
-      pollfd waiting = {connection.socket_, POLLIN, 0};
+      pollfd waiting = {connection.socket(), POLLIN, 0};
       poll(&waiting, 1, wait);
     }
   }

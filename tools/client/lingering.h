@@ -12,8 +12,7 @@
 // counts as ended: what it had not sent is gone with it.
 #pragma once
 
-#include <optional>
-#include <span>
+#include <list>
 
 #include "tools/client/deadline.h"
 
@@ -24,23 +23,27 @@ constexpr int kUnheardSeconds = 5;
 // One thread at a time. Owns a descriptor.
 class Lingering {
  public:
-  // From the socket of a connection that is about to be closed. Empty if the process has no
-  // descriptor left: then the socket is to be reset when it is closed.
-  static std::optional<Lingering> from(int socket);
+  Lingering() = default;
   ~Lingering();
-  Lingering(Lingering&& other) noexcept;
-  Lingering& operator=(Lingering&& other) noexcept;
+  Lingering(const Lingering&) = delete;
+  Lingering& operator=(const Lingering&) = delete;
+
+  // Takes over the socket of a connection that is about to be closed; once. False if the process
+  // has no descriptor left: then the socket is reset when it is closed.
+  bool take(int socket) noexcept;
+
+  // Whether it has. Reads what is there; without blocking.
+  bool ended() noexcept;
+  int socket() const noexcept { return socket_; }
 
  private:
-  friend bool await_end(std::span<Lingering> connections, Deadline deadline);
-
-  explicit Lingering(int socket);
-  bool ended();  // reads what is there; without blocking
-
-  int socket_;
+  int socket_ = -1;
 };
 
+// A list, so that one can be made with its connection and be handed on where memory has run out.
+using LingeringList = std::list<Lingering>;
+
 // Waits until all have ended; false if the deadline passed before.
-bool await_end(std::span<Lingering> connections, Deadline deadline);
+bool await_end(LingeringList& connections, Deadline deadline);
 
 }  // namespace larder::client

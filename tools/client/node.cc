@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <new>
 #include <utility>
 
 #include "tools/client/retry.h"
@@ -13,14 +14,9 @@ namespace {
 // Deletes that are sent before their answers are waited for: what one failure puts back.
 constexpr size_t kPaidAtOnce = 1'000;
 
-TimePoint now() { return std::chrono::steady_clock::now(); }
+constexpr std::chrono::seconds kBetweenLooks{1};
 
-// Whether the node may hold an older value after this than it should. A refusal is the server's own
-// decision about the item, and servers drop the old value where they cannot store the new one.
-bool leaves_doubt(const Answer& answer) {
-  return answer.outcome == Outcome::Failed && answer.error &&
-         answer.error->kind != ErrorKind::BadRequest && answer.error->kind != ErrorKind::Refused;
-}
+TimePoint now() { return std::chrono::steady_clock::now(); }
 
 // The node is there and well, whatever it says.
 bool is_about_the_node(const Error& error) {
@@ -48,7 +44,8 @@ Node::Node(const Endpoint& endpoint, const ClientOptions& options)
       idle_connections_(options.idle_connections),
       lease_(options.lease),
       most_owed_keys_(options.most_owed_keys),
-      pool_(endpoint, options.connection, options.idle_connections, options.trusted_idle),
+      pool_(endpoint, options.connection, options.idle_connections, options.trusted_idle,
+            options.idle_timeout),
       health_(options.health),
       owed_({options.most_owed_keys, options.most_owed_bytes}),
       moved_({options.most_owed_keys, options.most_owed_bytes}) {}
@@ -61,7 +58,11 @@ std::unique_ptr<Connection> Node::acquire_idle() {
   return pool_.take_idle();
 }
 
-Result<std::unique_ptr<Connection>> Node::acquire(Deadline deadline) {
+Result<std::unique_ptr<Connection>> Node::acquire(Deadline deadline, Try which) {
+  if (now() >= deadline) {
+    return Error{ErrorKind::Timeout, name_ + " was not asked: the time was over before"};
+  }
+  close_ended();
   NodeHealth::Admission admission;
   {
     const std::lock_guard lock(mutex_);
@@ -70,41 +71,41 @@ Result<std::unique_ptr<Connection>> Node::acquire(Deadline deadline) {
   }
   if (admission == NodeHealth::Admission::Probe) return probe(deadline);
 
-  Result<void> paid = pay(deadline);
+  Result<void> paid = pay(deadline, which);
   if (!paid) return paid.error();
   auto taken = pool_.take(connect_by(deadline));
-  if (!taken) note_failure(taken.error());
+  if (!taken) note_failure(taken.error(), which);
   return taken;
 }
 
 void Node::finish(std::unique_ptr<Connection> connection, std::span<const Operation> operations,
-                  std::span<Answer> answers) {
+                  std::span<Answer> answers, Try which) noexcept {
   if (!connection->failed() && !connection->idle()) {
-    connection->fail({ErrorKind::Timeout, name_ + " did not answer in time"});
+    Error late{ErrorKind::Timeout, {}};
+    try {
+      late.text = name_ + " did not answer in time";
+    } catch (const std::bad_alloc&) {
+      // The kind says it.
+    }
+    connection->fail(std::move(late));
+  }
+  for (size_t i = 0; i < operations.size(); ++i) {
+    if (answers[i].in_doubt) owe(operations[i]);
   }
   if (!connection->failed()) {
     note_success();
     pool_.give_back(std::move(connection));
     return;
   }
-  {
-    std::optional<Lingering> lingering = connection->take_lingering();
+  if (LingeringList lingering = connection->take_lingering(); !lingering.empty()) {
     const std::lock_guard lock(mutex_);
-    for (size_t i = 0; i < operations.size(); ++i) {
-      if (!leaves_doubt(answers[i])) continue;
-      if (operations[i].verb == Verb::FlushAll) {
-        owed_.add_everything();
-      } else if (changes_something(operations[i])) {
-        owed_.add(operations[i].key);
-      }
-    }
-    if (lingering) lingering_.push_back(std::move(*lingering));
-    indebted_ = indebted_ || !owed_.empty() || !lingering_.empty();
+    lingering_.splice(lingering_.end(), lingering);
+    indebted_ = true;
   }
-  note_failure(*connection->failure());
+  if (!connection->was_left()) note_failure(*connection->failure(), which);
 }
 
-void Node::owe(const Operation& operation) {
+void Node::owe(const Operation& operation) noexcept {
   if (!changes_something(operation)) return;
   if (operation.verb == Verb::FlushAll) return owe_everything();
   const std::lock_guard lock(mutex_);
@@ -112,24 +113,29 @@ void Node::owe(const Operation& operation) {
   indebted_ = true;
 }
 
-void Node::owe_everything() {
+void Node::owe_everything() noexcept {
   const std::lock_guard lock(mutex_);
   owed_.add_everything();
   indebted_ = true;
 }
 
-void Node::remember_moved(std::string_view key) {
+void Node::remember_moved(std::string_view key) noexcept {
   const std::lock_guard lock(mutex_);
   moved_.add(key);
 }
 
-void Node::moved_are_owed() {
+void Node::remember_everything_moved() noexcept {
+  const std::lock_guard lock(mutex_);
+  moved_.add_everything();
+}
+
+void Node::moved_are_owed() noexcept {
   const std::lock_guard lock(mutex_);
   owed_.add_all_of(moved_);
   indebted_ = indebted_ || !owed_.empty();
 }
 
-void Node::leave() {
+void Node::leave() noexcept {
   pool_.set_most_idle(0);
   const std::lock_guard lock(mutex_);
   owed_.add_everything();
@@ -137,9 +143,27 @@ void Node::leave() {
   indebted_ = true;
 }
 
-void Node::rejoin() {
+void Node::rejoin() noexcept {
   pool_.set_most_idle(idle_connections_);
   owe_everything();
+}
+
+void Node::announced() {
+  const std::lock_guard lock(mutex_);
+  health_.announced(now());
+}
+
+void Node::close_ended() noexcept {
+  LingeringList ended;  // closed without the lock
+  const std::lock_guard lock(mutex_);
+  const TimePoint from = now();
+  if (lingering_.empty() || from < close_ended_from_) return;
+  close_ended_from_ = from + kBetweenLooks;
+  for (auto it = lingering_.begin(); it != lingering_.end();) {
+    const auto next = std::next(it);
+    if (it->ended()) ended.splice(ended.end(), lingering_, it);
+    it = next;
+  }
 }
 
 bool Node::healthy() const {
@@ -154,10 +178,18 @@ size_t Node::owed() const {
 
 // Only one thread is here at a time: the others are refused until it has reported.
 Result<std::unique_ptr<Connection>> Node::probe(Deadline deadline) {
+  // Whatever happens, a probe ends.
+  struct Report {
+    Node& node;
+    bool succeeded = false;
+    ~Report() {
+      const std::lock_guard lock(node.mutex_);
+      succeeded ? node.health_.probe_succeeded() : node.health_.probe_failed(now(), any_chance());
+    }
+  } report{*this};
   const auto failed = [this](const Error& error) {
     const std::lock_guard lock(mutex_);
     last_failure_ = error.text;
-    health_.probe_failed(now(), any_chance());
     return error;
   };
   // Connections from before tell nothing of the server that is there now.
@@ -174,15 +206,14 @@ Result<std::unique_ptr<Connection>> Node::probe(Deadline deadline) {
       indebted_ = true;
     }
   }
-  Result<void> paid = pay(deadline);
+  Result<void> paid = pay(deadline, Try::First);
   if (!paid) return failed(paid.error());
-  const std::lock_guard lock(mutex_);
-  health_.probe_succeeded();
+  report.succeeded = true;
   return opened;
 }
 
 // Pays all that is owed, or waits for the thread that does.
-Result<void> Node::pay(Deadline deadline) {
+Result<void> Node::pay(Deadline deadline, Try which) {
   std::unique_lock lock(mutex_);
   while (paying_) {
     if (paid_.wait_until(lock, deadline) == std::cv_status::timeout && paying_) {
@@ -192,42 +223,61 @@ Result<void> Node::pay(Deadline deadline) {
   if (!indebted_) return {};
   paying_ = true;
   lock.unlock();
-  Result<void> paid = pay_all(deadline);
-  lock.lock();
-  paying_ = false;
-  lock.unlock();
-  paid_.notify_all();
-  if (!paid) note_failure(paid.error());
+  struct Payer {
+    Node& node;
+    ~Payer() {
+      {
+        const std::lock_guard end(node.mutex_);
+        node.paying_ = false;
+      }
+      node.paid_.notify_all();
+    }
+  };
+  Result<void> paid = [&] {
+    const Payer payer{*this};
+    return pay_all(deadline);
+  }();
+  if (!paid) note_failure(paid.error(), which);
   return paid;
 }
 
 Result<void> Node::pay_all(Deadline deadline) {
+  // What is being paid: owed again unless it was.
+  struct Round {
+    Node& node;
+    LingeringList lingering = {};
+    OwedDeletes::Part part = {};
+    bool is_paid = false;
+    ~Round() {
+      if (is_paid) return;
+      const std::lock_guard lock(node.mutex_);
+      node.owed_.put_back(part);
+      node.lingering_.splice(node.lingering_.end(), lingering);
+    }
+  };
   while (true) {
-    std::vector<Lingering> lingering;
-    OwedDeletes::Part part;
+    Round round{*this};
     {
       const std::lock_guard lock(mutex_);
-      lingering.swap(lingering_);
-      part = owed_.take(kPaidAtOnce);
-      if (part.empty() && lingering.empty()) {
+      round.part = owed_.take(kPaidAtOnce);
+      round.lingering.swap(lingering_);
+      if (round.part.empty() && round.lingering.empty()) {
+        round.is_paid = true;
         indebted_ = false;
         return {};
       }
     }
-    Result<void> paid = Error{ErrorKind::Timeout, name_ + " has not yet read what was sent before"};
-    if (await_end(lingering, deadline)) {
-      lingering.clear();
-      paid = pay_part(part, deadline);
+    if (!await_end(round.lingering, deadline)) {
+      return Error{ErrorKind::Timeout, name_ + " has not yet read what was sent before"};
     }
-    if (paid) continue;
-    const std::lock_guard lock(mutex_);
-    owed_.put_back(std::move(part));
-    std::move(lingering.begin(), lingering.end(), std::back_inserter(lingering_));
-    return paid;
+    round.lingering.clear();
+    Result<void> paid = pay_part(round.part, deadline);
+    if (!paid) return paid;
+    round.is_paid = true;
   }
 }
 
-Result<void> Node::pay_part(OwedDeletes::Part& part, Deadline deadline) {
+Result<void> Node::pay_part(const OwedDeletes::Part& part, Deadline deadline) {
   if (part.empty()) return {};
   auto taken = pool_.take(connect_by(deadline));
   if (!taken) return taken.error();
@@ -243,11 +293,15 @@ Deadline Node::connect_by(Deadline deadline) const {
   return std::min(deadline, now() + connect_timeout_);
 }
 
-void Node::note_failure(const Error& error) {
-  if (!is_about_the_node(error)) return;
+void Node::note_failure(const Error& error, Try which) noexcept {
+  if (which == Try::Again || !is_about_the_node(error)) return;
   {
     const std::lock_guard lock(mutex_);
-    last_failure_ = error.text;
+    try {
+      last_failure_ = error.text;
+    } catch (const std::bad_alloc&) {
+      last_failure_.clear();
+    }
     if (!health_.failed(now(), any_chance())) return;
   }
   pool_.clear();

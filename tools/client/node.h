@@ -28,7 +28,10 @@
 
 namespace larder::client {
 
-// Any thread.
+// Whether a failure counts against the node: once for a call, however often that tries.
+enum class Try : uint8_t { First, Again };
+
+// Any thread. Where std::bad_alloc passes, the node can be used afterwards.
 class Node {
  public:
   // endpoint  where it is
@@ -43,28 +46,34 @@ class Node {
 
   // A connection on which anything may be asked, after a probe and the deletes where these are due.
   // Ejected without waiting; else what is in the way. In each case nothing that the caller wants to
-  // ask was sent.
-  Result<std::unique_ptr<Connection>> acquire(Deadline deadline);
+  // ask was sent. Where the deadline has passed already, nothing is tried and nothing counted.
+  Result<std::unique_ptr<Connection>> acquire(Deadline deadline, Try which = Try::First);
 
   // Takes a connection back on which these were asked. If it still waits for answers, they are too
   // late: they fail with Timeout. Owes the keys of writes that failed with an unknown outcome.
   void finish(std::unique_ptr<Connection> connection, std::span<const Operation> operations,
-              std::span<Answer> answers);
+              std::span<Answer> answers, Try which = Try::First) noexcept;
 
-  // What would have changed something, but was given up before it was sent.
-  void owe(const Operation& operation);
-  void owe_everything();
+  // What would have changed something, but was given up before it was sent, or is in doubt.
+  void owe(const Operation& operation) noexcept;
+  void owe_everything() noexcept;
 
   // For discovery.h. The key has been written to a node that has it by now; its copy here is to go
   // before this node can be the key's again. Not owed before moved_are_owed().
-  void remember_moved(std::string_view key);
-  void moved_are_owed();
+  void remember_moved(std::string_view key) noexcept;
+  // Likewise of keys that nobody remembers any more.
+  void remember_everything_moved() noexcept;
+  void moved_are_owed() noexcept;
 
   // For a fleet that goes on without it: keeps no connection, and forgets which keys it owes, since
   // all is owed. rejoin() before it is used again; what an earlier fleet still asks of it may come
   // in between.
-  void leave();
-  void rejoin();
+  void leave() noexcept;
+  void rejoin() noexcept;
+  // A new list names it: if it is ejected, the next call may probe it.
+  void announced();
+  // Closes connections that were given up and have ended.
+  void close_ended() noexcept;
 
   // "host:port" or the path, for messages.
   const std::string& name() const noexcept { return name_; }
@@ -75,11 +84,11 @@ class Node {
 
  private:
   Result<std::unique_ptr<Connection>> probe(Deadline deadline);
-  Result<void> pay(Deadline deadline);
+  Result<void> pay(Deadline deadline, Try which);
   Result<void> pay_all(Deadline deadline);
-  Result<void> pay_part(OwedDeletes::Part& part, Deadline deadline);
+  Result<void> pay_part(const OwedDeletes::Part& part, Deadline deadline);
   Deadline connect_by(Deadline deadline) const;
-  void note_failure(const Error& error);
+  void note_failure(const Error& error, Try which) noexcept;
   void note_success();
   Error ejected_error() const;  // with mutex_
 
@@ -96,9 +105,10 @@ class Node {
   std::string last_failure_;
   OwedDeletes owed_;
   OwedDeletes moved_;
-  std::vector<Lingering> lingering_;
-  bool indebted_ = false;  // something is owed or lingers, or is being paid
-  bool paying_ = false;    // a thread is at it
+  LingeringList lingering_;
+  TimePoint close_ended_from_{};  // looked at once a second
+  bool indebted_ = false;         // something is owed or lingers, or is being paid
+  bool paying_ = false;           // a thread is at it
   std::condition_variable paid_;
 };
 

@@ -38,6 +38,11 @@ void NodeHealth::probe_succeeded() noexcept {
 
 void NodeHealth::probe_failed(TimePoint now, double chance) noexcept { eject(now, chance); }
 
+void NodeHealth::announced(TimePoint now) noexcept {
+  ejections_ = 0;
+  if (state_ == State::Ejected) until_ = std::min(until_, now);
+}
+
 void NodeHealth::eject(TimePoint now, double chance) noexcept {
   using Milliseconds = std::chrono::duration<double, std::milli>;
   Milliseconds pause = options_.first_ejection;

@@ -49,6 +49,9 @@ class NodeHealth {
   void probe_succeeded() noexcept;
   void probe_failed(TimePoint now, double chance) noexcept;
 
+  // Somebody says that the node is there: the next one who asks may probe it.
+  void announced(TimePoint now) noexcept;
+
   bool healthy() const noexcept { return state_ == State::Healthy; }
   // Only while not healthy: when the next probe may be, and since when nothing has succeeded.
   TimePoint ejected_until() const noexcept { return until_; }

@@ -63,6 +63,9 @@ enum class Outcome : uint8_t {
 struct Answer {
   Outcome outcome = Outcome::Failed;
   std::optional<Error> error;  // exactly if Failed
+  // Failed: the server may have done it, may do it yet, or may have kept an older value than the
+  // one that was to take its place.
+  bool in_doubt = false;
 
   std::string value;  // Get, Version
   uint32_t client_flags = 0;

@@ -1,11 +1,18 @@
 #include "tools/client/owed_deletes.h"
 
+#include <algorithm>
+#include <new>
 #include <utility>
 
 namespace larder::client {
 
-void OwedDeletes::add(std::string_view key) {
-  if (everything_ || !keys_.emplace(key).second) return;
+void OwedDeletes::add(std::string_view key) noexcept {
+  if (everything_) return;
+  try {
+    if (!keys_.emplace(key).second) return;
+  } catch (const std::bad_alloc&) {
+    return add_everything();
+  }
   bytes_ += key.size();
   if (keys_.size() > bounds_.keys || bytes_ > bounds_.bytes) add_everything();
 }
@@ -16,7 +23,7 @@ void OwedDeletes::add_everything() noexcept {
   bytes_ = 0;
 }
 
-void OwedDeletes::add_all_of(OwedDeletes& other) {
+void OwedDeletes::add_all_of(OwedDeletes& other) noexcept {
   if (other.everything_) add_everything();
   for (const std::string& key : other.keys_) add(key);
   other.keys_ = {};
@@ -26,6 +33,7 @@ void OwedDeletes::add_all_of(OwedDeletes& other) {
 
 OwedDeletes::Part OwedDeletes::take(size_t most) {
   Part part;
+  part.keys.reserve(std::min(most, keys_.size()));
   part.everything = std::exchange(everything_, false);
   while (part.keys.size() < most && !keys_.empty()) {
     auto node = keys_.extract(keys_.begin());
@@ -35,7 +43,7 @@ OwedDeletes::Part OwedDeletes::take(size_t most) {
   return part;
 }
 
-void OwedDeletes::put_back(Part part) {
+void OwedDeletes::put_back(const Part& part) noexcept {
   if (part.everything) add_everything();
   for (const std::string& key : part.keys) add(key);
 }

@@ -10,7 +10,8 @@
 
 namespace larder::client {
 
-// One thread at a time. Invariant: while everything is owed no key is kept.
+// One thread at a time. Invariant: while everything is owed no key is kept. Where there is no
+// memory for a key, everything is owed.
 class OwedDeletes {
  public:
   struct Bounds {
@@ -29,19 +30,19 @@ class OwedDeletes {
   explicit OwedDeletes(Bounds bounds) : bounds_(bounds) {}
 
   // Each key once; beyond either bound everything is owed instead.
-  void add(std::string_view key);
+  void add(std::string_view key) noexcept;
   void add_everything() noexcept;
   // What another has, which is left empty.
-  void add_all_of(OwedDeletes& other);
+  void add_all_of(OwedDeletes& other) noexcept;
 
   bool empty() const noexcept { return !everything_ && keys_.empty(); }
   bool everything() const noexcept { return everything_; }
   size_t keys() const noexcept { return keys_.size(); }
 
-  // Takes out: everything, or up to `most` keys.
+  // Takes out: everything, or up to `most` keys. std::bad_alloc, and nothing is taken.
   Part take(size_t most);
   // What could not be paid.
-  void put_back(Part part);
+  void put_back(const Part& part) noexcept;
 
  private:
   Bounds bounds_;

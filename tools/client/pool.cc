@@ -4,13 +4,17 @@
 
 namespace larder::client {
 ConnectionPool::ConnectionPool(Endpoint endpoint, ConnectionOptions options, size_t most_idle,
-                               std::chrono::milliseconds trusted_idle)
+                               std::chrono::milliseconds trusted_idle,
+                               std::chrono::milliseconds idle_timeout)
     : endpoint_(std::move(endpoint)),
       options_(std::move(options)),
       // A late reply in classic may fit the next request: only a look finds it before.
       trusted_idle_(options_.dialect == Dialect::Classic ? std::chrono::milliseconds{}
                                                          : trusted_idle),
-      most_idle_(most_idle) {}
+      idle_timeout_(idle_timeout),
+      most_idle_(most_idle) {
+  idle_.reserve(most_idle);
+}
 
 std::unique_ptr<Connection> ConnectionPool::take_idle() {
   while (true) {
@@ -36,11 +40,16 @@ Result<std::unique_ptr<Connection>> ConnectionPool::open(Deadline deadline) cons
   return Connection::open(endpoint_, options_, deadline);
 }
 
-void ConnectionPool::give_back(std::unique_ptr<Connection> connection) {
+void ConnectionPool::give_back(std::unique_ptr<Connection> connection) noexcept {
   if (!connection->is_in_step()) return;
   const auto now = std::chrono::steady_clock::now();
+  std::unique_ptr<Connection> unused;  // closed without the lock
   const std::lock_guard lock(mutex_);
   if (idle_.size() < most_idle_) idle_.push_back({std::move(connection), now});
+  if (!idle_.empty() && now - idle_.front().since >= idle_timeout_) {
+    unused = std::move(idle_.front().connection);
+    idle_.erase(idle_.begin());
+  }
 }
 
 void ConnectionPool::clear() {

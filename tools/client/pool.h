@@ -11,13 +11,13 @@
 namespace larder::client {
 
 // Any thread. One that has been in use a moment ago is taken as it is; others are looked at. The
-// one that was given back last is taken first: the others go stale in peace, and the server closes
-// them if it has an idle timeout.
+// one that was given back last is taken first: the others are closed once nobody has needed them
+// for idle_timeout.
 class ConnectionPool {
  public:
-  // trusted_idle  see ClientOptions
+  // most_idle, trusted_idle, idle_timeout  see ClientOptions
   ConnectionPool(Endpoint endpoint, ConnectionOptions options, size_t most_idle,
-                 std::chrono::milliseconds trusted_idle);
+                 std::chrono::milliseconds trusted_idle, std::chrono::milliseconds idle_timeout);
 
   // An idle one that is not stale, without waiting; null if there is none.
   std::unique_ptr<Connection> take_idle();
@@ -27,10 +27,10 @@ class ConnectionPool {
   Result<std::unique_ptr<Connection>> open(Deadline deadline) const;
 
   // Keeps it, if it is in step and not enough are idle.
-  void give_back(std::unique_ptr<Connection> connection);
+  void give_back(std::unique_ptr<Connection> connection) noexcept;
   // Closes all that are idle.
   void clear();
-  // From now on; closes those that are more.
+  // From now on, at most as many as at first; closes those that are more.
   void set_most_idle(size_t count);
 
   size_t idle() const;
@@ -40,13 +40,14 @@ class ConnectionPool {
   const Endpoint endpoint_;
   const ConnectionOptions options_;
   const std::chrono::milliseconds trusted_idle_;
+  const std::chrono::milliseconds idle_timeout_;
   mutable std::mutex mutex_;
   size_t most_idle_;  // guarded by mutex_
   struct Idle {
     std::unique_ptr<Connection> connection;
     std::chrono::steady_clock::time_point since;
   };
-  std::vector<Idle> idle_;  // guarded by mutex_
+  std::vector<Idle> idle_;  // guarded by mutex_; the one that was used last is the last
 };
 
 }  // namespace larder::client

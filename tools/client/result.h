@@ -13,11 +13,12 @@ namespace larder::client {
 
 enum class ErrorKind : uint8_t {
   BadRequest,   // no server would take it: the key, the value's length, an option of the dialect
-  Unreachable,  // no connection: name not found, refused, no route
+  Unreachable,  // no connection: name not found, refused, no route, too many connections there
   Timeout,      // the deadline has passed; whether a write has been done is not known
   Closed,       // the server closed in the middle; likewise
   Denied,       // the server wants a login, or does not accept this one; TLS that was not agreed on
   Refused,      // the server's own words: out of memory, too large, not allowed, unknown command
+  TooLarge,     // the answer is larger than the options of the connection allow
   Protocol,     // what came is no answer to what was asked
   Ejected,      // the node is not used for now; nothing was sent
 };

@@ -8,6 +8,7 @@ namespace larder::client {
 bool changes_something(const Operation& operation) noexcept {
   switch (operation.verb) {
     case Verb::Get:
+      return operation.touch || operation.vivify_seconds != 0 || operation.recache_seconds != 0;
     case Verb::Version:
     case Verb::Noop:
       return false;
@@ -18,7 +19,7 @@ bool changes_something(const Operation& operation) noexcept {
 
 bool may_repeat(const Operation& operation, const Error& error, bool sent) noexcept {
   if (!error.is_of_the_network() || error.kind == ErrorKind::Ejected) return false;
-  return !sent || !changes_something(operation);
+  return !sent || error.kind == ErrorKind::Unreachable || !changes_something(operation);
 }
 
 std::chrono::microseconds retry_pause(std::chrono::milliseconds base, uint32_t retry,

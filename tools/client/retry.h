@@ -9,16 +9,17 @@
 namespace larder::client {
 
 // Whether a failure leaves it open what a node now holds under the operation's key: of all that
-// changes something there, a Touch included.
+// changes something there, a Touch included, and a Get that touches, makes an item or may win.
 bool changes_something(const Operation& operation) noexcept;
 
 // Whether to ask again.
 //
 // sent  whether some of it may have reached the server
 //
-// What was not sent may always be repeated, but for an ejected node, which is to fail at once. What
-// was sent only if it changes nothing: a read. A write is not repeated, also where a second one
-// would do no harm by itself: it could undo what somebody else has written in between.
+// What was not sent may always be repeated, but for an ejected node, which is to fail at once; so
+// may what a server has turned away (Unreachable) before it read it. What was sent only if it
+// changes nothing: a read. A write is not repeated, also where a second one would do no harm by
+// itself: it could undo what somebody else has written in between.
 bool may_repeat(const Operation& operation, const Error& error, bool sent) noexcept;
 
 // Before which try: 1 for the first retry. base * 2^(retry - 1), less up to a half.

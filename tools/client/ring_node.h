@@ -16,6 +16,8 @@ struct RingNode {
   // weight in `servers:`. spymemcached: "host/address:port", which it makes of a host that it
   // resolved. Empty for all others.
   std::string name = {};
+
+  bool operator==(const RingNode&) const = default;
 };
 
 // Bounds that keep every sum of weights in 32 bits, as libmemcached and twemproxy count them.

@@ -14,9 +14,9 @@ bool waits(const Connection& connection) { return !connection.failed() && !conne
 
 }  // namespace
 
-void begin(Share& share) {
+void begin(Share& share, Deadline deadline) {
   share.connection->submit(share.operations, share.answers);
-  if (waits(*share.connection)) share.connection->advance();
+  if (waits(*share.connection)) share.connection->advance(deadline);
 }
 
 void gather(std::span<Share> shares, Deadline deadline) {
@@ -39,7 +39,7 @@ void gather(std::span<Share> shares, Deadline deadline) {
     // Past the deadline too: a thread that was kept elsewhere takes what has come meanwhile.
     poll(polled.data(), polled.size(), wait);
     for (size_t i = 0; i < waiting.size(); ++i) {
-      if (polled[i].revents != 0) waiting[i]->advance();
+      if (polled[i].revents != 0) waiting[i]->advance(deadline);
     }
     std::erase_if(waiting, [](const Connection* connection) { return !waits(*connection); });
     if (wait == 0) return;

@@ -14,11 +14,13 @@ struct Share {
   std::span<Answer> answers;  // as many
 };
 
-// Sends the operations of a share, as far as they go without waiting. Before gather().
-void begin(Share& share);
+// Sends the operations of a share, as far as they go without waiting and before the deadline.
+// Before gather().
+void begin(Share& share, Deadline deadline);
 
 // Waits with poll() until every connection of the begun shares is idle or has failed, or the
-// deadline has passed. What has come by then is read, however late it is. A connection that is
+// deadline has passed. What has come by then is read, however late it is, but not what comes
+// meanwhile. A connection that is
 // neither idle nor failed afterwards has not answered in time: the caller is to fail it before
 // operations or answers go away.
 void gather(std::span<Share> shares, Deadline deadline);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "proto/base64.h"
+#include "proto/error_lines.h"
 #include "proto/limits.h"
 #include "proto/tokens.h"
 
@@ -331,6 +332,22 @@ Meaning settle_value(const Operation& operation, Answer& answer) noexcept {
   answer.number = number;
   answer.value.clear();
   return Meaning::Answered;
+}
+
+bool leaves_nothing_older(const Operation& operation, Dialect dialect,
+                          const ReplyHead& refused) noexcept {
+  using proto::BinaryStatus;
+  using proto::ErrorId;
+  const auto says = [&](ErrorId text, BinaryStatus status) {
+    return dialect == Dialect::Binary ? refused.status == static_cast<uint16_t>(status)
+                                      : refused.text == proto::error_line(text).text;
+  };
+  // Servers drop what a set without a version was to replace.
+  if (operation.verb == Verb::Set && operation.cas == 0) {
+    return says(ErrorId::TooLarge, BinaryStatus::TooLarge) ||
+           says(ErrorId::OutOfMemoryStoring, BinaryStatus::OutOfMemory);
+  }
+  return counts(operation.verb) && says(ErrorId::NonNumeric, BinaryStatus::NonNumeric);
 }
 
 bool loses_step(const Operation& operation, Dialect dialect, const ReplyHead& refused) noexcept {

@@ -35,6 +35,12 @@ Meaning settle_head(const Operation& operation, Dialect dialect, const proto::Re
 // When the value has come: Answered or Nonsense.
 Meaning settle_value(const Operation& operation, Answer& answer) noexcept;
 
+// Whether no value that is older than what the operation was to leave is left under its key: the
+// server has dropped it, or the operation cannot be done to what is there. False of refusals that
+// are not known to mean that, as those of a proxy.
+bool leaves_nothing_older(const Operation& operation, Dialect dialect,
+                          const proto::ReplyHead& refused) noexcept;
+
 // Whether it is not known what a server reads next that has refused the operation: the value may
 // have been taken for commands, or an END may follow.
 bool loses_step(const Operation& operation, Dialect dialect,

@@ -43,6 +43,7 @@ constexpr int status_of(client::ErrorKind kind) {
     case client::ErrorKind::Denied:
       return kDenied;
     case client::ErrorKind::Refused:
+    case client::ErrorKind::TooLarge:
     case client::ErrorKind::Protocol:
       return kRefused;
   }

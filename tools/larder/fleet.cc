@@ -57,7 +57,7 @@ void wait_for(std::vector<Part>& parts, Deadline deadline) {
     waits.clear();
     for (Part& part : parts) {
       if (!is_waiting(part)) continue;
-      part.connection->advance();
+      part.connection->advance(deadline);
       if (is_waiting(part)) waits.push_back({part.connection->fd(), part.connection->events(), 0});
     }
     if (waits.empty()) return;

@@ -19,6 +19,8 @@ std::string_view name_of(client::ErrorKind kind) {
       return "denied";
     case client::ErrorKind::Refused:
       return "refused";
+    case client::ErrorKind::TooLarge:
+      return "too_large";
     case client::ErrorKind::Protocol:
       return "protocol";
     case client::ErrorKind::Ejected:

@@ -1,0 +1,190 @@
+// Nodes that are not there, threads, and memory that runs out: whom they concern.
+#include "tools/client/dispatch.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
+#include <new>
+#include <thread>
+
+#include "tests/library/fleet_support.h"
+#include "tests/library/gate.h"
+#include "tests/support/failing_allocations.h"
+#include "tests/support/temp_server.h"
+
+using namespace larder::client;
+using namespace larder::test;
+using std::chrono::milliseconds;
+
+namespace {
+
+// A port at which nobody answers: its queue of connections is full.
+class BlackHole {
+ public:
+  BlackHole() : listener_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t bytes = sizeof address;
+    auto* const any = reinterpret_cast<sockaddr*>(&address);
+    REQUIRE(bind(listener_, any, bytes) == 0);
+    REQUIRE(listen(listener_, 0) == 0);
+    REQUIRE(getsockname(listener_, any, &bytes) == 0);
+    port_ = ntohs(address.sin_port);
+    for (int& waiting : waiting_) {
+      waiting = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+      static_cast<void>(connect(waiting, any, bytes));
+    }
+  }
+  ~BlackHole() {
+    for (const int waiting : waiting_) close(waiting);
+    close(listener_);
+  }
+  int port() const { return port_; }
+
+ private:
+  int listener_;
+  int port_ = 0;
+  int waiting_[4];
+};
+
+std::vector<std::string> numbered(int count) {
+  std::vector<std::string> keys;
+  for (int i = 0; i < count; ++i) keys.push_back("key" + std::to_string(i));
+  return keys;
+}
+
+int closed_port() { return Gate(1).port(); }
+
+}  // namespace
+
+TEST_CASE("nodes that nobody answers at cost the others no key, from the first call on") {
+  TempServer well[2];
+  BlackHole away[2];
+  ClientOptions options =
+      options_for({away[0].port(), well[0].port(), away[1].port(), well[1].port()});
+  options.connect_timeout = ClientOptions().connect_timeout;
+  options.request_timeout = ClientOptions().request_timeout;
+  const auto is_well = [&](const Client& cache, const std::string& key) {
+    const std::string node = cache.node_of(key);
+    return node.ends_with(":" + std::to_string(well[0].port())) ||
+           node.ends_with(":" + std::to_string(well[1].port()));
+  };
+  const std::vector<std::string> keys = numbered(100);
+  {
+    const auto filler = make_client(options);
+    for (const std::string& key : keys) {
+      if (is_well(*filler, key)) REQUIRE(says(filler->set(key, key), Outcome::Done));
+    }
+  }
+  const auto cache = make_client(options);
+  const std::vector<std::string_view> views(keys.begin(), keys.end());
+  for (int call = 0; call < 4; ++call) {
+    const auto found = cache->get_many(views);
+    size_t lost = 0;
+    for (size_t i = 0; i < keys.size(); ++i) {
+      if (is_well(*cache, keys[i])) {
+        lost += value_of(found[i]) != keys[i];
+      } else {
+        CHECK_FALSE(found[i].ok());
+      }
+    }
+    CHECK(lost == 0);
+  }
+}
+
+TEST_CASE("a call counts once, however often it tries") {
+  ClientOptions options = options_for({closed_port()});
+  options.retry_pause = milliseconds(1);
+  REQUIRE(options.retries == 2);
+  REQUIRE(options.health.failures_to_eject == 3);
+  const auto cache = make_client(options);
+  for (int call = 0; call < 2; ++call) {
+    CHECK(fails_with(cache->get("k"), ErrorKind::Unreachable));
+  }
+  // The third ejects it, and finds that out when it tries again.
+  CHECK(fails_with(cache->get("k"), ErrorKind::Ejected));
+}
+
+TEST_CASE("a deadline that had passed before a node was asked does not count against it") {
+  TempServer server;
+  const ClientOptions options = options_for({server.port()});
+  Node node({"127.0.0.1", static_cast<uint16_t>(server.port()), {}}, options);
+  for (int call = 0; call < 10; ++call) {
+    CHECK(fails_with(node.acquire(std::chrono::steady_clock::now()), ErrorKind::Timeout));
+  }
+  CHECK(node.healthy());
+}
+
+TEST_CASE("32 threads share connections that stay open") {
+  TempServer server;
+  const ClientOptions options = options_for({server.port()});
+  const auto cache = make_client(options);
+  std::vector<std::thread> threads;
+  std::atomic<int> failed = 0;
+  for (int t = 0; t < 32; ++t) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < 100; ++i) failed += cache->set("k", "v").ok() ? 0 : 1;
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  CHECK(failed == 0);
+  // One for each thread, and those that ask for this.
+  CHECK(std::stoi(server.stat("total_connections")) <= 32 + 2);
+}
+
+TEST_CASE("wherever memory runs out, every node can be used afterwards") {
+  const int state = GENERATE(0, 1, 2);
+  CAPTURE(state);
+  TempServer servers[2];
+  Gate gate(servers[0].port());
+  ClientOptions options = quick(options_for({gate.port(), servers[1].port()}));
+  options.request_timeout = options.connect_timeout = std::chrono::seconds(10);
+  options.health.failures_to_eject = 1;
+  options.retries = 0;
+  const auto cache = make_client(options);
+  const std::vector<std::string> keys = numbered(30);
+  const std::vector<std::string_view> views(keys.begin(), keys.end());
+  std::vector<Entry> entries;
+  for (const std::string& key : keys) entries.push_back({key, "new"});
+  const auto is_well = [&] {
+    return eventually([&] {
+      for (const auto& found : cache->get_many(views)) {
+        if (!found.ok()) return false;
+      }
+      return true;
+    });
+  };
+  uint64_t nth = 1;
+  for (bool failed = true; failed; ++nth) {
+    CAPTURE(nth);
+    REQUIRE(nth < 2'000);
+    for (const std::string& key : keys) static_cast<void>(cache->set(key, "old").ok());
+    if (state > 0) {  // the call probes, and pays
+      gate.shut();
+      static_cast<void>(cache->set_many(entries));
+      gate.open();
+      if (state == 2) REQUIRE(is_well());
+      std::this_thread::sleep_for(milliseconds(state == 1 ? 40 : 0));  // it may be probed
+    }
+    std::vector<Result<Outcome>> stored;
+    {
+      const OneFailingAllocation one(nth);
+      try {
+        stored = cache->set_many(entries);
+      } catch (const std::bad_alloc&) {
+        stored.clear();
+      }
+      failed = one.failed();
+    }
+    REQUIRE(is_well());
+    if (stored.empty()) continue;
+    size_t old = 0;
+    for (const auto& found : cache->get_many(views)) old += value_of(found) == "old";
+    CHECK(old == 0);
+  }
+  CHECK(nth > 10);
+}
