@@ -41,8 +41,3 @@ TEST_CASE("what is no line of a metadump is none, wherever it ends") {
   }
   CHECK(parse_metadump("key=a exp=1 new=thing word la=2 size=3"));
 }
-
-TEST_CASE("a key is printed as it is, but for blanks and control characters") {
-  CHECK(printable("user:42/100%\xc3\xa9") == "user:42/100%\xc3\xa9");
-  CHECK(printable(std::string_view("a b\n\0\x7f", 6)) == "a%20b%0A%00%7F");
-}

@@ -22,6 +22,13 @@ TEST_CASE("bytes that are no UTF-8 have another name in JSON, where they are bas
   CHECK_FALSE(object.contains("key"));
 }
 
+TEST_CASE("JSON has no byte that a terminal obeys, and reads back as it was") {
+  const Json json = {{"a\xc2\x9b", "\x1b\x7f\xc2\x80\xc3\xa9"}};
+  const std::string text = json_text(json, -1);
+  CHECK(text == "{\"a\\u009b\":\"\\u001b\\u007f\\u0080\xc3\xa9\"}");
+  CHECK(Json::parse(text) == json);
+}
+
 TEST_CASE("an error as JSON has its kind and its sentence") {
   CHECK(json_of({client::ErrorKind::Timeout, "a:1 is slow"}) ==
         Json{{"kind", "timeout"}, {"text", "a:1 is slow"}});

@@ -42,3 +42,13 @@ TEST_CASE("bytes and ages have the unit that is of use") {
   CHECK(age_text(7200) == "2 h");
   CHECK(age_text(172'800) == "2 d");
 }
+
+TEST_CASE("words of a table have nothing that a terminal obeys, and keep their columns") {
+  TextTable table;
+  table.columns = {{"name", true}, {"n"}};
+  table.rows = {{"a\x1b[31m", "1"}, {"b\n", "22"}};
+  CHECK(table.text() ==
+        "name       n\n"
+        "a%1B[31m   1\n"
+        "b%0A      22\n");
+}

@@ -34,7 +34,8 @@ LONG_KEY = bytes(range(186))
 
 def larder(*words, stdin=b"", **environment):
     """Exit status, standard output as bytes, and standard error."""
-    done = subprocess.run([LARDER, *map(str, words)], input=stdin, capture_output=True,
+    words = [word if isinstance(word, bytes) else str(word) for word in words]
+    done = subprocess.run([LARDER, *words], input=stdin, capture_output=True,
                           timeout=PATIENCE_SECONDS, check=False,
                           env=dict(os.environ, **environment))
     return done.returncode, done.stdout, done.stderr.decode()
@@ -338,10 +339,10 @@ class Keys(FleetCase):
         self.assertIn("'never' is not there any more", error)
 
     def test_keys_of_any_bytes_are_printed_without_them(self):
-        key = b"a \n\xff%"
+        key = b"a \n\xff%\xc3\xa9"
         self.servers[2].ask(b"ms %s 1 b\r\nx\r\n" % base64.b64encode(key))
         _, text, _ = larder("keys", "--servers", self.nodes[2])
-        self.assertEqual(text, b"a%20%0A\xff%\n")
+        self.assertEqual(text, b"a%20%0A%FF%25\xc3\xa9\n")
         _, text, _ = larder("keys", "--servers", self.nodes[2], "--json")
         self.assertEqual(base64.b64decode(json.loads(text)["key_base64"]), key)
 

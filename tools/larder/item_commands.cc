@@ -13,6 +13,7 @@
 
 #include "tools/larder/exit_status.h"
 #include "tools/larder/fleet_options.h"
+#include "tools/larder/key_options.h"
 #include "tools/larder/lifetime.h"
 #include "tools/larder/report.h"
 
@@ -34,6 +35,11 @@ struct ItemOptions {
   uint64_t delta = 1;
   std::optional<uint64_t> initial;
   bool raw = false;
+  bool encoded = false;
+
+  // The keys that were named. Throws CLI::ValidationError.
+  std::vector<std::string> named_keys() const { return encoded ? decoded_keys("KEY", keys) : keys; }
+  std::string named_key() const { return encoded ? decoded_key_of("KEY", key) : key; }
 };
 
 std::string sentence_for(Verb verb, const std::string& key, const std::string& node,
@@ -115,7 +121,8 @@ int do_all(const ItemOptions& options, const std::vector<Operation>& operations)
       continue;
     }
     if (options.fleet.json()) continue;
-    if (operation.verb == Verb::Get) print(options.raw ? answer.value : answer.value + "\n");
+    if (operation.verb == Verb::Get && options.raw) print_bytes(answer.value);
+    if (operation.verb == Verb::Get && !options.raw) print(answer.value + "\n");
     if (operation.verb == Verb::Increment || operation.verb == Verb::Decrement) {
       print(std::to_string(answer.number) + "\n");
     }
@@ -126,8 +133,9 @@ int do_all(const ItemOptions& options, const std::vector<Operation>& operations)
 
 // `operation` for each key.
 int do_keys(const ItemOptions& options, Operation operation) {
+  const std::vector<std::string> keys = options.named_keys();
   std::vector<Operation> operations;
-  for (const std::string& key : options.keys) {
+  for (const std::string& key : keys) {
     operation.key = key;
     operations.push_back(operation);
   }
@@ -155,10 +163,11 @@ std::string read_value() {
 }
 
 int do_store(const ItemOptions& options, Verb verb) {
+  const std::string key = options.named_key();
   const std::string value = options.value == "-" ? read_value() : options.value;
   Operation operation;
   operation.verb = verb;
-  operation.key = options.key;
+  operation.key = key;
   operation.value = value;
   operation.client_flags = options.client_flags;
   operation.exptime = exptime_of(options.seconds_to_live, std::time(nullptr));
@@ -166,9 +175,10 @@ int do_store(const ItemOptions& options, Verb verb) {
 }
 
 int do_count(const ItemOptions& options, Verb verb) {
+  const std::string key = options.named_key();
   Operation operation;
   operation.verb = verb;
-  operation.key = options.key;
+  operation.key = key;
   operation.delta = options.delta;
   operation.initial = options.initial;
   operation.exptime = exptime_of(options.seconds_to_live, std::time(nullptr));
@@ -176,9 +186,10 @@ int do_count(const ItemOptions& options, Verb verb) {
 }
 
 int do_touch(const ItemOptions& options) {
+  const std::string key = options.named_key();
   Operation operation;
   operation.verb = Verb::Touch;
-  operation.key = options.key;
+  operation.key = key;
   operation.exptime = exptime_of(options.seconds_to_live, std::time(nullptr));
   return do_all(options, {operation});
 }
@@ -207,10 +218,12 @@ void add_fleet(CLI::App& command, const Options& options) {
 
 void add_key(CLI::App& command, const Options& options) {
   command.add_option("KEY", options->key, "of the item")->required()->type_name("");
+  add_encoded_option(command, options->encoded, "KEY is");
 }
 
 void add_keys(CLI::App& command, const Options& options) {
   command.add_option("KEY", options->keys, "of the items")->required()->type_name("");
+  add_encoded_option(command, options->encoded, "KEY is");
 }
 
 constexpr char kTtlHelp[] = "seconds to live, 0 for ever";
@@ -225,7 +238,10 @@ void add_ttl_option(CLI::App& command, const Options& options) {
 }
 
 void add_raw(CLI::App& command, const Options& options) {
-  command.add_flag("--raw", options->raw, "print nothing behind a value, where else a line ends");
+  command.add_flag(
+      "--raw", options->raw,
+      "print the bytes of a value and nothing behind them; else a line ends there, and control "
+      "characters but tabs and line ends are %-codes");
 }
 
 void add_store(Subcommands& subcommands, const char* name, const char* help, Verb verb) {

@@ -2,10 +2,14 @@
 
 #include <algorithm>
 
+#include "tools/larder/key_options.h"
+
 namespace larder::operate {
 
 void KeyFilter::add_to(CLI::App& command) {
   command.add_option("--prefix", prefix, "only keys that begin so")->type_name("TEXT");
+  add_encoded_option(command, encoded,
+                     command.get_name() == "keys" ? "--prefix and --after are" : "--prefix is");
   command
       .add_option("--min-size", min_size,
                   "only items of so many bytes or more, as their server counts them: with the key "
@@ -18,6 +22,14 @@ void KeyFilter::add_to(CLI::App& command) {
       ->type_name("SECONDS");
   command.add_option("--max-ttl", max_ttl, "or so many or fewer; those without an end do not")
       ->type_name("SECONDS");
+}
+
+KeyFilter KeyFilter::resolved() const {
+  KeyFilter filter = *this;
+  if (!encoded) return filter;
+  filter.prefix = decoded_key_of("--prefix", prefix);
+  filter.encoded = false;
+  return filter;
 }
 
 bool KeyFilter::wants(const DumpedKey& key, int64_t now) const {

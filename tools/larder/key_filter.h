@@ -12,6 +12,7 @@ namespace larder::operate {
 
 struct KeyFilter {
   std::string prefix;
+  bool encoded = false;              // `prefix` is as key_text.h has it; see resolved()
   std::optional<uint64_t> min_size;  // DumpedKey::size
   std::optional<uint64_t> max_size;
   std::optional<int64_t> min_ttl;  // seconds; what never expires lives longest
@@ -20,7 +21,11 @@ struct KeyFilter {
   // The filter must live until the command line was parsed.
   void add_to(CLI::App& command);
 
-  // now  unix time
+  // The filter with the bytes of its prefix. Throws CLI::ValidationError where it is to be decoded
+  // and cannot be.
+  KeyFilter resolved() const;
+
+  // Of a resolved filter. now: unix time
   bool wants(const DumpedKey& key, int64_t now) const;
 };
 

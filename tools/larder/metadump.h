@@ -21,8 +21,4 @@ struct DumpedKey {
 // not known are passed over.
 std::optional<DumpedKey> parse_metadump(std::string_view line);
 
-// The key for a line of text: as it is, but for bytes that no key of the classic protocol can have
-// (blanks, control characters), which become %-codes.
-std::string printable(std::string_view key);
-
 }  // namespace larder::operate

@@ -11,6 +11,7 @@
 #include "tools/larder/fleet_options.h"
 #include "tools/larder/lifetime.h"
 #include "tools/larder/report.h"
+#include "tools/larder/shown_text.h"
 #include "tools/larder/stats_report.h"
 #include "tools/larder/text_table.h"
 
@@ -103,7 +104,7 @@ int do_version(const NodeOptions& options) {
     return complain_of(said);
   }
   for (size_t node = 0; node < said.size(); ++node) {
-    if (said[node]->ok()) print(fleet.name_of(node) + " " + (*said[node])->value + "\n");
+    if (said[node]->ok()) print(fleet.name_of(node) + " " + shown((*said[node])->value) + "\n");
   }
   return complain_of(said);
 }

@@ -1,6 +1,10 @@
 #include "tools/larder/report.h"
 
+#include <unistd.h>
+
 #include <cstdio>
+
+#include "tools/larder/shown_text.h"
 
 namespace larder::operate {
 namespace {
@@ -41,15 +45,49 @@ bool is_utf8(const std::string& bytes) {
 
 }  // namespace
 
-void print(std::string_view text) { std::fwrite(text.data(), 1, text.size(), stdout); }
+void print(std::string_view text) { print_bytes(shown_lines(text)); }
 
-void print_json(const Json& json) {
-  print(json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+void print_bytes(std::string_view bytes) { std::fwrite(bytes.data(), 1, bytes.size(), stdout); }
+
+void print_json(const Json& json) { print_bytes(json_text(json, 2) + "\n"); }
+
+// finish_output() reports a failed flush, as stdio keeps the failure.
+void complain(std::string_view sentence) {
+  std::fflush(stdout);
+  const std::string line = "larder: " + shown(sentence) + "\n";
+  std::fwrite(line.data(), 1, line.size(), stderr);
 }
 
-void complain(const std::string& sentence) {
-  std::fflush(stdout);
-  std::fprintf(stderr, "larder: %s\n", sentence.c_str());
+bool output_is_whole() { return std::ferror(stdout) == 0; }
+
+bool finish_output() {
+  const bool flushed = std::fflush(stdout) == 0;
+  if (!flushed || std::ferror(stdout) != 0) return false;
+  // Of a copy: at exit others still flush the stream. A file system that writes late reports the
+  // failure at every close().
+  const int copy = dup(STDOUT_FILENO);
+  return copy < 0 || close(copy) == 0;
+}
+
+std::string json_text(const Json& json, int indent) {
+  constexpr char kDelete = 0x7f;
+  const std::string dumped = json.dump(indent, ' ', false, Json::error_handler_t::replace);
+  std::string text;
+  text.reserve(dumped.size());
+  // Outside its strings JSON has no such bytes.
+  for (size_t i = 0; i < dumped.size(); ++i) {
+    const bool c1 = dumped[i] == '\xc2' && i + 1 < dumped.size() &&
+                    static_cast<unsigned char>(dumped[i + 1]) < 0xa0;
+    if (!c1 && dumped[i] != kDelete) {
+      text += dumped[i];
+      continue;
+    }
+    if (c1) ++i;
+    char code[8];
+    std::snprintf(code, sizeof(code), "\\u%04x", static_cast<unsigned char>(dumped[i]));
+    text += code;
+  }
+  return text;
 }
 
 Json json_of(const client::Error& error) {

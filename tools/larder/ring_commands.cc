@@ -1,7 +1,6 @@
 #include "tools/larder/ring_commands.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <memory>
 #include <string>
 #include <vector>
@@ -9,6 +8,8 @@
 #include "tools/client/ring.h"
 #include "tools/larder/exit_status.h"
 #include "tools/larder/formats.h"
+#include "tools/larder/key_options.h"
+#include "tools/larder/report.h"
 #include "tools/larder/ring_option.h"
 #include "tools/larder/ring_report.h"
 #include "tools/larder/servers.h"
@@ -21,14 +22,13 @@ using client::RingNode;
 
 namespace {
 
-void print(const std::string& text) { std::fputs(text.c_str(), stdout); }
-
 // The options of one of the two, and what it does with them.
 struct RingQuestion {
   std::string servers;
   std::string ring = std::string(client::name_of(client::kDefaultRing));
   bool json = false;
   std::vector<std::string> keys;
+  bool encoded = false;
   std::vector<std::string> added;
   std::vector<std::string> removed;
   std::string format;
@@ -87,11 +87,16 @@ Ring RingQuestion::asked_ring() const {
 
 int RingQuestion::do_where() const {
   const Ring asked = asked_ring();
-  for (const std::string& key : keys) {
-    const std::string fault = fault_of_key(key);
+  const std::vector<std::string> found = encoded ? decoded_keys("KEY", keys) : keys;
+  for (const std::string& key : found) {
+    const std::string fault = fault_of_key(key, encoded);
     if (!fault.empty()) throw CLI::ValidationError("KEY", "'" + key + "' " + fault);
   }
-  print(json ? where_json(asked, keys) : where_text(asked, keys));
+  if (json) {
+    print_bytes(where_json(asked, found));
+  } else {
+    print(where_text(asked, found, encoded));
+  }
   return 0;
 }
 
@@ -132,7 +137,11 @@ std::string RingQuestion::change() const {
 
 int RingQuestion::do_ring() const {
   if (list) {
-    print(json ? list_json() : list_text());
+    if (json) {
+      print_bytes(list_json());
+    } else {
+      print(list_text());
+    }
     return 0;
   }
   const Ring asked = asked_ring();
@@ -141,14 +150,18 @@ int RingQuestion::do_ring() const {
     if (written.unknown) throw CLI::ValidationError("--format", written.error);
     print(written.text);
     if (!written.error.empty()) {
-      std::fprintf(stderr, "larder: --format %s: %s\n", format.c_str(), written.error.c_str());
+      complain("--format " + format + ": " + written.error);
     }
     return written.error.empty() ? 0 : kNoSuchRing;
   }
   const Ring after = ring_of(added.empty() && !removed.empty() ? "--remove" : "--add", ring,
                              changed_nodes(asked.nodes()));
   const RingReport report = report_of(asked, after, change(), counted_keys);
-  print(json ? report_json(report) : report_text(report));
+  if (json) {
+    print_bytes(report_json(report));
+  } else {
+    print(report_text(report));
+  }
   return 0;
 }
 
@@ -160,6 +173,7 @@ void add_ring_commands(Subcommands& subcommands) {
       subcommands.add("where", "which node keys live on: a line of key and node each",
                       [where] { return where->do_where(); });
   where_command.add_option("KEY", where->keys, "as clients send them")->required()->type_name("");
+  add_encoded_option(where_command, where->encoded, "KEY is");
   where->add_options(where_command);
 
   const auto ring = std::make_shared<RingQuestion>();

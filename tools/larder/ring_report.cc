@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tools/client/ring_quality.h"
+#include "tools/larder/report.h"
 #include "tools/larder/servers.h"
 
 namespace larder::operate {
@@ -112,7 +113,7 @@ std::string report_json(const RingReport& report) {
       {"max_over_mean", report.max_over_mean},
       {"change",
        {{"text", report.change}, {"moved", report.moved}, {"least_moved", report.least_moved}}}};
-  return all.dump(2) + "\n";
+  return json_text(all, 2) + "\n";
 }
 
 std::string list_text() {
@@ -130,7 +131,7 @@ std::string list_json() {
   for (const client::RingKindRow& row : client::ring_kinds()) {
     all.push_back({{"ring", row.name}, {"users", row.users}, {"weights", name_of(row.weights)}});
   }
-  return all.dump(2) + "\n";
+  return json_text(all, 2) + "\n";
 }
 
 }  // namespace larder::operate

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstdio>
 
+#include "tools/larder/shown_text.h"
+
 namespace larder::operate {
 namespace {
 
@@ -15,10 +17,15 @@ std::string padded(const std::string& word, size_t width, bool left) {
 }  // namespace
 
 std::string TextTable::text() const {
+  std::vector<std::vector<std::string>> words;
+  for (const auto& row : rows) {
+    std::vector<std::string>& line = words.emplace_back();
+    for (const std::string& word : row) line.push_back(shown(word));
+  }
   std::vector<size_t> widths;
   for (size_t i = 0; i < columns.size(); ++i) {
     size_t width = columns[i].title.size();
-    for (const auto& row : rows) width = std::max(width, row[i].size());
+    for (const auto& row : words) width = std::max(width, row[i].size());
     widths.push_back(width);
   }
   std::string out;
@@ -32,7 +39,7 @@ std::string TextTable::text() const {
     out += line + "\n";
   };
   add_line([&](size_t i) { return columns[i].title; });
-  for (const auto& row : rows) add_line([&](size_t i) { return row[i]; });
+  for (const auto& row : words) add_line([&](size_t i) { return row[i]; });
   return out;
 }
 

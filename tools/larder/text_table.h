@@ -16,7 +16,7 @@ struct TextTable {
   std::vector<Column> columns;
   std::vector<std::vector<std::string>> rows;  // as many words as columns
 
-  // Two blanks between columns, none at the end of a line.
+  // Two blanks between columns, none at the end of a line. Words are as shown() has them.
   std::string text() const;
 };
 

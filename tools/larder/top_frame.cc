@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "tools/larder/shown_text.h"
 #include "tools/larder/text_table.h"
 
 namespace larder::operate {
@@ -73,7 +74,7 @@ size_t name_width(FrameSize size) {
 
 std::string row_of(const NodeFigures& node, FrameSize size) {
   std::string line = fitted(node.node, name_width(size));
-  if (!node.error.empty()) return line + " " + node.error;
+  if (!node.error.empty()) return line + " " + shown(node.error);
   for (const Column& column : kColumns) line += at_right(column.word(node), kFigureColumns);
   return line;
 }
@@ -114,7 +115,7 @@ std::vector<std::string> latency_lines(const std::vector<NodeFigures>& nodes, Fr
   for (const NodeFigures& node : nodes) {
     bool first = true;
     for (const CommandLatency& one : node.latencies) {
-      lines.push_back(latency_line(first ? node.node : "", one.command,
+      lines.push_back(latency_line(first ? node.node : "", shown(one.command),
                                    {count_word(one.count), rate_word(one.mean), rate_word(one.p50),
                                     rate_word(one.p90), rate_word(one.p99), rate_word(one.p999)},
                                    size));

@@ -1,0 +1,222 @@
+#!/usr/bin/env python3
+"""`larder` in scripts: it reports every loss by its status, and leaves files and items alone.
+
+Dumps that fail, nodes and items that cannot be read, output that is lost, text of servers that a
+terminal would obey, keys that are read back, memory that cannot be had.
+
+LARDER names the program, LARDERD the server, LARDER_FAULTS_LIBRARY the library of
+tests/preload/faults.cc.
+"""
+
+import json
+import os
+import re
+import resource
+import signal
+import socket
+import stat
+import struct
+import subprocess
+import tempfile
+import termios
+import threading
+import unittest
+from unittest import mock
+
+import test_larder
+from test_larder import LARDER, PATIENCE_SECONDS, larder
+import support
+
+OLD = b"GOOD BACKUP OF YESTERDAY"
+
+# Control characters but line ends and tabs, and C1 as UTF-8: a terminal obeys them.
+OBEYED = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]|\xc2[\x80-\x9f]")
+
+
+def line_of_key(key):
+    return b"key=%s exp=-1 la=1 cas=1 fetch=no cls=1 size=60\r\n" % key
+
+
+class Fake:
+    """A server of meta and text commands: reply(words, value) gives its bytes, None closes.
+
+    Bytes in a tuple are the last of a connection.
+    """
+
+    def __init__(self, reply):
+        self.reply = reply
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
+        self.threads = [threading.Thread(target=self.accept)]
+        self.clients = []
+        self.threads[0].start()
+
+    def accept(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            self.clients.append(client)
+            self.threads.append(threading.Thread(target=self.serve, args=(client,)))
+            self.threads[-1].start()
+
+    def serve(self, client):
+        try:
+            with client, client.makefile("rb") as lines:
+                for line in lines:
+                    words = line.split()
+                    value = lines.read(int(words[2]) + 2)[:-2] if words[0] == b"ms" else None
+                    answer = self.reply(words, value)
+                    if answer is None:
+                        return
+                    if isinstance(answer, tuple):
+                        client.sendall(answer[0])
+                        return
+                    client.sendall(answer)
+        except OSError:
+            pass
+
+    def stop(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        self.threads[0].join()
+        for client in self.clients:
+            try:
+                client.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass  # it is closed
+        for thread in self.threads[1:]:
+            thread.join()
+
+
+def parsed(dump, whole=True):
+    """The items of a dump, which has its last line if it is whole: values by their keys."""
+    first, rest = dump.split(b"\n", 1)
+    assert first == b"larder-dump 1", first
+    found = {}
+    while rest and not rest.startswith(b"end "):
+        head, rest = rest.split(b"\n", 1)
+        key, value = (int(word) for word in head.split()[1:3])
+        found[rest[:key]] = rest[key:key + value]
+        rest = rest[key + value + 1:]
+    assert rest == (b"end %d\n" % len(found) if whole else b""), rest
+    return found
+
+
+class Case(test_larder.FleetCase):
+    def fake(self, reply):
+        server = Fake(reply)
+        self.addCleanup(server.stop)
+        return server.address
+
+    def dead(self):
+        return f"127.0.0.1:{support.free_port()}"
+
+    def set_old(self):
+        path = self.path("items")
+        with open(path, "wb") as file:
+            file.write(OLD)
+        return path
+
+    def content(self, path):
+        with open(path, "rb") as file:
+            return file.read()
+
+    def assert_old(self, path):
+        """The file of yesterday is there, and nothing beside it."""
+        self.assertEqual(self.content(path), OLD)
+        self.assertEqual(os.listdir(self.folder.name), ["items"])
+
+
+class Escapes(Case):
+    EVIL = b"\x1b]0;PWNED\x07\x1b[31mred\xc2\x9b31m"
+
+    def reply(self, words, _):
+        if words[0] == b"version":
+            return b"VERSION 1.6 " + self.EVIL + b"\r\n"
+        if words[0] in (b"mg", b"ms", b"md", b"ma"):
+            return b"SERVER_ERROR " + self.EVIL + b"\r\n"
+        if words[0] == b"stats":
+            return (b"STAT version " + self.EVIL + b"\r\nSTAT " + self.EVIL + b" 1\r\nSTAT 1:" +
+                    self.EVIL + b" 3\r\nSTAT " + self.EVIL + b":count 5\r\nEND\r\n")
+        if words[0] == b"lru_crawler":
+            return line_of_key(b"a%C2%9B31mC1%1B%9B") + b"END\r\n"
+        return b"ERROR\r\n"
+
+    def test_nothing_that_a_server_says_reaches_a_terminal(self):
+        server = self.fake(self.reply)
+        for words in (["version"], ["stats"], ["slabs"], ["check"], ["get", "k"], ["set", "k", "v"],
+                      ["delete", "k"], ["incr", "k"], ["keys"], ["keys", "--long"],
+                      ["dump", self.path("items")], ["top", "--interval", "0.1"],
+                      ["flush"], ["ping"]):
+            for more in ([], ["--json"]):
+                with self.subTest(words=words + more):
+                    _, text, error = larder(*words, *more, "--servers", server)
+                    self.assertIsNone(OBEYED.search(text), text)
+                    self.assertIsNone(OBEYED.search(error.encode()), error)
+        self.assertIn(b"%1B]0;PWNED%07%1B[31mred%C2%9B31m", larder("version", "--servers", server)[1])
+
+    def test_nothing_that_an_item_has_does(self):
+        key = "a\x1b[31m\u009b"
+        self.on_fleet("set", key, "-", stdin=b"red\x1b[31m\xc2\x9b\n\ttext\xed\x95\x9c\x9b")
+        status, text, _ = self.on_fleet("get", key)
+        self.assertEqual((status, text), (0, b"red%1B[31m%C2%9B\n\ttext\xed\x95\x9c%9B\n"))
+        self.on_fleet("delete", key)
+        for words in (["get", key], ["delete", key], ["where", key], ["get", key, "--json"]):
+            _, text, error = self.on_fleet(*words)
+            self.assertIsNone(OBEYED.search(text), text)
+            self.assertIsNone(OBEYED.search(error.encode()), error)
+
+
+class ReadBack(Case):
+    KEYS = ("a b", "a%20b", "-x", "it's", 'say "so"', "back\\slash", "\u00e9", "tab\tnewline\n",
+            "100%", "%41", "A")
+
+    def test_keys_are_read_back(self):
+        for key in self.KEYS:
+            self.assertEqual(larder("set", "--servers", self.list, "--", key, key)[0], 0)
+        lines = self.on_fleet("keys")[1].decode().split("\n")[:-1]
+        self.assertEqual(len(lines), len(self.KEYS))
+        for line in lines:
+            status, text, _ = self.on_fleet("get", line, "--encoded", "--raw")
+            self.assertEqual(status, 0, line)
+            self.assertIn(text.decode(), self.KEYS)
+            self.assertEqual(self.on_fleet("where", line, "--encoded")[1].decode().split()[0], line)
+        self.on_fleet("delete", "a%20b", "--encoded")
+        self.assertEqual(self.on_fleet("get", "a b")[0], 3)
+        self.assertEqual(self.on_fleet("get", "a%20b")[0], 0)
+        done = subprocess.run(["sh", "-c", '"$0" keys --servers "$1" | xargs "$0" delete --encoded '
+                                           '--servers "$1"', LARDER, self.list],
+                              capture_output=True, timeout=PATIENCE_SECONDS, check=False)
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (0, b"", b""))
+        self.assertEqual(self.on_fleet("keys")[1], b"")
+
+    def test_pages_and_prefixes_are_read_back(self):
+        for key in self.KEYS:
+            larder("set", "--servers", self.list, "--", key, "v")
+        lines = self.on_fleet("keys")[1].decode().split("\n")[:-1]
+        for number, line in enumerate(lines):
+            status, text, _ = self.on_fleet("keys", "--encoded", "--after", line)
+            self.assertEqual((status, text.decode().split("\n")[:-1]), (0, lines[number + 1:]))
+        self.assertEqual(self.on_fleet("keys", "--prefix", "a%20", "--encoded")[1], b"a%20b\n")
+        self.assertEqual(self.on_fleet("keys", "--prefix", "a%20")[1], b"a%2520b\n")
+        status, _, error = self.on_fleet("keys", "--after", "a%2520b")
+        self.assertEqual(status, 3)
+        self.assertIn("--encoded", error)
+
+    def test_every_subcommand_with_keys_reads_them(self):
+        for words in (["set", "a%20b", "1"], ["replace", "a%20b", "2"], ["get", "a%20b"],
+                      ["incr", "a%20b"], ["decr", "a%20b"], ["touch", "a%20b", 100],
+                      ["gat", 100, "a%20b"], ["delete", "a%20b"], ["add", "a%20b", "3"]):
+            self.assertEqual(self.on_fleet(*words, "--encoded")[0], 0, words)
+        self.assertEqual(self.on_fleet("get", "a b")[1], b"3\n")
+        for words in (["get", "%"], ["set", "a%2", "v"], ["keys", "--prefix", "%zz"],
+                      ["keys", "--after", "%"], ["where", "%g0"]):
+            status, text, error = self.on_fleet(*words, "--encoded")
+            self.assertEqual((status, text), (1, b""))
+            self.assertIn("two hexadecimal digits", error)
+
+
+if __name__ == "__main__":
+    support.main()
