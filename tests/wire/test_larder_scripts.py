@@ -129,6 +129,56 @@ class Case(test_larder.FleetCase):
         self.assertEqual(os.listdir(self.folder.name), ["items"])
 
 
+class Output(Case):
+    """Lost output is a status of its own, for every subcommand."""
+
+    def everything(self):
+        where = ["--servers", self.list]
+        self.on_fleet("set", "k", "v")
+        self.on_fleet("set", "n", "1")
+        return [
+            ["get", "k", *where], ["get", "k", "--raw", *where], ["get", "k", "nothing", *where],
+            ["set", "k", "v", "--json", *where], ["add", "new", "v", "--json", *where],
+            ["replace", "k", "v", "--json", *where], ["incr", "n", *where], ["decr", "n", *where],
+            ["touch", "k", 9, "--json", *where], ["gat", 9, "k", *where],
+            ["delete", "new", "--json", *where], ["version", *where], ["ping", *where],
+            ["stats", *where], ["slabs", *where], ["keys", *where], ["keys", "--json", *where],
+            ["dump", *where], ["load", *where], ["copy", "--from", self.nodes[0], "--to", self.nodes[0]],
+            ["check", *where], ["top", "--interval", "0.1", *where], ["where", "k", *where],
+            ["where", "k", "--json", *where], ["ring", "--keys", 1000, *where], ["ring", "--list"],
+            ["flush", "--json", *where], ["--help"], ["get", "--help"],
+        ]
+
+    def test_on_a_full_device_every_subcommand_ends_with_8(self):
+        for words in self.everything():
+            with self.subTest(words=words), open("/dev/full", "wb") as full:
+                done = subprocess.run([LARDER, *map(str, words)], stdin=subprocess.PIPE,
+                                      input=None, stdout=full, stderr=subprocess.PIPE,
+                                      timeout=PATIENCE_SECONDS, check=False)
+                self.assertEqual(done.returncode, 8, done.stderr)
+                self.assertIn(b"No space left on device" if words[0] == "dump" else
+                              b"larder: standard output cannot be written", done.stderr)
+
+    def test_much_output_is_lost_too(self):
+        self.on_fleet("set", "big", "-", stdin=b"x" * 100_000)
+        for words in (["get", "big", "--raw"], ["get", "nothing", "big"]):
+            with open("/dev/full", "wb") as full:
+                done = subprocess.run([LARDER, *words, "--servers", self.list], stdout=full,
+                                      stderr=subprocess.PIPE, timeout=PATIENCE_SECONDS, check=False)
+            self.assertEqual(done.returncode, 8)
+            self.assertIn(b"standard output cannot be written", done.stderr)
+
+    def test_with_standard_output_closed_nothing_goes_to_a_server(self):
+        # More than is buffered, so that it is written while the connection is there.
+        value = b"delete k noreply\r\n" * 1000
+        self.on_fleet("set", "k", "-", stdin=value)
+        done = subprocess.run(["sh", "-c", 'exec "$0" get k --raw --servers "$1" >&-', LARDER,
+                               self.list],
+                              stderr=subprocess.PIPE, timeout=PATIENCE_SECONDS, check=False)
+        self.assertEqual(done.returncode, 8, done.stderr)
+        self.assertEqual(self.on_fleet("get", "k", "--raw"), (0, value, ""))
+
+
 class Escapes(Case):
     EVIL = b"\x1b]0;PWNED\x07\x1b[31mred\xc2\x9b31m"
 

@@ -13,6 +13,8 @@ constexpr int kUnreachable = 4;
 constexpr int kDenied = 5;
 constexpr int kRefused = 6;
 constexpr int kUnhealthy = 7;
+constexpr int kOutputLost = 8;
+constexpr int kOutOfResources = 9;
 
 struct ExitStatus {
   int status;
@@ -26,8 +28,12 @@ constexpr ExitStatus kExitStatuses[] = {
     {kNotThere, "a key is not there, or was not stored because it is"},
     {kUnreachable, "a server could not be reached, was too slow, or went away"},
     {kDenied, "a server wants a login, does not accept this one, or no TLS was agreed on"},
-    {kRefused, "a server refused the command, or answered what is no answer to it"},
+    {kRefused,
+     "a server refused the command, sent no valid reply to it, or has an item that dump or copy "
+     "could not read"},
     {kUnhealthy, "check found a problem"},
+    {kOutputLost, "standard output or the file of dump could not be written in whole"},
+    {kOutOfResources, "larder ran out of memory, threads or descriptors, or failed in itself"},
 };
 
 // Where several things went wrong, the largest status counts.

@@ -2,23 +2,68 @@
 //
 //   larder where user:42 --servers 10.0.0.1:11211,10.0.0.2:11211 --ring dalli
 //   larder ring --servers @servers --remove 10.0.0.2:11211
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
+#include <exception>
+#include <iostream>
+#include <new>
 
 #include "tools/larder/commands.h"
+#include "tools/larder/report.h"
 
-int main(int argc, char** argv) {
-  CLI::App app{larder::operate::kSummary};
+namespace {
+
+using namespace larder;
+
+// Takes the numbers of standard streams that are closed, so that no connection gets one and
+// output goes to a server. Reading and writing fail as on a closed one.
+void take_standard_descriptors() {
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (fcntl(fd, F_GETFD) >= 0) continue;
+    const int way = fd == STDIN_FILENO ? O_WRONLY : O_RDONLY;
+    if (open("/dev/null", way) < 0) return;  // the lowest number that is free: fd
+  }
+}
+
+int run(int argc, char** argv) {
+  CLI::App app{operate::kSummary};
   try {
-    larder::operate::Commands commands(app);
+    operate::Commands commands(app);
     app.parse(argc, argv);
-    const int status = commands.run();
-    if (std::fflush(stdout) == 0) return status;
-    std::fputs("larder: standard output cannot be written\n", stderr);
-    return larder::operate::kBadInput;
+    return commands.run();
   } catch (const CLI::ParseError& e) {
     if (e.get_exit_code() == 0) return app.exit(e);  // --help
-    std::fprintf(stderr, "larder: %s\n", e.what());
-    return larder::operate::kBadInput;
+    operate::complain(e.what());
+    return operate::kBadInput;
   }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  take_standard_descriptors();
+  int status = operate::kFine;
+  // Caught here, so that destructors run on the way: of the terminal, of files half written.
+  try {
+    status = run(argc, argv);
+  } catch (const std::bad_alloc&) {
+    // Without another allocation.
+    std::fputs("larder: ran out of memory\n", stderr);
+    status = operate::kOutOfResources;
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "larder: failed: %s\n", e.what());
+    status = operate::kOutOfResources;
+  }
+  std::cout.flush();
+  errno = 0;
+  if (operate::finish_output()) return status;
+  std::fprintf(stderr, "larder: standard output cannot be written%s%s\n", errno == 0 ? "" : ": ",
+               errno == 0 ? "" : std::strerror(errno));
+  return std::max(status, operate::kOutputLost);
 }
