@@ -29,6 +29,18 @@ TEST_CASE("a socket that is silent for too long is shut") {
   CHECK(watch.has_given_up());
 }
 
+TEST_CASE("a watch shuts its own socket, also where another has got the number") {
+  const Pair watched;
+  const Pair other;
+  const SilenceWatch watch(watched.fds[0], milliseconds(20));
+  // As if its owner had closed it and the next socket that is opened had its number.
+  REQUIRE(dup2(other.fds[0], watched.fds[0]) == watched.fds[0]);
+  char byte;
+  CHECK(read(watched.fds[1], &byte, 1) == 0);  // blocks until it is shut
+  CHECK(send(other.fds[0], "x", 1, MSG_NOSIGNAL) == 1);
+  CHECK(read(other.fds[1], &byte, 1) == 1);
+}
+
 TEST_CASE("a watch that is paused, or ends before, shuts nothing") {
   const Pair pair;
   {

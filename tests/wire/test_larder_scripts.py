@@ -268,5 +268,72 @@ class ReadBack(Case):
             self.assertIn("two hexadecimal digits", error)
 
 
+class Memory(Case):
+    """An allocation that fails ends the command with a status, and the terminal as it was."""
+
+    STEP = 3  # of the allocations that fail, one a run
+
+    def setUp(self):
+        super().setUp()
+        self.control = self.path("faults")
+        with open(self.control, "wb") as file:
+            file.write(bytes(32))
+        self.environment = dict(os.environ, LD_PRELOAD=os.environ["LARDER_FAULTS_LIBRARY"],
+                                LARDER_FAULTS=self.control)
+
+    def fail_allocation(self, number):
+        # A program that runs has mapped it, so that it must not get shorter.
+        with open(self.control, "r+b") as file:
+            file.write(struct.pack("<8i", 0, 0, 0, number, 0, 0, 0, 0))
+
+    def failed(self):
+        with open(self.control, "rb") as file:
+            return struct.unpack("<8i", file.read())[4] > 0
+
+    def allocations_of_parsing(self):
+        """Before the command begins: the library that parses options has functions that end the
+        program when memory is out."""
+        self.fail_allocation(1_000_000)
+        subprocess.run([LARDER, "where", "key:1", "key:2", "--servers", self.list], check=True,
+                       stdout=subprocess.DEVNULL, env=self.environment)
+        with open(self.control, "rb") as file:
+            return 1_000_000 - struct.unpack("<8i", file.read())[3]
+
+    def test_no_command_aborts(self):
+        self.fill(20)
+        first = self.allocations_of_parsing() + 50
+        path = self.path("items")
+        ended = set()
+        for words in (["get", "key:1", "key:2"], ["stats"], ["keys"], ["dump", path],
+                      ["check"], ["get", "\x1b"]):
+            number = first
+            while True:
+                self.fail_allocation(number)
+                done = subprocess.run([LARDER, *words, "--servers", self.list], check=False,
+                                      capture_output=True, env=self.environment,
+                                      timeout=PATIENCE_SECONDS)
+                if not self.failed():
+                    break
+                self.assertGreaterEqual(done.returncode, 0, (words, number, done.stderr))
+                ended.add(done.returncode)
+                self.assertEqual([name for name in os.listdir(self.folder.name)
+                                  if name.endswith(".part")], [])
+                number += self.STEP
+        self.assertIn(9, ended)
+
+    def test_top_gives_the_terminal_back(self):
+        for number in (1, 2, 5, 13, 40, 100):
+            with self.subTest(number=number):
+                self.fail_allocation(0)
+                with mock.patch.dict(os.environ, self.environment):
+                    screen = test_larder.Screen("--servers", self.list, "--interval", "0.1")
+                self.addCleanup(screen.close)
+                screen.read_until(lambda seen: seen.count(b"\x1b[J") >= 2)
+                self.fail_allocation(number)
+                self.assertEqual(screen.process.wait(PATIENCE_SECONDS), 9)
+                screen.read_until(lambda seen: b"\x1b[?25h\x1b[?1049l" in seen)
+                self.assertEqual(termios.tcgetattr(screen.secondary), screen.before)
+
+
 if __name__ == "__main__":
     support.main()

@@ -3,6 +3,9 @@
 #include <poll.h>
 
 #include <algorithm>
+#include <exception>
+#include <mutex>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -21,22 +24,6 @@ using client::Result;
 
 constexpr size_t kThreadsAtOnce = 32;
 
-// A node's part of what is sent at once.
-struct Part {
-  std::vector<size_t> places;  // of its operations among all
-  std::vector<Operation> operations;
-  std::vector<Answer> answers;
-  Connection* connection = nullptr;  // null: there is none, and the answers say why
-};
-
-bool is_waiting(const Part& part) {
-  return part.connection && !part.connection->idle() && !part.connection->failed();
-}
-
-void fail(Part& part, const Error& error) {
-  for (Answer& answer : part.answers) answer.error = error;
-}
-
 std::string sentence_of_timeout(const std::string& name) { return name + " is too slow to answer"; }
 
 client::Endpoint endpoint_of(const client::RingNode& node) {
@@ -50,15 +37,30 @@ client::Endpoint endpoint_of(const client::RingNode& node) {
   return endpoint;
 }
 
+}  // namespace
+
+// A node's part of what is sent at once.
+struct Fleet::Part {
+  std::vector<size_t> places;  // of its operations among all
+  std::vector<Operation> operations;
+  std::vector<Answer> answers;
+  Connection* connection = nullptr;  // null: there is none, and the answers say why
+
+  bool is_waiting() const { return connection && !connection->idle() && !connection->failed(); }
+  void fail(const Error& error) {
+    for (Answer& answer : answers) answer.error = error;
+  }
+};
+
 // Until all have been answered or have failed.
-void wait_for(std::vector<Part>& parts, Deadline deadline) {
+void Fleet::wait_for(std::vector<Part>& parts, Deadline deadline) {
   std::vector<pollfd> waits;
   for (;;) {
     waits.clear();
     for (Part& part : parts) {
-      if (!is_waiting(part)) continue;
+      if (!part.is_waiting()) continue;
       part.connection->advance(deadline);
-      if (is_waiting(part)) waits.push_back({part.connection->fd(), part.connection->events(), 0});
+      if (part.is_waiting()) waits.push_back({part.connection->fd(), part.connection->events(), 0});
     }
     if (waits.empty()) return;
     const auto left =
@@ -67,13 +69,11 @@ void wait_for(std::vector<Part>& parts, Deadline deadline) {
     poll(waits.data(), waits.size(), static_cast<int>(left.count()));
   }
   for (Part& part : parts) {
-    if (!is_waiting(part)) continue;
+    if (!part.is_waiting()) continue;
     part.connection->fail(
         {ErrorKind::Timeout, sentence_of_timeout(part.connection->endpoint().text())});
   }
 }
-
-}  // namespace
 
 Fleet::Fleet(client::Ring ring, FleetSettings settings)
     : ring_(std::move(ring)), settings_(std::move(settings)), connections_(ring_.nodes().size()) {}
@@ -86,7 +86,7 @@ Result<std::unique_ptr<Connection>> Fleet::open(size_t node) const {
 
 Result<Connection*> Fleet::connection(size_t node) {
   std::unique_ptr<Connection>& kept = connections_[node];
-  if (!kept || kept->failed()) {
+  if (!kept || kept->failed() || kept->is_stale()) {
     kept.reset();
     Result<std::unique_ptr<Connection>> opened = open(node);
     if (!opened) return opened.error();
@@ -97,6 +97,25 @@ Result<Connection*> Fleet::connection(size_t node) {
 
 std::vector<Answer> Fleet::run(std::span<const Operation> operations) {
   std::vector<Part> parts(size());
+  try {
+    run_parts(operations, parts);
+  } catch (...) {
+    // They refer to the parts, and would still write into these when they are closed.
+    for (size_t node = 0; node < parts.size(); ++node) {
+      if (parts[node].connection) connections_[node].reset();
+    }
+    throw;
+  }
+  std::vector<Answer> answers(operations.size());
+  for (Part& part : parts) {
+    for (size_t i = 0; i < part.places.size(); ++i) {
+      answers[part.places[i]] = std::move(part.answers[i]);
+    }
+  }
+  return answers;
+}
+
+void Fleet::run_parts(std::span<const Operation> operations, std::vector<Part>& parts) {
   for (size_t i = 0; i < operations.size(); ++i) {
     Part& part = parts[ring_.node_of(operations[i].key)];
     part.places.push_back(i);
@@ -108,32 +127,34 @@ std::vector<Answer> Fleet::run(std::span<const Operation> operations) {
     part.answers.resize(part.operations.size());
     const Result<Connection*> found = connection(node);
     if (!found) {
-      fail(part, found.error());
+      part.fail(found.error());
       continue;
     }
     part.connection = *found;
     part.connection->submit(part.operations, part.answers);
   }
   wait_for(parts, deadline());
-  std::vector<Answer> answers(operations.size());
-  for (Part& part : parts) {
-    for (size_t i = 0; i < part.places.size(); ++i) {
-      answers[part.places[i]] = std::move(part.answers[i]);
-    }
-  }
-  return answers;
 }
 
 std::vector<Answer> Fleet::run_on(size_t node, std::span<const Operation> operations) {
   Part part;
   part.answers.resize(operations.size());
   const Result<Connection*> found = connection(node);
-  if (found) {
+  if (!found) {
+    part.fail(found.error());
+    return std::move(part.answers);
+  }
+  try {
     (*found)->run(operations, part.answers, deadline());
-  } else {
-    fail(part, found.error());
+  } catch (...) {
+    connections_[node].reset();  // while the answers that it refers to are there
+    throw;
   }
   return std::move(part.answers);
+}
+
+bool Fleet::is_connected(size_t node) const {
+  return connections_[node] && !connections_[node]->failed();
 }
 
 Result<std::string> Fleet::ask(size_t node, std::string_view command,
@@ -144,12 +165,28 @@ Result<std::string> Fleet::ask(size_t node, std::string_view command,
 }
 
 void Fleet::on_every_node(const std::function<void(size_t)>& visit) {
-  for (size_t first = 0; first < size(); first += kThreadsAtOnce) {
+  std::mutex mutex;
+  std::exception_ptr thrown;
+  const auto visit_node = [&](size_t node) {
+    try {
+      visit(node);
+    } catch (...) {
+      const std::lock_guard lock(mutex);
+      if (!thrown) thrown = std::current_exception();
+    }
+  };
+  for (size_t first = 0; first < size() && !thrown; first += kThreadsAtOnce) {
     std::vector<std::jthread> threads;
+    threads.reserve(kThreadsAtOnce);
     for (size_t node = first; node < std::min(size(), first + kThreadsAtOnce); ++node) {
-      threads.emplace_back([&visit, node] { visit(node); });
+      try {
+        threads.emplace_back([&visit_node, node] { visit_node(node); });
+      } catch (const std::system_error&) {
+        visit_node(node);
+      }
     }
   }
+  if (thrown) std::rethrow_exception(thrown);
 }
 
 }  // namespace larder::operate

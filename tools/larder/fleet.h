@@ -35,29 +35,41 @@ class Fleet {
   std::string name_of(size_t node) const;
   client::Deadline deadline() const { return std::chrono::steady_clock::now() + settings_.timeout; }
 
-  // The node's connection; owned by the fleet, good until it fails or the fleet ends.
+  // The node's connection; owned by the fleet, good until it fails or the fleet ends. One that the
+  // server has closed since its last use, as servers do with idle ones, is made anew.
   client::Result<client::Connection*> connection(size_t node);
   // One more, of the caller's own.
   client::Result<std::unique_ptr<client::Connection>> open(size_t node) const;
 
   // Sends each operation to the node of its key, all at once, and waits. The answers are in the
-  // operations' order.
+  // operations' order. Where something throws, the connections in use are closed.
   std::vector<client::Answer> run(std::span<const client::Operation> operations);
   // Likewise, to one node.
   std::vector<client::Answer> run_on(size_t node, std::span<const client::Operation> operations);
+
+  // Whether the node has a connection that has not failed. After run_on(): its errors are those of
+  // single operations.
+  bool is_connected(size_t node) const;
 
   // What the node says to a text command (Connection::ask).
   client::Result<std::string> ask(size_t node, std::string_view command,
                                   std::span<const std::string_view> ends);
 
   // Runs `visit` for every node, many at a time, each on a thread of its own: it may use what
-  // belongs to its node and nothing else of the fleet. Returns when all have returned.
+  // belongs to its node and nothing else of the fleet. Returns when all have returned. Where
+  // no thread can be created, the caller's visits the node. Rethrows the first exception of a visit
+  // when all have ended.
   void on_every_node(const std::function<void(size_t node)>& visit);
 
  private:
+  struct Part;
+
   client::Ring ring_;
   FleetSettings settings_;
   std::vector<std::unique_ptr<client::Connection>> connections_;  // by node; null: none yet
+
+  void run_parts(std::span<const client::Operation> operations, std::vector<Part>& parts);
+  static void wait_for(std::vector<Part>& parts, client::Deadline deadline);
 };
 
 }  // namespace larder::operate

@@ -40,7 +40,6 @@ Result<Ended> stream_once(const Fleet& fleet, size_t node, std::string_view comm
     if (line == kBusy) ended = Ended::Busy;
     if (line == kUnknown) ended = Ended::Refused;
     if (key && !on_key(*key)) ended = Ended::NotWanted;
-    // Giving up ends the connection, and the watch must not shut what its descriptor is next.
     if (ended == Ended::NotWanted) return false;
     watch.resume();
     return true;

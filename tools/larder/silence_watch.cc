@@ -1,11 +1,32 @@
 #include "tools/larder/silence_watch.h"
 
+#include <fcntl.h>
 #include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <system_error>
 
 namespace larder::operate {
+namespace {
+
+int copy_of(int fd) {
+  const int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+  if (copy < 0) throw std::system_error(errno, std::generic_category(), "copying a socket");
+  return copy;
+}
+
+}  // namespace
 
 SilenceWatch::SilenceWatch(int fd, std::chrono::milliseconds patience)
-    : fd_(fd), patience_(patience), last_heard_(Clock::now()), thread_([this] { watch(); }) {}
+    : copy_(copy_of(fd)), patience_(patience), last_heard_(Clock::now()) {
+  try {
+    thread_ = std::thread([this] { watch(); });
+  } catch (...) {
+    close(copy_);
+    throw;
+  }
+}
 
 SilenceWatch::~SilenceWatch() {
   {
@@ -14,6 +35,7 @@ SilenceWatch::~SilenceWatch() {
   }
   changed_.notify_one();
   thread_.join();
+  close(copy_);
 }
 
 void SilenceWatch::pause() {
@@ -39,7 +61,7 @@ void SilenceWatch::watch() {
     const Clock::time_point end = (paused_ ? Clock::now() : last_heard_) + patience_;
     if (end <= Clock::now()) {
       given_up_ = true;
-      shutdown(fd_, SHUT_RDWR);
+      shutdown(copy_, SHUT_RDWR);
       return;
     }
     changed_.wait_until(lock, end);

@@ -15,7 +15,8 @@ class SilenceWatch {
  public:
   using Clock = std::chrono::steady_clock;
 
-  // fd  a socket that stays open until the watch ends
+  // fd  a connected socket, of which the watch keeps a copy: its owner may close it at any time.
+  // Throws std::system_error if it cannot create a descriptor or a thread.
   SilenceWatch(int fd, std::chrono::milliseconds patience);
   ~SilenceWatch();
   SilenceWatch(const SilenceWatch&) = delete;
@@ -27,7 +28,7 @@ class SilenceWatch {
   bool has_given_up() const;
 
  private:
-  const int fd_;
+  const int copy_;  // of the socket; shutdown() of it is one of the socket itself
   const std::chrono::milliseconds patience_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
