@@ -25,6 +25,22 @@ TEST_CASE("other rows than STAT are rows, and replies without any have none") {
   }
 }
 
+TEST_CASE("of rows of one name the first counts") {
+  const Stats stats = Stats::parse("STAT a 1\r\nSTAT b 2\r\nSTAT a 3\r\nEND\r\n");
+  CHECK(stats.rows().size() == 2);
+  CHECK(stats.number("a") == uint64_t{1});
+}
+
+TEST_CASE("more rows than are taken are cut, and that is told") {
+  std::string text;
+  for (size_t i = 0; i <= Stats::kMostRows; ++i) text += "STAT n" + std::to_string(i) + " 1\r\n";
+  const Stats stats = Stats::parse(text);
+  CHECK(stats.rows().size() == Stats::kMostRows);
+  CHECK(stats.is_cut());
+  CHECK(stats.number("n" + std::to_string(Stats::kMostRows - 1)) == uint64_t{1});
+  CHECK_FALSE(Stats::parse("STAT a 1\r\n").is_cut());
+}
+
 TEST_CASE("a whole number is digits and nothing else") {
   CHECK(whole_number("0") == uint64_t{0});
   CHECK(whole_number("18446744073709551615") == UINT64_MAX);

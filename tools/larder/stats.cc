@@ -15,16 +15,21 @@ Stats Stats::parse(std::string_view text) {
     const size_t name = line.find(' ');
     if (name == std::string_view::npos) continue;
     const size_t value = std::min(line.find(' ', name + 1), line.size());
-    stats.rows_.emplace_back(line.substr(name + 1, value - name - 1),
-                             line.substr(std::min(value + 1, line.size())));
+    const std::string_view word = line.substr(name + 1, value - name - 1);
+    if (stats.places_.find(word) != stats.places_.end()) continue;
+    if (stats.rows_.size() == kMostRows) {
+      stats.cut_ = true;
+      break;
+    }
+    stats.places_.emplace(word, stats.rows_.size());
+    stats.rows_.emplace_back(word, line.substr(std::min(value + 1, line.size())));
   }
   return stats;
 }
 
 const std::string* Stats::find(std::string_view name) const {
-  const auto found =
-      std::find_if(rows_.begin(), rows_.end(), [&](const auto& row) { return row.first == name; });
-  return found == rows_.end() ? nullptr : &found->second;
+  const auto found = places_.find(name);
+  return found == places_.end() ? nullptr : &rows_[found->second].second;
 }
 
 std::optional<uint64_t> Stats::number(std::string_view name) const {
@@ -45,7 +50,11 @@ client::Result<Stats> ask_stats(Fleet& fleet, size_t node, const std::string& gr
   client::Result<std::string> said =
       fleet.ask(node, group.empty() ? "stats" : "stats " + group, kEnds);
   if (!said) return said.error();
-  return Stats::parse(*said);
+  Stats stats = Stats::parse(*said);
+  if (!stats.is_cut()) return stats;
+  return client::Error{client::ErrorKind::Protocol, fleet.name_of(node) +
+                                                        " answers with more than " +
+                                                        std::to_string(Stats::kMostRows) + " rows"};
 }
 
 std::optional<double> hit_ratio(uint64_t hits, uint64_t misses) {
