@@ -677,7 +677,7 @@ class Top(FleetCase):
     def test_a_frame_of_80_by_24(self):
         self.fill()
         screen = self.screen("--interval", "0.3")
-        screen.read_until(lambda seen: seen.count(b"\x1b[J") >= 3)
+        screen.read_until(lambda seen: seen.count(b"\x1b[J") >= 4)
         frame = screen.frames()[-1]
         self.assertLessEqual(len(frame), 24)
         self.assertLessEqual(max(map(len, frame)), 80)
@@ -687,7 +687,8 @@ class Top(FleetCase):
         self.assertEqual([line.split()[0] for line in frame[3:7]], [*self.nodes, "all"])
         self.assertEqual(frame[6].split()[5], "300")
         self.assertRegex(frame[3].split()[1], r"^\d")  # a rate, now that there are two samples
-        self.assertEqual(screen.frames()[0][3].split()[1], "-")
+        self.assertEqual(screen.frames()[0], ["larder top: asks 3 nodes"])
+        self.assertEqual(screen.frames()[1][3].split()[1], "-")
         self.assertTrue(frame[8].startswith("microseconds"))
         os.write(screen.primary, b"q")
         self.assertEqual(screen.process.wait(PATIENCE_SECONDS), 0)
@@ -695,10 +696,10 @@ class Top(FleetCase):
 
     def test_a_window_may_change_its_size(self):
         screen = self.screen("--interval", "60")
-        screen.read_until(lambda seen: seen.count(b"\x1b[J") >= 1)
+        screen.read_until(lambda seen: seen.count(b"\x1b[J") >= 2)
         screen.resize(100, 5)
         screen.process.send_signal(signal.SIGWINCH)
-        screen.read_until(lambda seen: seen.count(b"\x1b[J") >= 2)
+        screen.read_until(lambda seen: seen.count(b"\x1b[J") >= 3)
         frame = screen.frames()[-1]
         self.assertEqual(len(frame), 5)
         self.assertEqual(len(frame[2]), 100)

@@ -335,5 +335,36 @@ class Memory(Case):
                 self.assertEqual(termios.tcgetattr(screen.secondary), screen.before)
 
 
+class Top(Case):
+    def screen(self, *words):
+        screen = test_larder.Screen(*words)
+        self.addCleanup(screen.close)
+        return screen
+
+    def test_keys_and_signals_are_answered_while_a_node_is_silent(self):
+        silent = self.fake(lambda words, value: b"")
+        for end in (b"q", b"\x03", signal.SIGTERM, signal.SIGINT):
+            with self.subTest(end=end):
+                screen = self.screen("--servers", self.nodes[0] + "," + silent, "--timeout", "80000")
+                screen.read_until(lambda seen: b"\x1b[J" in seen)
+                if isinstance(end, bytes):
+                    os.write(screen.primary, end)
+                    self.assertEqual(screen.process.wait(PATIENCE_SECONDS), 0)
+                else:
+                    screen.process.send_signal(end)
+                    self.assertEqual(screen.process.wait(PATIENCE_SECONDS), -end)
+                screen.read_until(lambda seen: seen.endswith(b"\x1b[?25h\x1b[?1049l"))
+                self.assertEqual(termios.tcgetattr(screen.secondary), screen.before)
+
+    def test_a_connection_that_the_server_has_closed_is_made_anew(self):
+        def reply(words, _):
+            # Hangs up behind the second of the two requests of a sample.
+            return b"STAT cmd_get 1\r\nEND\r\n" if words == [b"stats"] else (b"END\r\n",)
+        server = self.fake(reply)
+        status, text, _ = larder("top", "--once", "--json", "--interval", "0.2", "--servers", server)
+        self.assertEqual(status, 0, text)
+        self.assertNotIn("error", json.loads(text)[0])
+
+
 if __name__ == "__main__":
     support.main()

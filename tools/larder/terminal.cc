@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <iterator>
 #include <string_view>
 
 namespace larder::operate {
@@ -121,7 +122,7 @@ void Terminal::draw(const std::vector<std::string>& lines) {
   put(all + std::string(kClearBelow));
 }
 
-Terminal::Event Terminal::wait(std::chrono::steady_clock::time_point until) {
+Terminal::Event Terminal::wait(std::chrono::steady_clock::time_point until, int ready_fd) {
   using std::chrono::nanoseconds;
   for (;;) {
     if (seen_ending != 0) {
@@ -137,10 +138,12 @@ Terminal::Event Terminal::wait(std::chrono::steady_clock::time_point until) {
     timespec time = {};
     time.tv_sec = std::chrono::duration_cast<std::chrono::seconds>(left).count();
     time.tv_nsec = (nanoseconds(left) % std::chrono::seconds(1)).count();
-    pollfd input = {STDIN_FILENO, POLLIN, 0};
-    const int ready = ppoll(&input, has_keys_ ? 1 : 0, &time, &mask_before_);
+    // poll() passes over negative numbers.
+    pollfd waits[] = {{has_keys_ ? STDIN_FILENO : -1, POLLIN, 0}, {ready_fd, POLLIN, 0}};
+    const int ready = ppoll(waits, std::size(waits), &time, &mask_before_);
     if (ready == 0) return Event::Time;
     if (ready < 0) continue;  // a signal
+    if (waits[0].revents == 0) return Event::Ready;
     char key = 0;
     if (read(STDIN_FILENO, &key, 1) != 1) return Event::Quit;
     if (key == 'q' || key == 'Q' || key == kInterrupt) return Event::Quit;

@@ -21,6 +21,7 @@ class Terminal {
  public:
   enum class Event {
     Time,    // it is over
+    Ready,   // the descriptor of wait() can be read
     Redraw,  // the window has another size, or we were stopped and go on
     Quit,    // somebody wants no more: q, ^C, or the terminal is gone
     Signal,  // likewise, by a signal: ending_signal()
@@ -37,7 +38,9 @@ class Terminal {
   FrameSize size() const;
   void draw(const std::vector<std::string>& lines);
   // Until something happens, at most so long.
-  Event wait(std::chrono::steady_clock::time_point until);
+  //
+  // ready_fd  -1: none
+  Event wait(std::chrono::steady_clock::time_point until, int ready_fd = -1);
   // Of Event::Signal; whoever got it raises it again once the terminal is given back.
   int ending_signal() const noexcept { return ending_signal_; }
 

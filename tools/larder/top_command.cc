@@ -3,9 +3,9 @@
 #include <signal.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <ctime>
 #include <memory>
-#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -13,6 +13,7 @@
 #include "tools/larder/exit_status.h"
 #include "tools/larder/fleet_options.h"
 #include "tools/larder/report.h"
+#include "tools/larder/sampler.h"
 #include "tools/larder/terminal.h"
 #include "tools/larder/text_table.h"
 #include "tools/larder/top_frame.h"
@@ -20,9 +21,10 @@
 namespace larder::operate {
 namespace {
 
-using client::ErrorKind;
-using client::Result;
 using Clock = std::chrono::steady_clock;
+
+// For samples; then only is the frame drawn again.
+constexpr auto kLongestWait = std::chrono::hours(1);
 
 struct TopOptions {
   FleetOptions fleet;
@@ -34,34 +36,6 @@ struct TopOptions {
         std::chrono::duration<double>(interval_seconds));
   }
 };
-
-struct Sampled {
-  NodeSample sample;
-  int status = kFine;  // of a failure
-};
-
-Sampled sample_node(Fleet& fleet, size_t node) {
-  Sampled sampled;
-  sampled.sample.node = fleet.name_of(node);
-  const Result<Stats> stats = ask_stats(fleet, node, "");
-  sampled.sample.when = Clock::now();
-  if (!stats) {
-    sampled.sample.error = stats.error().text;
-    sampled.status = status_of(stats.error().kind);
-    return sampled;
-  }
-  sampled.sample.stats = *stats;
-  // memcached has no such group, and neither has a larderd that is told not to sample.
-  const Result<Stats> latency = ask_stats(fleet, node, "latency");
-  if (latency) sampled.sample.latency = *latency;
-  return sampled;
-}
-
-std::vector<Sampled> sample_all(Fleet& fleet) {
-  std::vector<Sampled> samples(fleet.size());
-  fleet.on_every_node([&](size_t node) { samples[node] = sample_node(fleet, node); });
-  return samples;
-}
 
 std::vector<NodeFigures> figures_of_all(const std::vector<Sampled>& before,
                                         const std::vector<Sampled>& now) {
@@ -101,18 +75,33 @@ int print_once(const TopOptions& options, Fleet& fleet) {
   return status;
 }
 
-// Draws until somebody ends it; the signal that did, or 0.
-int draw_until_the_end(const TopOptions& options, Fleet& fleet) {
+// Until `next`, or while samples are taken until these are ready.
+Terminal::Event wait_for_either(Terminal& terminal, const Sampler& sampler,
+                                Clock::time_point next) {
+  if (!sampler.is_sampling()) return terminal.wait(next);
+  return terminal.wait(Clock::now() + kLongestWait, sampler.ready_fd());
+}
+
+// Draws until somebody ends it; the signal that did, or 0. Samples may be under way then.
+int draw_until_the_end(const TopOptions& options, Fleet& fleet, Sampler& sampler) {
+  // After the sampler, so that the terminal is given back before the sampler waits for its thread.
   Terminal terminal;
-  std::vector<Sampled> before = sample_all(fleet);
-  std::vector<NodeFigures> figures = figures_of_all(before, before);
-  Clock::time_point next = Clock::now() + options.interval();
+  std::vector<Sampled> before;
+  std::vector<NodeFigures> figures;
+  Clock::time_point next;
+  sampler.start();
   for (;;) {
-    terminal.draw(frame_lines(figures, remark(options, "q quits, "), terminal.size()));
-    switch (terminal.wait(next)) {
-      case Terminal::Event::Time: {
-        std::vector<Sampled> now = sample_all(fleet);
-        figures = figures_of_all(before, now);
+    terminal.draw(before.empty()
+                      ? std::vector<std::string>{"larder top: asks " +
+                                                 std::to_string(fleet.size()) + " nodes"}
+                      : frame_lines(figures, remark(options, "q quits, "), terminal.size()));
+    switch (wait_for_either(terminal, sampler, next)) {
+      case Terminal::Event::Time:
+        if (!sampler.is_sampling()) sampler.start();
+        break;
+      case Terminal::Event::Ready: {
+        std::vector<Sampled> now = sampler.take();
+        figures = figures_of_all(before.empty() ? now : before, now);
         before = std::move(now);
         next = Clock::now() + options.interval();
         break;
@@ -132,7 +121,11 @@ int do_top(const TopOptions& options) {
   if (options.once || options.fleet.json() || !Terminal::is_there()) {
     return print_once(options, fleet);
   }
-  if (const int signal = draw_until_the_end(options, fleet); signal != 0) raise(signal);
+  Sampler sampler(fleet);
+  if (const int signal = draw_until_the_end(options, fleet, sampler); signal != 0) raise(signal);
+  // A node that is asked may take long to answer, and nobody waits for that any more. Destructors
+  // would.
+  if (sampler.is_sampling()) std::_Exit(kFine);
   return kFine;
 }
 
