@@ -389,7 +389,8 @@ class Copies(FleetCase):
         self.assertEqual(self.items(), before)
         self.on_fleet("set", "key:5", "new")
         self.assertEqual(self.json_of("load", path, "--add"),
-                         {"stored": 0, "there": 1004, "expired": 0, "refused": 0, "stayed": 0})
+                         {"stored": 0, "there": 1004, "expired": 0, "refused": 0, "unreached": 0,
+                          "stayed": 0})
         self.assertEqual(self.on_fleet("get", "key:5")[1], b"new\n")
 
     def test_what_has_expired_is_not_loaded(self):
@@ -418,13 +419,14 @@ class Copies(FleetCase):
     def test_a_dump_of_some(self):
         self.fill(100)
         path = self.path("items")
-        self.assertEqual(self.json_of("dump", path, "--prefix", "key:1"), {"items": 11})
+        self.assertEqual(self.json_of("dump", path, "--prefix", "key:1"),
+                         {"items": 11, "stale": 0, "being_computed": 0, "unreadable": 0})
 
     def test_a_full_disk_is_told(self):
         self.fill(10)
         status, _, error = self.on_fleet("dump", "/dev/full")
         self.assertEqual((status, error),
-                         (1, "larder: '/dev/full' cannot be written: No space left on device\n"))
+                         (8, "larder: '/dev/full' cannot be written: No space left on device\n"))
 
     def test_copy_puts_items_where_the_new_ring_wants_them(self):
         self.fill(600)

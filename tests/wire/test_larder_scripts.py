@@ -129,6 +129,268 @@ class Case(test_larder.FleetCase):
         self.assertEqual(os.listdir(self.folder.name), ["items"])
 
 
+class DumpFiles(Case):
+    def test_where_no_node_answers_the_file_of_before_stays(self):
+        path = self.set_old()
+        status, text, error = larder("dump", path, "--servers", self.dead())
+        self.assertEqual((status, text), (4, b""))
+        self.assertRegex(error, r"^larder: [^\n]+\n$")
+        self.assert_old(path)
+
+    def test_where_the_only_node_fails_in_the_middle_the_file_of_before_stays(self):
+        def reply(words, _):
+            if words[0] == b"lru_crawler":
+                return (b"".join(line_of_key(b"k%d" % i) for i in range(200)),)
+            return b"VA 1 f0 c1\r\nx\r\n"
+        path = self.set_old()
+        status, text, error = larder("dump", path, "--servers", self.fake(reply))
+        self.assertEqual((status, text), (4, b""))
+        self.assertIn("has closed the connection", error)
+        self.assert_old(path)
+
+    def test_a_whole_dump_takes_the_place_with_mode_0600(self):
+        self.fill(20)
+        path = self.set_old()
+        os.chmod(path, 0o644)
+        link = self.path("link")
+        os.symlink("items", link)
+        self.assertEqual(self.on_fleet("dump", link), (0, b"20 items\n", ""))
+        self.assertEqual(len(parsed(self.content(path))), 20)
+        self.assertEqual(stat.S_IMODE(os.stat(path).st_mode), 0o600)
+        self.assertTrue(os.path.islink(link))
+        self.assertEqual(sorted(os.listdir(self.folder.name)), ["items", "link"])
+
+    def test_signals_leave_the_file_of_before(self):
+        silent = self.fake(lambda words, value: line_of_key(b"a") if words[0] == b"lru_crawler" else b"")
+        path = self.set_old()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            with self.subTest(signal=number):
+                process = subprocess.Popen([LARDER, "dump", path, "--servers", silent,
+                                            "--timeout", "1000"], stdin=subprocess.DEVNULL)
+                self.addCleanup(process.wait)
+                self.addCleanup(process.kill)
+                support.wait_until(lambda: len(os.listdir(self.folder.name)) == 2, "a second file")
+                self.assertEqual(self.content(path), OLD)
+                process.send_signal(number)
+                self.assertEqual(process.wait(PATIENCE_SECONDS), -number)
+                self.assert_old(path)
+
+    def test_a_file_that_cannot_grow_is_status_8_and_leaves_the_file_of_before(self):
+        self.fill(300)
+        path = self.set_old()
+
+        def limit():
+            resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+
+        def dump(restore_signals):
+            return subprocess.run([LARDER, "dump", path, "--servers", self.list],
+                                  capture_output=True, preexec_fn=limit, check=False,
+                                  restore_signals=restore_signals, timeout=PATIENCE_SECONDS)
+        done = dump(False)  # python ignores SIGXFSZ
+        self.assertEqual((done.returncode, done.stdout), (8, b""))
+        self.assertEqual(done.stderr.decode(), f"larder: '{path}' cannot be written: File too large\n")
+        self.assert_old(path)
+        self.assertEqual(dump(True).returncode, -signal.SIGXFSZ)
+        self.assert_old(path)
+
+    def test_what_is_no_file_to_replace_is_written_directly(self):
+        self.fill(5)
+        path = self.path("fifo")
+        os.mkfifo(path)
+        found = []
+        reader = threading.Thread(target=lambda: found.append(self.content(path)))
+        reader.start()
+        self.assertEqual(self.on_fleet("dump", path), (0, b"5 items\n", ""))
+        reader.join()
+        self.assertEqual(len(parsed(found[0])), 5)
+        self.assertTrue(stat.S_ISFIFO(os.stat(path).st_mode))
+        with open(self.path("items"), "w+b") as file:
+            done = subprocess.run([LARDER, "dump", "/dev/stdout", "--servers", self.list],
+                                  stdout=file, check=False, timeout=PATIENCE_SECONDS)
+            self.assertEqual(done.returncode, 0)
+            file.seek(0)
+            self.assertEqual(len(parsed(file.read())), 5)
+        self.assertEqual(sorted(os.listdir(self.folder.name)), ["fifo", "items"])
+        status, _, error = self.on_fleet("dump", self.folder.name)
+        self.assertEqual(status, 1)
+        self.assertIn("cannot be opened: Is a directory", error)
+
+
+class Faults(Case):
+    """One key, value or node does not end a dump, a load or a copy."""
+
+    UNSAYABLE = b"long key " + b"x" * 200
+
+    def set_unsayable(self, server):
+        """In binary: meta has at most 186 bytes of a key with a blank."""
+        key = self.UNSAYABLE
+        head = struct.pack(">BBHBBHIIQ", 0x80, 0x01, len(key), 8, 0, 0, 8 + len(key) + 1, 0, 0)
+        with server.connect() as plain:
+            plain.sendall(head + bytes(8) + key + b"v")
+            reply = plain.recv(24, socket.MSG_WAITALL)
+        self.assertEqual(reply[6:8], b"\0\0", reply)
+        # The emptying of servers has no way to say it, either.
+        self.addCleanup(larder, "delete", key, "--dialect", "binary", "--servers", server.address)
+
+    def test_a_key_that_cannot_be_said_is_named_and_left_out(self):
+        keys = self.fill(100)
+        for server in self.servers:
+            self.set_unsayable(server)
+        with support.Server() as target:
+            copy = ["copy", "--from", self.list, "--to", target.address]
+            for words in (["dump", self.path("items"), "--servers", self.list], copy):
+                status, text, error = larder(*words)
+                self.assertEqual(status, 6, error)
+                self.assertEqual(error.count("'long%20keyxxx"), 0)
+                self.assertEqual(error.count("'long%20key%20xxx"), 3)
+                self.assertEqual(error.count("\n"), 3)
+            self.assertTrue(text.startswith(b"100 stored"), text)
+        found = parsed(self.content(self.path("items")))
+        self.assertEqual(sorted(found), sorted(key.encode() for key in keys))
+
+    def test_a_value_that_is_too_large_is_named_and_left_out(self):
+        keys = [b"k%d" % i for i in range(10)]
+
+        def reply(words, _):
+            if words[0] == b"lru_crawler":
+                return b"".join(map(line_of_key, keys)) + b"END\r\n"
+            return b"VA 70000000 f0 c1\r\n" if words[1] == b"k4" else b"VA 1 f0 c1\r\nx\r\n"
+        server = self.fake(reply)
+        status, text, error = larder("dump", self.path("items"), "--servers", server, "--json")
+        self.assertEqual(status, 6)
+        self.assertEqual(json.loads(text),
+                         {"items": 9, "stale": 0, "being_computed": 0, "unreadable": 1})
+        self.assertRegex(error, r"^larder: 'k4' cannot be read: [^\n]*70000000 bytes[^\n]*\n$")
+        self.assertEqual(sorted(parsed(self.content(self.path("items")))),
+                         [key for key in keys if key != b"k4"])
+
+    def test_a_key_at_which_a_server_hangs_up_is_named_and_left_out(self):
+        def reply(words, _):
+            if words[0] == b"lru_crawler":
+                return b"".join(map(line_of_key, (b"a", b"b", b"c"))) + b"END\r\n"
+            return None if words[1] == b"b" else b"VA 1 f0 c1\r\nx\r\n"
+        status, text, error = larder("dump", "--servers", self.fake(reply))
+        self.assertEqual((status, sorted(parsed(text))), (6, [b"a", b"c"]))
+        self.assertIn("'b' cannot be read: ", error)
+
+    def test_what_never_replies_as_a_cache_is_given_up(self):
+        def reply(words, _):
+            if words[0] == b"lru_crawler":
+                return b"".join(line_of_key(b"k%d" % i) for i in range(1000)) + b"END\r\n"
+            return b"HTTP/1.1 400 Bad Request\r\n"
+        status, _, error = larder("dump", self.path("items"), "--servers", self.fake(reply))
+        self.assertEqual(status, 6)
+        self.assertLess(error.count("\n"), 15)
+
+    def test_a_dead_node_does_not_end_a_dump_or_a_copy(self):
+        self.fill(300)
+        whole = parsed(self.on_fleet("dump")[1])
+        nodes = [self.nodes[0], self.dead(), self.nodes[1], self.nodes[2]]
+        path = self.path("items")
+        status, text, error = larder("dump", path, "--servers", ",".join(nodes))
+        self.assertEqual((status, text), (4, b"300 items\n"))
+        self.assertRegex(error, rf"^larder: [^\n]*{nodes[1]}[^\n]*\n$")
+        self.assertEqual(parsed(self.content(path), whole=False), whole)
+        with support.Server() as target:
+            status, text, error = larder("load", path, "--servers", target.address)
+            self.assertEqual((status, text.split()[:2]), (1, [b"300", b"stored,"]))
+            self.assertIn("is cut short behind item 300", error)
+        with support.Server() as target:
+            status, text, _ = larder("copy", "--from", ",".join(nodes), "--to", target.address)
+            self.assertEqual(status, 4)
+            self.assertTrue(text.startswith(b"300 stored, "), text)
+
+    def test_a_dead_target_costs_its_own_items(self):
+        self.fill(600)
+        path = self.path("items")
+        self.on_fleet("dump", path)
+        dead = self.dead()
+        for words in (["load", path, "--servers"], ["copy", "--from", self.list, "--to"]):
+            with self.subTest(words=words), support.Server() as living:
+                status, text, error = larder(*words, living.address + "," + dead, "--json")
+                counts = json.loads(text)
+                self.assertEqual(status, 4)
+                self.assertRegex(error, rf"^larder: [^\n]*{dead}[^\n]*\n$")
+                self.assertEqual(counts["stored"] + counts["unreached"], 600)
+                self.assertEqual(int(living.stat("curr_items")), counts["stored"])
+                self.assertGreater(counts["stored"], 100)
+                self.assertGreater(counts["unreached"], 100)
+
+    def test_an_item_that_a_server_refuses_in_the_middle_does_not_end_a_load(self):
+        stored = {}
+
+        def reply(words, value):
+            if words[1] == b"k50":
+                return b"CLIENT_ERROR not this one\r\n"
+            stored[words[1]] = value
+            return b"HD\r\n"
+        items = b"".join(b"item %d 1 0 0\nk%dv\n" % (len(b"k%d" % i), i) for i in range(100))
+        status, text, error = larder("load", "--servers", self.fake(reply),
+                                     stdin=b"larder-dump 1\n" + items + b"end 100\n")
+        self.assertEqual((status, text), (6, b"99 stored, 0 were there, 0 expired, 1 refused\n"))
+        self.assertIn("not this one", error)
+        self.assertEqual(len(stored), 99)
+
+
+class Wins(Case):
+    """Items that are stale, or that a client computes, are no values for others."""
+
+    def prepare(self, server):
+        for key in (b"fresh", b"old", b"for-ever", b"won", b"placeholder"):
+            server.ask(b"md %s\r\n" % key)
+        for request, reply in ((b"ms fresh 5 T500\r\nvalue\r\n", b"HD\r\n"),
+                               (b"ms old 3 T500\r\nOLD\r\n", b"HD\r\n"),
+                               (b"md old I T500\r\n", b"HD\r\n"),
+                               (b"ms for-ever 3\r\nOLD\r\n", b"HD\r\n"),
+                               (b"md for-ever I\r\n", b"HD\r\n"),
+                               (b"ms won 3 T500\r\nOLD\r\n", b"HD\r\n"),
+                               (b"md won I T500\r\n", b"HD\r\n")):
+            self.assertEqual(server.ask(request), reply)
+        self.assertIn(b" W", server.ask(b"mg won s\r\n"))
+        self.assertIn(b" W", server.ask(b"mg placeholder s N300\r\n"))
+
+    def assert_untouched(self, server):
+        """The stale items are to be won, by one, and live as long as before."""
+        flags = server.ask(b"mg old t\r\n").split()[1:]
+        self.assertEqual(sorted(flags[1:]), [b"W", b"X"])
+        self.assertAlmostEqual(int(flags[0][1:]), 500, delta=100)
+        self.assertEqual(sorted(server.ask(b"mg old s\r\n").split()[2:]), [b"X", b"Z"])
+        self.assertEqual(sorted(server.ask(b"mg for-ever t\r\n").split()[1:]), [b"W", b"X", b"t-1"])
+        self.assertEqual(sorted(server.ask(b"mg won s\r\n").split()[2:]), [b"X", b"Z"])
+
+    def test_dump_and_copy_leave_them_out_and_take_no_win(self):
+        for server in (self.servers[0], self.servers[2]):
+            with self.subTest(server=server.arguments[0]):
+                self.empty_all()
+                self.prepare(server)
+                status, text, error = larder("dump", "--servers", server.address)
+                self.assertEqual((status, parsed(text)), (0, {b"fresh": b"value"}))
+                self.assertEqual(error, "larder: 3 stale items and 1 unfinished item were left out\n")
+                self.assert_untouched(server)
+                self.prepare(server)
+                with support.Server() as target:
+                    copied = larder("copy", "--from", server.address, "--to", target.address)
+                    self.assertEqual(copied, (0, b"1 stored, 0 were there, 0 expired, 0 refused; "
+                                                 b"3 stale items and 1 unfinished item were left out\n",
+                                              ""))
+                    for key in (b"old", b"for-ever", b"won", b"placeholder"):
+                        self.assertEqual(target.ask(b"mg %s v\r\n" % key), b"EN\r\n")
+                self.assert_untouched(server)
+
+    def test_a_value_that_is_stored_meanwhile_stays_fresh(self):
+        # The fake answers like a server on which the item is stored anew between the two requests.
+        seen = []
+
+        def reply(words, _):
+            seen.append(words)
+            if words[0] == b"lru_crawler":
+                return line_of_key(b"a") + b"END\r\n"
+            return b"VA 1 f0 c77 X W\r\nx\r\n" if words[0] == b"mg" else b"EX\r\n"
+        self.assertEqual(larder("dump", "--servers", self.fake(reply))[0], 0)
+        self.assertEqual(seen[-1][:2], [b"md", b"a"])
+        self.assertEqual(sorted(seen[-1][2:]), [b"C77", b"I", b"T0"])
+
+
 class Output(Case):
     """Lost output is a status of its own, for every subcommand."""
 
@@ -262,7 +524,7 @@ class ReadBack(Case):
             self.assertEqual(self.on_fleet(*words, "--encoded")[0], 0, words)
         self.assertEqual(self.on_fleet("get", "a b")[1], b"3\n")
         for words in (["get", "%"], ["set", "a%2", "v"], ["keys", "--prefix", "%zz"],
-                      ["keys", "--after", "%"], ["where", "%g0"]):
+                      ["keys", "--after", "%"], ["where", "%g0"], ["dump", "--prefix", "%"]):
             status, text, error = self.on_fleet(*words, "--encoded")
             self.assertEqual((status, text), (1, b""))
             self.assertIn("two hexadecimal digits", error)

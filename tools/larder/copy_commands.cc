@@ -3,9 +3,12 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "tools/larder/dump_format.h"
 #include "tools/larder/exit_status.h"
@@ -13,6 +16,7 @@
 #include "tools/larder/item_store.h"
 #include "tools/larder/item_stream.h"
 #include "tools/larder/key_filter.h"
+#include "tools/larder/output_file.h"
 #include "tools/larder/progress.h"
 #include "tools/larder/report.h"
 
@@ -36,17 +40,19 @@ struct CopyOptions {
 
 struct CloseFile {
   void operator()(std::FILE* file) const {
-    if (file != stdin && file != stdout) std::fclose(file);
+    if (file != stdin) std::fclose(file);
   }
 };
-using File = std::unique_ptr<std::FILE, CloseFile>;
+using InputFile = std::unique_ptr<std::FILE, CloseFile>;
 
-File open_file(const std::string& path, const char* mode, std::FILE* standard) {
-  if (path == "-") return File(standard);
-  File file(std::fopen(path.c_str(), mode));
-  if (!file) {
-    throw CLI::ValidationError("FILE", "'" + path + "' cannot be opened: " + std::strerror(errno));
-  }
+[[noreturn]] void throw_unopened(const std::string& path, const std::string& reason) {
+  throw CLI::ValidationError("FILE", "'" + path + "' cannot be opened: " + reason);
+}
+
+InputFile open_input(const std::string& path) {
+  if (path == "-") return InputFile(stdin);
+  InputFile file(std::fopen(path.c_str(), "rbe"));
+  if (!file) throw_unopened(path, std::strerror(errno));
   return file;
 }
 
@@ -55,70 +61,114 @@ int fail_with(const Error& error) {
   return status_of(error.kind);
 }
 
-int print_counts(const CopyOptions& options, const StoreCounts& counts, uint64_t stayed) {
+// The result of read_nodes().
+struct NodesRead {
+  LeftOut left_out;
+  size_t whole = 0;  // nodes that told all that they have
+  std::vector<Error> errors;
+
+  // Complains of items and nodes that were not read; the status.
+  int complain_of_all() const {
+    int status = left_out.complain_of_unreadable();
+    for (const Error& error : errors) status = std::max(status, fail_with(error));
+    return status;
+  }
+};
+
+// Reads every node, those behind one that fails, too.
+NodesRead read_nodes(Fleet& fleet, const KeyFilter& filter,
+                     const std::function<bool(size_t node, DumpItem&& item)>& on_item) {
+  NodesRead nodes;
+  bool wanted = true;
+  for (size_t node = 0; node < fleet.size() && wanted; ++node) {
+    const Result<void> read =
+        stream_items(fleet, node, filter, nodes.left_out, [&](DumpItem&& item) {
+          wanted = on_item(node, std::move(item));
+          return wanted;
+        });
+    if (read) {
+      ++nodes.whole;
+    } else {
+      nodes.errors.push_back(read.error());
+    }
+  }
+  return nodes;
+}
+
+int print_counts(const CopyOptions& options, const ItemStore& store, const Json& json,
+                 const std::string& text) {
+  const StoreCounts& counts = store.counts();
   if (options.fleet.json()) {
-    Json json = counts.json();
-    json["stayed"] = stayed;
+    Json all = counts.json();
+    all.update(json);
+    print_json(all);
+  } else {
+    print(counts.text() + text + "\n");
+  }
+  int status = kFine;
+  for (const auto& [node, error] : store.errors()) status = std::max(status, fail_with(error));
+  if (counts.refused == 0) return status;
+  complain("the first that was refused: " + counts.first_refusal);
+  return std::max(status, kRefused);
+}
+
+void print_dumped(const CopyOptions& options, const OutputFile& file, uint64_t items,
+                  const LeftOut& left_out) {
+  const std::string text = left_out.text();
+  if (file.is_standard_output()) {
+    if (!text.empty()) complain(text);
+  } else if (options.fleet.json()) {
+    Json json = {{"items", items}};
+    left_out.add_to(json);
     print_json(json);
   } else {
-    print(counts.text() + (stayed > 0 ? ", " + std::to_string(stayed) + " stayed" : "") + "\n");
+    print(std::to_string(items) + " items" + (text.empty() ? "" : "; " + text) + "\n");
   }
-  if (counts.refused == 0) return kFine;
-  complain("the first that was refused: " + counts.first_refusal);
-  return kRefused;
 }
 
 int do_dump(const CopyOptions& options) {
+  const KeyFilter filter = options.filter.resolved();
   Fleet fleet = options.fleet.fleet();
-  File file = open_file(options.file, "wb", stdout);
-  const auto fault = [&] {
-    complain("'" + options.file + "' cannot be written: " + std::strerror(errno));
-    return kBadInput;
-  };
-  DumpWriter writer(file.get());
+  OutputFile file(options.file);
+  if (!file.stream()) throw_unopened(options.file, file.error());
+  DumpWriter writer(file.stream());
   Progress progress;
-  for (size_t node = 0; node < fleet.size(); ++node) {
-    const Result<void> read =
-        stream_items(fleet, node, options.filter, [&](DumpItem&& item) -> Result<void> {
-          writer.write(item);
-          progress.count(item.key.size() + item.value.size());
-          if (std::ferror(file.get()) == 0) return {};
-          return Error{client::ErrorKind::BadRequest, {}};
-        });
-    if (std::ferror(file.get()) != 0) return fault();
-    if (!read) {
-      progress.clear();
-      return fail_with(read.error());
-    }
+  const NodesRead nodes = read_nodes(fleet, filter, [&](size_t, DumpItem&& item) {
+    writer.write(item);
+    progress.count(item.key.size() + item.value.size());
+    return !file.failed();
+  });
+  // Without its last line load says that the dump is cut short.
+  if (nodes.errors.empty()) writer.end();
+  progress.clear();
+  const int status = nodes.complain_of_all();
+  // Of a fleet some of whose nodes are dead the others' items are worth having; of no node's whole
+  // items the file of before is.
+  if (nodes.whole == 0 && !file.is_standard_output()) return status;
+  if (!file.commit()) {
+    complain("'" + options.file + "' cannot be written: " + file.error());
+    return std::max(status, kOutputLost);
   }
-  writer.end();
-  if (std::fflush(file.get()) != 0) return fault();
-  if (options.file == "-") return kFine;
-  if (options.fleet.json()) {
-    print_json({{"items", writer.items()}});
-  } else {
-    print(std::to_string(writer.items()) + " items\n");
-  }
-  return kFine;
+  print_dumped(options, file, writer.items(), nodes.left_out);
+  return status;
 }
 
 int do_load(const CopyOptions& options) {
   Fleet fleet = options.fleet.fleet();
-  const File file = open_file(options.file, "rb", stdin);
+  const InputFile file = open_input(options.file);
   DumpReader reader(file.get());
   ItemStore store(fleet, options.verb());
   Progress progress;
-  Result<void> stored;
-  while (stored.ok()) {
+  bool wanted = true;
+  while (wanted) {
     std::optional<DumpItem> item = reader.next();
     if (!item) break;
     progress.count(item->key.size() + item->value.size());
-    stored = store.store(std::move(*item));
+    wanted = store.store(std::move(*item));
   }
-  if (stored.ok()) stored = store.finish();
+  store.finish();
   progress.clear();
-  int status = print_counts(options, store.counts(), 0);
-  if (!stored) status = std::max(status, fail_with(stored.error()));
+  int status = print_counts(options, store, {{"stayed", 0}}, "");
   if (!reader.error().empty()) {
     complain("'" + options.file + "' " + reader.error());
     status = std::max(status, kBadInput);
@@ -129,29 +179,31 @@ int do_load(const CopyOptions& options) {
 int do_copy(const CopyOptions& options) {
   if (options.from.empty()) throw CLI::ValidationError("--from", "is needed");
   if (options.to.empty()) throw CLI::ValidationError("--to", "is needed");
+  const KeyFilter filter = options.filter.resolved();
   Fleet from = options.fleet.fleet_of("--from", options.from);
   Fleet to = options.fleet.fleet_of("--to", options.to);
   ItemStore store(to, options.verb());
   Progress progress;
   uint64_t stayed = 0;
-  Result<void> copied;
-  for (size_t node = 0; node < from.size() && copied.ok(); ++node) {
-    const std::string name = from.name_of(node);
-    copied = stream_items(from, node, options.filter, [&](DumpItem&& item) -> Result<void> {
-      progress.count(item.key.size() + item.value.size());
-      // Where a ring grows, most items are on their node already. To store them there again would
-      // put them where the node's list of keys has yet to come by.
-      if (to.name_of(to.ring().node_of(item.key)) == name) {
-        ++stayed;
-        return {};
-      }
-      return store.store(std::move(item));
-    });
-  }
-  if (copied.ok()) copied = store.finish();
+  const NodesRead nodes = read_nodes(from, filter, [&](size_t node, DumpItem&& item) {
+    progress.count(item.key.size() + item.value.size());
+    // Where a ring grows, most items are on their node already. To store them there again would
+    // put them where the node's list of keys has yet to come by.
+    if (to.name_of(to.ring().node_of(item.key)) == from.name_of(node)) {
+      ++stayed;
+      return true;
+    }
+    return store.store(std::move(item));
+  });
+  store.finish();
   progress.clear();
-  const int status = print_counts(options, store.counts(), stayed);
-  return copied.ok() ? status : std::max(status, fail_with(copied.error()));
+  Json json = {{"stayed", stayed}};
+  nodes.left_out.add_to(json);
+  const std::string left_out = nodes.left_out.text();
+  const int status = print_counts(options, store, std::move(json),
+                                  (stayed > 0 ? ", " + std::to_string(stayed) + " stayed" : "") +
+                                      (left_out.empty() ? "" : "; " + left_out));
+  return std::max(status, nodes.complain_of_all());
 }
 
 void add_add(CLI::App& command, CopyOptions& options) {
@@ -166,7 +218,9 @@ void add_copy_commands(Subcommands& subcommands) {
     CLI::App& command = subcommands.add(
         "dump",
         "write all items of the nodes, with values, flags and expiry, to a file for load; to get "
-        "them counts as reading them",
+        "them counts as reading them. The file replaces the one before, with mode 0600, once it is "
+        "whole; where no node can be read to its end, that "
+        "one stays",
         [options] { return do_dump(*options); });
     command.add_option("FILE", options->file, "standard output where it is - or not there")
         ->type_name("");
@@ -185,9 +239,12 @@ void add_copy_commands(Subcommands& subcommands) {
   }
   {
     const auto options = std::make_shared<CopyOptions>();
-    CLI::App& command = subcommands.add(
-        "copy", "dump and load without a file; what is on its node already stays as it is",
-        [options] { return do_copy(*options); });
+    CLI::App& command =
+        subcommands.add("copy",
+                        "dump and load without a file; what is on its node already stays as it is. "
+                        "Neither copy nor "
+                        "dump takes items that are stale, or that a client is about to compute",
+                        [options] { return do_copy(*options); });
     command.add_option("--from", options->from, "servers to read all of, as --servers elsewhere")
         ->type_name("LIST");
     command.add_option("--to", options->to, "servers that the keys are spread over, likewise")

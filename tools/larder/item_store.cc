@@ -12,29 +12,56 @@ using client::Answer;
 using client::ErrorKind;
 using client::Operation;
 using client::Outcome;
-using client::Result;
+
+namespace {
+
+// Batches in a row: a node that is too slow costs as many timeouts, and no more.
+constexpr int kMostFailures = 3;
+
+bool is_of_item(const client::Error& error) {
+  return error.kind == ErrorKind::Refused || error.kind == ErrorKind::BadRequest;
+}
+
+}  // namespace
 
 std::string StoreCounts::text() const {
   return std::to_string(stored) + " stored, " + std::to_string(there) + " were there, " +
-         std::to_string(expired) + " expired, " + std::to_string(refused) + " refused";
+         std::to_string(expired) + " expired, " + std::to_string(refused) + " refused" +
+         (unreached > 0 ? ", " + std::to_string(unreached) + " not reached" : "");
 }
 
 Json StoreCounts::json() const {
-  return {{"stored", stored}, {"there", there}, {"expired", expired}, {"refused", refused}};
+  return {{"stored", stored},
+          {"there", there},
+          {"expired", expired},
+          {"refused", refused},
+          {"unreached", unreached}};
 }
 
-Result<void> ItemStore::store(DumpItem&& item) {
+bool ItemStore::store(DumpItem&& item) {
   if (item.expires > 0 && item.expires <= std::time(nullptr)) {
     ++counts_.expired;
-    return {};
+  } else if (failures_[fleet_.ring().node_of(item.key)] >= kMostFailures) {
+    ++counts_.unreached;
+  } else {
+    bytes_ += item.key.size() + item.value.size();
+    items_.push_back(std::move(item));
+    if (items_.size() >= kBatchItems || bytes_ >= kBatchBytes) send();
   }
-  bytes_ += item.key.size() + item.value.size();
-  items_.push_back(std::move(item));
-  if (items_.size() < kBatchItems && bytes_ < kBatchBytes) return {};
-  return finish();
+  return given_up_ < fleet_.size();
 }
 
-Result<void> ItemStore::finish() {
+void ItemStore::finish() { send(); }
+
+// A server may close a connection on which it has refused an item, or we have to, and the items
+// behind that one are without an answer. They are sent again: to store twice is no harm.
+void ItemStore::send() {
+  while (!items_.empty()) send_once();
+  bytes_ = 0;
+}
+
+// Leaves in items_ the items to be sent again: fewer than there were.
+void ItemStore::send_once() {
   std::vector<Operation> operations(items_.size());
   for (size_t i = 0; i < items_.size(); ++i) {
     operations[i].verb = verb_;
@@ -44,22 +71,34 @@ Result<void> ItemStore::finish() {
     operations[i].exptime = exptime_of_date(items_[i].expires);
   }
   const std::vector<Answer> answers = fleet_.run(operations);
-  items_.clear();
-  bytes_ = 0;
-  Result<void> result;
-  for (const Answer& answer : answers) {
+  std::vector<bool> refused(fleet_.size());
+  std::vector<bool> failed(fleet_.size());
+  std::vector<DumpItem> left;
+  for (size_t i = 0; i < answers.size(); ++i) {
+    const Answer& answer = answers[i];
+    const size_t node = fleet_.ring().node_of(items_[i].key);
     if (answer.outcome == Outcome::Done) {
       ++counts_.stored;
     } else if (answer.outcome != Outcome::Failed) {
       ++counts_.there;
-    } else if (answer.error->kind == ErrorKind::Refused ||
-               answer.error->kind == ErrorKind::BadRequest) {
+    } else if (is_of_item(*answer.error)) {
+      refused[node] = true;
       if (counts_.refused++ == 0) counts_.first_refusal = answer.error->text;
-    } else if (result.ok()) {
-      result = *answer.error;
+    } else if (answer.error->kind == ErrorKind::Closed && refused[node]) {
+      left.push_back(std::move(items_[i]));
+      continue;
+    } else {
+      failed[node] = true;
+      ++counts_.unreached;
+      errors_.insert_or_assign(node, *answer.error);
+      continue;
     }
+    failures_[node] = 0;
   }
-  return result;
+  for (size_t node = 0; node < failed.size(); ++node) {
+    if (failed[node] && ++failures_[node] == kMostFailures) ++given_up_;
+  }
+  items_ = std::move(left);
 }
 
 }  // namespace larder::operate

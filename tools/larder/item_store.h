@@ -1,8 +1,9 @@
 // ItemStore: puts items on the nodes that the ring says, many at once, and counts what became of
-// them. One thread.
+// them. A node that cannot be reached costs its own items and no others. One thread.
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -20,7 +21,9 @@ struct StoreCounts {
   uint64_t expired = 0;       // it had no time left, and was not sent
   uint64_t refused = 0;       // too large, no memory ...
   std::string first_refusal;  // a sentence
+  uint64_t unreached = 0;     // of nodes that did not answer: some of them may be stored
 
+  // "3 stored, 0 were there, ..."
   std::string text() const;
   Json json() const;
 };
@@ -28,15 +31,18 @@ struct StoreCounts {
 class ItemStore {
  public:
   // verb  Set or Add
-  ItemStore(Fleet& fleet, client::Verb verb) : fleet_(fleet), verb_(verb) {}
+  ItemStore(Fleet& fleet, client::Verb verb)
+      : fleet_(fleet), verb_(verb), failures_(fleet.size()) {}
 
-  // Takes the item; it is sent with others. Fails where a node cannot be reached, was too slow or
-  // wants a login: what was not counted by then may or may not be stored.
-  client::Result<void> store(DumpItem&& item);
+  // Takes the item; it is sent with others. False: all nodes were given up, and more items would
+  // only be counted.
+  bool store(DumpItem&& item);
   // Sends what is left.
-  client::Result<void> finish();
+  void finish();
 
   const StoreCounts& counts() const noexcept { return counts_; }
+  // Why nodes could not be reached: the last error of each that had any, by node.
+  const std::map<size_t, client::Error>& errors() const noexcept { return errors_; }
 
  private:
   Fleet& fleet_;
@@ -44,6 +50,12 @@ class ItemStore {
   std::vector<DumpItem> items_;  // not sent yet
   uint64_t bytes_ = 0;           // in them
   StoreCounts counts_;
+  std::map<size_t, client::Error> errors_;
+  std::vector<int> failures_;  // by node: batches in a row that did not reach it
+  size_t given_up_ = 0;        // nodes with kMostFailures
+
+  void send();
+  void send_once();
 };
 
 }  // namespace larder::operate

@@ -1,64 +1,195 @@
 #include "tools/larder/item_stream.h"
 
+#include <algorithm>
 #include <ctime>
 #include <optional>
 #include <utility>
-#include <vector>
 
+#include "tools/larder/exit_status.h"
 #include "tools/larder/key_stream.h"
+#include "tools/larder/key_text.h"
+#include "tools/larder/lifetime.h"
 
 namespace larder::operate {
 namespace {
 
 using client::Answer;
 using client::Error;
+using client::ErrorKind;
 using client::Operation;
 using client::Outcome;
 using client::Result;
-using OnItem = std::function<Result<void>(DumpItem&&)>;
+using client::Verb;
 
-// Gets the values of `keys`, hands the items on, and leaves `keys` empty.
-Result<void> hand_on(Fleet& fleet, size_t node, std::vector<DumpedKey>& keys,
-                     const OnItem& on_item) {
-  std::vector<Operation> gets(keys.size());
-  for (size_t i = 0; i < keys.size(); ++i) gets[i].key = keys[i].key;
-  std::vector<Answer> answers = fleet.run_on(node, gets);
-  for (size_t i = 0; i < keys.size(); ++i) {
-    Answer& answer = answers[i];
-    if (answer.error) return *answer.error;
-    if (answer.outcome != Outcome::Done) continue;
-    const Result<void> taken =
-        on_item({std::move(keys[i].key), std::move(answer.value), answer.client_flags,
-                 std::max<int64_t>(keys[i].expires, 0)});
-    if (!taken) return taken;
+// Items in a row whose reply ends the connection: that server is no cache, and each item costs a
+// connection or two.
+constexpr int kMostBrokenReplies = 10;
+
+class ItemReader {
+ public:
+  ItemReader(Fleet& fleet, size_t node, LeftOut& left_out,
+             const std::function<bool(DumpItem&&)>& on_item)
+      : fleet_(fleet), node_(node), left_out_(left_out), on_item_(on_item) {}
+
+  // Adds a key. False: no more are wanted.
+  bool add(const DumpedKey& key) {
+    bytes_ += key.size;
+    keys_.push_back(key);
+    return (keys_.size() < kBatchItems && bytes_ < kBatchBytes) || read_all();
   }
-  keys.clear();
-  return {};
+
+  // Reads the keys that were added. False: likewise.
+  bool read_all();
+
+  const std::optional<Error>& error() const noexcept { return error_; }
+
+ private:
+  Fleet& fleet_;
+  const size_t node_;
+  LeftOut& left_out_;
+  const std::function<bool(DumpItem&&)>& on_item_;
+  std::vector<DumpedKey> keys_;  // not read yet
+  uint64_t bytes_ = 0;           // of them
+  int broken_replies_ = 0;
+  bool wanted_ = true;
+  std::optional<Error> error_;
+
+  bool read_once(bool may_repeat);
+  void give_back_wins(const std::vector<Answer>& answers);
+  void take(DumpedKey& key, Answer& answer);
+  bool is_of_item(const Error& error) const;
+};
+
+bool ItemReader::read_all() {
+  bytes_ = 0;
+  bool may_repeat = true;
+  while (!keys_.empty() && wanted_ && !error_) {
+    const size_t before = keys_.size();
+    if (!read_once(may_repeat)) break;
+    may_repeat = keys_.size() < before;
+  }
+  return wanted_ && !error_;
+}
+
+// Whether the connection goes on, and the error is of the one item.
+bool ItemReader::is_of_item(const Error& error) const {
+  return error.kind == ErrorKind::BadRequest ||
+         (error.kind == ErrorKind::Refused && fleet_.is_connected(node_));
+}
+
+// Reads as many as it can, and leaves the others in keys_.
+//
+// may_repeat  a connection that was closed before its first answer is asked once more, on a new one
+bool ItemReader::read_once(bool may_repeat) {
+  std::vector<Operation> gets(keys_.size());
+  for (size_t i = 0; i < keys_.size(); ++i) gets[i].key = keys_[i].key;
+  std::vector<Answer> answers = fleet_.run_on(node_, gets);
+  give_back_wins(answers);
+  size_t done = 0;
+  std::optional<Error> ended;  // the connection
+  for (; done < keys_.size() && wanted_ && !ended; ++done) {
+    Answer& answer = answers[done];
+    if (!answer.error) {
+      broken_replies_ = 0;
+      take(keys_[done], answer);
+    } else if (is_of_item(*answer.error)) {
+      left_out_.add_unreadable(keys_[done].key, answer.error->text);
+    } else {
+      ended = answer.error;
+      break;
+    }
+  }
+  const bool closed = ended && ended->kind == ErrorKind::Closed;
+  const bool repeat = closed && (done > 0 || may_repeat);
+  // The first that has no answer is the one whose reply ended the connection.
+  const bool skip = !repeat && (closed || (ended && ended->kind == ErrorKind::Protocol)) &&
+                    ++broken_replies_ < kMostBrokenReplies;
+  if (skip) left_out_.add_unreadable(keys_[done++].key, ended->text);
+  keys_.erase(keys_.begin(), keys_.begin() + static_cast<ptrdiff_t>(done));
+  if (!ended || repeat || skip) return true;
+  error_ = std::move(ended);
+  return false;
+}
+
+// An item that is stale and that nobody had won was won by our read: we invalidate that version
+// again, so that the next reader wins. Where it was stored anew since, nothing happens.
+void ItemReader::give_back_wins(const std::vector<Answer>& answers) {
+  std::vector<Operation> returns;
+  for (size_t i = 0; i < answers.size(); ++i) {
+    if (answers[i].error || !answers[i].won) continue;
+    Operation& invalidate = returns.emplace_back();
+    invalidate.verb = Verb::Delete;
+    invalidate.invalidate = true;
+    invalidate.key = keys_[i].key;
+    invalidate.cas = answers[i].cas;
+    // The request has a time to live, which is to be the one that the item has.
+    invalidate.exptime = exptime_of_date(keys_[i].expires);
+  }
+  // Where the connection has ended since, a new one is made.
+  if (!returns.empty()) fleet_.run_on(node_, returns);
+}
+
+void ItemReader::take(DumpedKey& key, Answer& answer) {
+  if (answer.outcome != Outcome::Done) return;
+  if (answer.stale) {
+    ++left_out_.stale;
+  } else if (answer.won || answer.others) {
+    ++left_out_.being_computed;
+  } else {
+    wanted_ = on_item_({std::move(key.key), std::move(answer.value), answer.client_flags,
+                        std::max<int64_t>(key.expires, 0)});
+  }
+}
+
+std::string counted(uint64_t count, const char* what) {
+  return std::to_string(count) + " " + what + (count == 1 ? " item" : " items");
 }
 
 }  // namespace
 
-Result<void> stream_items(Fleet& fleet, size_t node, const KeyFilter& filter,
-                          const OnItem& on_item) {
-  std::vector<DumpedKey> keys;
-  uint64_t bytes = 0;
-  std::optional<Error> error;
-  const auto flush = [&] {
-    bytes = 0;
-    const Result<void> done = hand_on(fleet, node, keys, on_item);
-    if (!done) error = done.error();
-    return done.ok();
-  };
+void LeftOut::add_unreadable(std::string_view key, const std::string& reason) {
+  if (unreadable++ < kMostSentences) {
+    sentences.push_back("'" + encoded_key(key) + "' cannot be read: " + reason);
+  }
+}
+
+std::string LeftOut::text() const {
+  std::string text;
+  if (stale > 0) text += counted(stale, "stale");
+  if (being_computed > 0) {
+    text += (text.empty() ? "" : " and ") + counted(being_computed, "unfinished");
+  }
+  if (text.empty()) return text;
+  return text + (stale + being_computed == 1 ? " was left out" : " were left out");
+}
+
+void LeftOut::add_to(Json& json) const {
+  json["stale"] = stale;
+  json["being_computed"] = being_computed;
+  json["unreadable"] = unreadable;
+}
+
+int LeftOut::complain_of_unreadable() const {
+  if (unreadable == 0) return kFine;
+  for (const std::string& sentence : sentences) complain(sentence);
+  if (unreadable > sentences.size()) {
+    complain(counted(unreadable - sentences.size(), "more") + " could not be read");
+  }
+  return kRefused;
+}
+
+Result<void> stream_items(Fleet& fleet, size_t node, const KeyFilter& filter, LeftOut& left_out,
+                          const std::function<bool(DumpItem&&)>& on_item) {
+  ItemReader reader(fleet, node, left_out, on_item);
+  bool wanted = true;
   const Result<void> told = stream_keys(fleet, node, [&](const DumpedKey& key) {
-    if (!filter.wants(key, std::time(nullptr))) return true;
-    bytes += key.size;
-    keys.push_back(key);
-    return (keys.size() < kBatchItems && bytes < kBatchBytes) || flush();
+    if (filter.wants(key, std::time(nullptr))) wanted = reader.add(key);
+    return wanted;
   });
-  if (!told) return told;
-  if (!error && !keys.empty()) flush();
-  if (error) return *error;
-  return {};
+  // Keys that came before the node failed are read, too.
+  if (wanted) reader.read_all();
+  if (reader.error()) return *reader.error();
+  return told;
 }
 
 }  // namespace larder::operate
