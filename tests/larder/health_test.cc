@@ -85,6 +85,37 @@ TEST_CASE("nodes must publish one list of nodes, or all none") {
   CHECK(json["nodes"][2]["cluster"].is_null());
 }
 
+TEST_CASE("a node that is published and was not asked is a problem, told once") {
+  std::vector<NodeHealth> nodes{node("a:1"), node("b:1")};
+  for (NodeHealth& one : nodes) {
+    one.cluster = ClusterList{4, "a|10.0.0.1|1 b|10.0.0.2|1 c|10.0.0.3|1"};
+    one.unasked = {{"c", "10.0.0.3", 1}};
+  }
+  CHECK(problems(nodes) ==
+        Sentences{"a:1 publishes the node c:1, which --servers does not have, so "
+                  "that it was not checked"});
+}
+
+TEST_CASE("a published node was asked if its name or its address was, at its port") {
+  const ClusterList list{1, "a|10.0.0.1|1 b||2 c|10.0.0.3|3 nonsense"};
+  const auto addresses_of = [](const std::string& host) {
+    return host == "b" ? Sentences{"10.0.0.2"} : Sentences{};
+  };
+  const auto unasked = [&](const std::vector<AskedPlace>& asked) {
+    Sentences texts;
+    for (const ClusterNode& one : unasked_nodes(list, asked, addresses_of)) {
+      texts.push_back(one.text());
+    }
+    return texts;
+  };
+  CHECK(unasked({}) == Sentences{"a:1", "b:2", "c:3"});
+  CHECK(unasked({{{"10.0.0.1"}, 1}, {{"10.0.0.2"}, 2}, {{"c"}, 3}}).empty());
+  CHECK(unasked({{{"10.0.0.1"}, 9}, {{"b"}, 2}, {{"10.0.0.3", "x"}, 3}}) == Sentences{"a:1"});
+  // A Unix socket may be any of them.
+  CHECK(unasked({{{}, 0}, {{"a"}, 1}, {{"b"}, 2}}).empty());
+  CHECK(unasked({{{}, 0}, {{"a"}, 1}}) == Sentences{"b:2", "c:3"});
+}
+
 TEST_CASE("evictions and other versions are worth a note and no more") {
   const Verdict verdict =
       verdict_of({node("a:1", "STAT evictions 3\r\n"), node("b:1", "STAT version 1.6.18\r\n")}, {});

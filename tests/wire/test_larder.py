@@ -478,14 +478,20 @@ class Health(FleetCase):
 
     def test_nodes_that_publish_different_lists(self):
         path = self.path("nodes")
+        ports = [support.free_port() for _ in range(3)]
         with open(path, "w", encoding="ascii") as file:
-            file.write("1\ncache-1|10.0.0.1|11211\n")
-        with support.Server("--cluster-file", path) as one, \
-                support.Server("--cluster-file", path) as two:
+            file.write(f"1\nlocalhost||{ports[0]} cache-2|127.0.0.1|{ports[1]}\n")
+        with support.Server("--cluster-file", path, port=ports[0]) as one, \
+                support.Server("--cluster-file", path, port=ports[1]) as two:
             same = one.address + "," + two.address
             status, text, _ = larder("check", "--servers", same, "--json")
             self.assertEqual(status, 0, text)
-            self.assertIn("cache-1", json.loads(text)["nodes"][0]["cluster"]["nodes"])
+            self.assertIn("cache-2", json.loads(text)["nodes"][0]["cluster"]["nodes"])
+            status, text, _ = larder("check", "--servers", one.address)
+            self.assertEqual(status, 7)
+            self.assertIn(f"problem: {one.address} publishes the node cache-2:{ports[1]}, which "
+                          "--servers does not have, so that it was not checked\n".encode(), text)
+            self.assertNotIn(b"All is well", text)
             status, text, _ = larder("check", "--servers", one.address + "," + self.nodes[0])
             self.assertEqual(status, 7)
             self.assertIn(f"problem: {self.nodes[0]} publishes no list of nodes, and "

@@ -1,5 +1,9 @@
 #include "tools/larder/check_command.h"
 
+#include <netdb.h>
+#include <sys/socket.h>
+
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
@@ -8,6 +12,7 @@
 #include "tools/larder/fleet_options.h"
 #include "tools/larder/health.h"
 #include "tools/larder/report.h"
+#include "tools/larder/servers.h"
 
 namespace larder::operate {
 namespace {
@@ -47,10 +52,51 @@ NodeHealth examine(Fleet& fleet, size_t node) {
   return health;
 }
 
+// Numeric; none where the name is not known.
+std::vector<std::string> addresses_of(const std::string& host) {
+  addrinfo wanted = {};
+  wanted.ai_socktype = SOCK_STREAM;
+  addrinfo* found = nullptr;
+  if (getaddrinfo(host.c_str(), nullptr, &wanted, &found) != 0) return {};
+  std::vector<std::string> addresses;
+  for (const addrinfo* one = found; one != nullptr; one = one->ai_next) {
+    char text[NI_MAXHOST];
+    if (getnameinfo(one->ai_addr, one->ai_addrlen, text, sizeof(text), nullptr, 0,
+                    NI_NUMERICHOST) == 0) {
+      addresses.emplace_back(text);
+    }
+  }
+  freeaddrinfo(found);
+  return addresses;
+}
+
+// Names are only looked up where a list has to be compared with them.
+std::vector<AskedPlace> places_of(const Fleet& fleet) {
+  std::vector<AskedPlace> places;
+  for (const client::RingNode& node : fleet.ring().nodes()) {
+    AskedPlace& place = places.emplace_back();
+    if (is_socket(node)) continue;
+    place.port = node.port;
+    place.hosts = addresses_of(node.host);
+    place.hosts.push_back(node.host);
+  }
+  return places;
+}
+
+void find_unasked(const Fleet& fleet, std::vector<NodeHealth>& nodes) {
+  const auto publishes = [](const NodeHealth& node) { return node.cluster.has_value(); };
+  if (std::none_of(nodes.begin(), nodes.end(), publishes)) return;
+  const std::vector<AskedPlace> places = places_of(fleet);
+  for (NodeHealth& node : nodes) {
+    if (node.cluster) node.unasked = unasked_nodes(*node.cluster, places, addresses_of);
+  }
+}
+
 int do_check(const CheckOptions& options) {
   Fleet fleet = options.fleet.fleet();
   std::vector<NodeHealth> nodes(fleet.size());
   fleet.on_every_node([&](size_t node) { nodes[node] = examine(fleet, node); });
+  find_unasked(fleet, nodes);
   const Verdict verdict = verdict_of(nodes, options.limits);
   if (options.fleet.json()) {
     print_json(health_json(nodes, verdict));

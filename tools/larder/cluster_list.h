@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace larder::operate {
 
@@ -14,6 +15,18 @@ struct ClusterList {
 
   bool operator==(const ClusterList&) const = default;
 };
+
+// One of ClusterList::nodes.
+struct ClusterNode {
+  std::string host;     // a name or an address
+  std::string address;  // empty: not told
+  uint16_t port = 0;
+
+  std::string text() const;  // "host:port"
+};
+
+// Those of ClusterList::nodes, in their order; words that are none are left out.
+std::vector<ClusterNode> cluster_nodes(const ClusterList& list);
 
 // reply  to `config get cluster`: a line "CONFIG cluster 0 BYTES", one with the version, one with
 //        the nodes; null: it publishes none

@@ -1,7 +1,9 @@
 #include "tools/larder/health.h"
 
 #include <algorithm>
+#include <set>
 
+#include "tools/larder/shown_text.h"
 #include "tools/larder/text_table.h"
 
 namespace larder::operate {
@@ -69,6 +71,23 @@ void judge_lists(const std::vector<const NodeHealth*>& nodes, Verdict& verdict) 
   }
 }
 
+// Once for each, whoever publishes it.
+void judge_unasked(const std::vector<const NodeHealth*>& nodes, Verdict& verdict) {
+  std::set<std::string> named;
+  for (const NodeHealth* node : nodes) {
+    for (const ClusterNode& unasked : node->unasked) {
+      if (!named.insert(unasked.text()).second) continue;
+      verdict.problems.push_back(node->node + " publishes the node " + unasked.text() +
+                                 ", which --servers does not have, so that it was not checked");
+    }
+  }
+}
+
+bool has_any(const std::vector<std::string>& hosts, const std::vector<std::string>& others) {
+  return std::find_first_of(hosts.begin(), hosts.end(), others.begin(), others.end()) !=
+         hosts.end();
+}
+
 void judge_versions(const std::vector<const NodeHealth*>& nodes, Verdict& verdict) {
   const auto version_of = [](const NodeHealth& node) {
     const std::string* const version = node.stats.find("version");
@@ -91,6 +110,29 @@ Json json_of_share(const std::optional<double>& share) {
 
 }  // namespace
 
+std::vector<ClusterNode> unasked_nodes(
+    const ClusterList& list, const std::vector<AskedPlace>& asked,
+    const std::function<std::vector<std::string>(const std::string& host)>& addresses_of) {
+  std::vector<ClusterNode> unasked;
+  for (const ClusterNode& node : cluster_nodes(list)) {
+    std::vector<std::string> hosts{node.host};
+    if (!node.address.empty()) hosts.push_back(node.address);
+    const auto is_node = [&](const AskedPlace& place) {
+      return place.port == node.port && has_any(place.hosts, hosts);
+    };
+    if (std::any_of(asked.begin(), asked.end(), is_node)) continue;
+    if (node.address.empty()) {
+      hosts = addresses_of(node.host);
+      if (std::any_of(asked.begin(), asked.end(), is_node)) continue;
+    }
+    unasked.push_back(node);
+  }
+  const auto sockets = std::count_if(asked.begin(), asked.end(),
+                                     [](const AskedPlace& place) { return place.port == 0; });
+  if (unasked.size() <= static_cast<size_t>(sockets)) return {};
+  return unasked;
+}
+
 std::optional<double> NodeHealth::hits() const {
   return hit_ratio(stats.number_or_zero("get_hits"), stats.number_or_zero("get_misses"));
 }
@@ -110,6 +152,7 @@ Verdict verdict_of(const std::vector<NodeHealth>& nodes, const HealthLimits& lim
   }
   if (!reached.empty()) {
     judge_lists(reached, verdict);
+    judge_unasked(reached, verdict);
     judge_versions(reached, verdict);
   }
   return verdict;
@@ -135,8 +178,8 @@ std::string health_text(const std::vector<NodeHealth>& nodes, const Verdict& ver
          list_text(node)});
   }
   std::string text = table.text() + "\n";
-  for (const std::string& problem : verdict.problems) text += "problem: " + problem + "\n";
-  for (const std::string& note : verdict.notes) text += "note: " + note + "\n";
+  for (const std::string& problem : verdict.problems) text += "problem: " + shown(problem) + "\n";
+  for (const std::string& note : verdict.notes) text += "note: " + shown(note) + "\n";
   if (verdict.problems.empty()) text += "All is well.\n";
   return text;
 }
