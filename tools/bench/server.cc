@@ -21,6 +21,8 @@
 #include <thread>
 #include <utility>
 
+#include "tools/bench/words.h"
+
 namespace larder::bench {
 namespace {
 
@@ -49,6 +51,11 @@ void replace_all(std::string& text, const std::string& word, const std::string& 
   for (size_t at = 0; (at = text.find(word, at)) != std::string::npos; at += by.size()) {
     text.replace(at, word.size(), by);
   }
+}
+
+std::string text_of_file(const std::string& path) {
+  std::ifstream file(path);
+  return {std::istreambuf_iterator<char>(file), {}};
 }
 
 }  // namespace
@@ -127,6 +134,10 @@ double Server::resident_mib() const {
   return resident_pages * static_cast<double>(sysconf(_SC_PAGESIZE)) / (1 << 20);
 }
 
+std::optional<double> Server::huge_pages_mib() const {
+  return parse_huge_pages_mib(text_of_file("/proc/" + std::to_string(pid_) + "/smaps_rollup"));
+}
+
 void Server::pause() const { kill(pid_, SIGSTOP); }
 void Server::go_on() const { kill(pid_, SIGCONT); }
 
@@ -198,6 +209,25 @@ uint64_t stat(int port, const std::string& name) {
   const size_t at = stats.find("STAT " + name + " ");
   if (at == std::string::npos) throw std::runtime_error("no such statistic: " + name);
   return std::stoull(stats.substr(at + 6 + name.size()));
+}
+
+std::optional<double> parse_huge_pages_mib(std::string_view smaps_rollup) {
+  constexpr std::string_view kName = "\nAnonHugePages:";
+  const size_t at = smaps_rollup.find(kName);
+  if (at == std::string_view::npos) return std::nullopt;
+  std::string_view rest = smaps_rollup.substr(at + kName.size());
+  rest.remove_prefix(std::min(rest.find_first_not_of(' '), rest.size()));
+  const auto kib = parse_number(rest.substr(0, rest.find(' ')));
+  if (!kib) return std::nullopt;
+  return static_cast<double>(*kib) / 1024;
+}
+
+std::string huge_page_setting() {
+  const std::string text = text_of_file("/sys/kernel/mm/transparent_hugepage/enabled");
+  const size_t from = text.find('[');
+  const size_t to = text.find(']');
+  if (from == std::string::npos || to == std::string::npos || to < from) return "unknown";
+  return text.substr(from + 1, to - from - 1);
 }
 
 double median(std::vector<double> values) {

@@ -6,7 +6,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace larder::bench {
@@ -30,6 +32,9 @@ class Server {
   int port() const { return port_; }
   double cpu_nanoseconds() const;  // of all its threads
   double resident_mib() const;
+  // Its memory in transparent huge pages now, in MiB. Nothing where the kernel does not let this
+  // process read it, as of a server that has changed its user.
+  std::optional<double> huge_pages_mib() const;
   // Keeps it from running at all, background threads included, until it may go on.
   void pause() const;
   void go_on() const;
@@ -74,6 +79,13 @@ std::string value_of(uint64_t n, size_t bytes);
 // One request over a connection of its own; the reply up to and including `end`.
 std::string command(int port, const std::string& request, const std::string& end);
 uint64_t stat(int port, const std::string& name);
+
+// AnonHugePages in the text of a /proc/PID/smaps_rollup, in MiB; nothing where it does not stand
+// there.
+std::optional<double> parse_huge_pages_mib(std::string_view smaps_rollup);
+// The kernel's setting for transparent huge pages: always, madvise or never; "unknown" where
+// /sys/kernel/mm/transparent_hugepage/enabled cannot be read.
+std::string huge_page_setting();
 
 double median(std::vector<double> values);  // the upper one of an even number; not empty
 
