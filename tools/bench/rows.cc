@@ -1,9 +1,14 @@
 #include "tools/bench/rows.h"
 
+#include <algorithm>
+#include <cmath>
+
 namespace larder::bench {
 namespace {
 
-constexpr uint64_t kMillion = 1'000'000;
+constexpr uint64_t kWarmupsOfAKey = 5;
+constexpr uint64_t kMostWarmupOperations = 200'000;
+constexpr double kMostWarmupBytes = 256 << 20;
 
 Row row(std::string name, std::string_view mix, int pipeline = 1, int multiget = 1) {
   Row r;
@@ -21,6 +26,14 @@ bool Row::same_data(const Row& other) const {
          workload.keys == other.workload.keys && workload.key_word == other.workload.key_word &&
          workload.key_bytes.table() == other.workload.key_bytes.table() &&
          workload.value_bytes.table() == other.workload.value_bytes.table();
+}
+
+uint64_t warmup_operations(const Workload& workload) {
+  const uint64_t by_keys = std::min(workload.keys, kMostWarmupOperations) * kWarmupsOfAKey;
+  const double value_bytes = std::max(workload.value_bytes.mean(), 1.0);
+  const auto by_bytes = static_cast<uint64_t>(kMostWarmupBytes / value_bytes);
+  const uint64_t wanted = std::min({by_keys, kMostWarmupOperations, by_bytes});
+  return std::max(wanted, static_cast<uint64_t>(std::ceil(workload.ops_per_exchange())));
 }
 
 // Rows with the same data stand together, so that servers are filled once for them.
@@ -56,7 +69,7 @@ std::vector<Row> comparison_rows() {
   }
   for (Row r : {row("get, pipelined 32, 10 M items", "get", 32),
                 row("multiget 50, 10 M items", "get", 1, 50)}) {
-    r.workload.keys = 10 * kMillion;
+    r.workload.keys = kManyItems;
     r.memory_mib = 4096;
     add(r);
   }
