@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -26,7 +27,7 @@ BENCH = support.bench_program()
 
 def bench(*options):
     """Runs it to its end; what it printed on either stream is .stdout."""
-    return support.run([BENCH, *options], timeout=60)
+    return support.run([BENCH, *options], timeout=120)
 
 
 def target(server):
@@ -248,16 +249,36 @@ class Commands(unittest.TestCase):
                 "--server-cpu", -1, "--client-cpu", -1)
 
     def test_compare(self):
-        done = bench("compare", *self.servers(), "--only", "multiget 50, zipf", "--rounds", 1,
+        done = bench("compare", *self.servers(), "--only", "multiget 50, zipf", "--rounds", 2,
                      "--seconds", 0.2, "--json", "-")
         self.assertEqual(done.returncode, 0, done.stdout)
         row, = json.loads(done.stdout)["rows"]
         self.assertEqual([server["server"] for server in row["servers"]], ["A", "B"])
+        self.assertEqual(row["orders"], ["AB", "BA"])
         for server in row["servers"]:
             self.assertGreater(server["cpu_ns_per_key"], 0)
             self.assertEqual(server["hit_ratio"], 1)
             self.assertEqual(server["errors"], 0)
+            self.assertIn("settled", server)
+            self.assertIn("huge_pages_mib", server)
         self.assertGreater(row["servers"][1]["ratio"], 0)
+
+    def test_compare_writes_wrong_replies_into_the_table_and_fails(self):
+        liar = f"{sys.executable} {os.path.join(support.HERE, 'lying_server.py')} {{port}}"
+        for markdown in ((), ("--markdown",)):
+            done = bench("compare", "--a", self.command(support.server_command()), "--b", liar,
+                         "--server-cpu", -1, "--client-cpu", -1, "--rounds", 2, "--seconds", 0.1,
+                         "--workload-from-options", "--keys", 100, *markdown)
+            self.assertEqual(done.returncode, 1, done.stdout)
+            self.assertRegex(done.stdout, r"(?m)^(\| )?get=1 .*WRONG REPLIES from B: 1\b")
+            self.assertIn("larder-bench: server B, 'get=1': expected get of key-", done.stdout)
+
+    def test_compare_starts_servers_for_many_items_in_no_other_row(self):
+        done = bench("compare", *self.servers(), "--b-many-items", "/bin/false {port}", "--only",
+                     "multiget 50, zipf", "--rounds", 1, "--seconds", 0.1, "--markdown")
+        self.assertEqual(done.returncode, 0, done.stdout)
+        self.assertRegex(done.stdout, r"(?m)^\| multiget 50, zipf 1000 \| .* \| \| \| .* / - \|")
+        self.assertIn("- C: `/bin/false {port}` (rows of 10 M items alone)\n", done.stdout)
 
     def test_compare_a_workload_at_a_rate(self):
         done = bench("compare", *self.servers(), "--rounds", 1, "--seconds", 0.2, "--rate", 5000,

@@ -37,6 +37,7 @@ struct Commands::State {
   State(CLI::App& parent, const std::atomic<bool>& stop) : app(parent), interrupted(stop) {}
 
   void add_servers(CLI::App& command);
+  void add_many_items_servers(CLI::App& command);
   void add_cpus(CLI::App& command, int& server_cpu, int& client_cpu);
   void add_run();
   void add_compare();
@@ -65,7 +66,7 @@ void Commands::State::add_servers(CLI::App& command) {
       .add_option_function<std::string>(
           "--a",
           [this](const std::string& text) {
-            compare.commands.insert(compare.commands.begin(), text);
+            compare.servers.insert(compare.servers.begin(), ServerCommand{text});
           },
           "the command of server A; {port} and {memory} (MiB) are filled in")
       ->type_name("CMD")
@@ -74,12 +75,25 @@ void Commands::State::add_servers(CLI::App& command) {
       .add_option_function<std::vector<std::string>>(
           "--b",
           [this](const std::vector<std::string>& texts) {
-            compare.commands.insert(compare.commands.end(), texts.begin(), texts.end());
+            for (const std::string& text : texts) compare.servers.push_back({text});
           },
           "likewise, compared with A; may be given several times")
       ->take_all()
       ->type_name("CMD")
       ->group(group);
+}
+
+void Commands::State::add_many_items_servers(CLI::App& command) {
+  command
+      .add_option_function<std::vector<std::string>>(
+          "--b-many-items",
+          [this](const std::vector<std::string>& texts) {
+            for (const std::string& text : texts) compare.servers.push_back({text, true});
+          },
+          "likewise, in the rows of 10 M items alone, e.g. memcached with -L (huge pages)")
+      ->take_all()
+      ->type_name("CMD")
+      ->group("Servers");
 }
 
 void Commands::State::add_cpus(CLI::App& command, int& server_cpu, int& client_cpu) {
@@ -111,9 +125,11 @@ void Commands::State::add_run() {
 void Commands::State::add_compare() {
   compare_command = app.add_subcommand("compare", "server CPU per key of servers, in turn");
   add_servers(*compare_command);
+  add_many_items_servers(*compare_command);
   add_cpus(*compare_command, compare.server_cpu, compare.client_cpu);
   const std::string group = "Load";
-  compare_command->add_option("--rounds", compare.rounds, "runs of each (5)")
+  compare_command
+      ->add_option("--rounds", compare.rounds, "rounds, each of a run of every server (5)")
       ->check(CLI::Range(1, 1000))
       ->type_name("N")
       ->group(group);
@@ -197,7 +213,7 @@ std::vector<Row> Commands::State::rows_wanted() {
 
 // Not required() of the options: --list needs none.
 void Commands::State::expect_servers() const {
-  if (compare.commands.size() < 2) throw CLI::ValidationError("--a", "and --b are both needed");
+  if (compare.servers.size() < 2) throw CLI::ValidationError("--a", "and --b are both needed");
 }
 
 int Commands::State::do_compare() {
@@ -223,12 +239,11 @@ int Commands::State::do_compare() {
       }
     }
   }
+  if (text && markdown) std::fputs(legend_of(compare, markdown).c_str(), stdout);
   if (!compare_output.json.empty()) write_file(compare_output.json, json_of(compare, measured));
   if (!compare_output.csv.empty()) write_file(compare_output.csv, csv_of(measured));
   if (!failure.empty()) throw std::runtime_error(failure);
-  const bool failed =
-      std::any_of(measured.begin(), measured.end(), [](const Comparison& c) { return c.failed(); });
-  return failed ? 1 : 0;
+  return exit_status_of(measured);
 }
 
 int Commands::State::do_fill() {
@@ -237,9 +252,9 @@ int Commands::State::do_fill() {
   const bool text = compare_output.json != "-";
   if (text) std::fputs(heading_of_held().c_str(), stdout);
   for (const uint32_t value_bytes : held_value_bytes) {
-    for (size_t s = 0; s < compare.commands.size(); ++s) {
-      all.push_back(measure_held(compare.commands[s], static_cast<char>('A' + s), value_bytes,
-                                 memory_mib, compare.server_cpu));
+    for (size_t s = 0; s < compare.servers.size(); ++s) {
+      all.push_back(measure_held(compare.servers[s].command, static_cast<char>('A' + s),
+                                 value_bytes, memory_mib, compare.server_cpu));
       if (text) std::fputs(text_of(all.back()).c_str(), stdout);
       std::fflush(stdout);
     }

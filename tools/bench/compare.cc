@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "tools/bench/round_order.h"
+#include "tools/bench/settling.h"
+
 namespace larder::bench {
 namespace {
 
@@ -19,6 +22,16 @@ void expect_well(const LoadResult& result, const std::string& doing) {
   if (result.errors == 0 && result.failure.empty()) return;
   throw std::runtime_error(doing + ": " +
                            (result.examples.empty() ? result.failure : result.examples.front()));
+}
+
+// Runs a load on a server and prints what was wrong. Throws where the load ended early.
+LoadResult load_server(const LoadPlan& plan, char server, const std::string& row) {
+  LoadResult result = run_load(plan);
+  for (const std::string& e : result.examples) {
+    std::fprintf(stderr, "larder-bench: server %c, '%s': %s\n", server, row.c_str(), e.c_str());
+  }
+  if (!result.failure.empty()) throw std::runtime_error("'" + row + "': " + result.failure);
+  return result;
 }
 
 }  // namespace
@@ -44,8 +57,14 @@ struct Comparer::Subject {
 
 double Comparison::median_of(size_t server, double Cost::*figure) const {
   std::vector<double> values;
-  for (const Cost& c : runs[server]) values.push_back(c.*figure);
+  for (const Cost& c : servers[server].runs) values.push_back(c.*figure);
   return median(values);
+}
+
+double Comparison::lowest_hit_ratio(size_t server) const {
+  double lowest = 1;
+  for (const Cost& c : servers[server].runs) lowest = std::min(lowest, c.hit_ratio);
+  return lowest;
 }
 
 double Comparison::ratio(size_t server) const {
@@ -54,15 +73,17 @@ double Comparison::ratio(size_t server) const {
 
 std::vector<double> Comparison::pair_ratios(size_t server) const {
   std::vector<double> ratios;
-  for (size_t r = 0; r < runs[server].size(); ++r) {
-    ratios.push_back(runs[server][r].cpu_ns / runs[0][r].cpu_ns);
+  const std::vector<Cost>& runs = servers[server].runs;
+  for (size_t r = 0; r < runs.size(); ++r) {
+    ratios.push_back(runs[r].cpu_ns / servers[0].runs[r].cpu_ns);
   }
   std::sort(ratios.begin(), ratios.end());
   return ratios;
 }
 
 bool Comparison::client_was_limit() const {
-  for (size_t s = 0; s < runs.size(); ++s) {
+  for (size_t s = 0; s < servers.size(); ++s) {
+    if (!measured(s)) continue;
     // At a rate the load spins until the next is due: it is the limit only if it fell behind.
     if (rate > 0 && keeps_up(s)) continue;
     if (median_of(s, &Cost::client_busy) > kBusy && median_of(s, &Cost::server_busy) < kBusy) {
@@ -76,13 +97,23 @@ bool Comparison::keeps_up(size_t server) const {
   return median_of(server, &Cost::keys_per_second) > 0.98 * rate;
 }
 
+uint64_t Comparison::wrong_replies(size_t server) const {
+  uint64_t sum = 0;
+  for (const Cost& c : servers[server].runs) sum += c.errors;
+  return sum;
+}
+
 bool Comparison::failed() const {
-  for (const auto& server : runs) {
-    for (const Cost& c : server) {
-      if (c.errors > 0) return true;
-    }
+  for (size_t s = 0; s < servers.size(); ++s) {
+    if (wrong_replies(s) > 0) return true;
   }
   return false;
+}
+
+int exit_status_of(const std::vector<Comparison>& rows) {
+  return std::any_of(rows.begin(), rows.end(), [](const Comparison& row) { return row.failed(); })
+             ? 1
+             : 0;
 }
 
 Comparer::Comparer(const ComparePlan& plan) : plan_(plan) {}
@@ -123,15 +154,29 @@ void Comparer::prepare(const Row& row) {
   if (filled_ != nullptr && filled_->same_data(row)) return;
   filled_.reset();
   subjects_.clear();
-  for (const std::string& command : plan_.commands) {
+  for (const ServerCommand& server : plan_.servers) {
     const auto letter = static_cast<char>('A' + subjects_.size());
+    if (server.many_items_only && !row.many_items()) {
+      subjects_.push_back(nullptr);
+      continue;
+    }
     auto subject = std::unique_ptr<Subject>(
-        new Subject{Server(command, plan_.server_cpu, row.memory_mib), letter});
+        new Subject{Server(server.command, plan_.server_cpu, row.memory_mib), letter});
     fill_server(subject->server, row, subject->first_key);
     subject->server.pause();
     subjects_.push_back(std::move(subject));
   }
   filled_ = std::make_unique<Row>(row);
+}
+
+// Counts huge pages before the first round alone: the kernel walks all pages of the server for
+// that.
+ServerRuns Comparer::settle(const Subject& subject) const {
+  const Running running(subject.server);
+  ServerRuns server;
+  server.settled = wait_until_settled(subject.server, plan_.stop);
+  server.huge_pages_mib = subject.server.huge_pages_mib();
+  return server;
 }
 
 Cost Comparer::run(Subject& subject, const Row& row, double rate) {
@@ -142,21 +187,21 @@ Cost Comparer::run(Subject& subject, const Row& row, double rate) {
   plan.endpoint = endpoint_of(subject.server);
   plan.connections = row.connections;
   plan.threads = plan_.threads;
+  plan.cpus = {plan_.client_cpu};
+  plan.stop = plan_.stop;
+  // The warm-up is a closed loop whatever the rate is, so that it takes a few seconds at most.
+  plan.requests = warmup_operations(row.workload);
+  const LoadResult warmup = load_server(plan, subject.letter, row.name);
+  plan.requests = 0;
+  plan.workload.first_key = warmup.next_key;
   plan.seconds = plan_.seconds;
   plan.warmup_seconds = plan_.warmup_seconds;
   plan.rate = rate;
-  plan.cpus = {plan_.client_cpu};
-  plan.stop = plan_.stop;
   double cpu_begin = 0;
   double cpu_end = 0;
   plan.on_begin = [&] { cpu_begin = subject.server.cpu_nanoseconds(); };
   plan.on_end = [&] { cpu_end = subject.server.cpu_nanoseconds(); };
-  const LoadResult result = run_load(plan);
-  if (!result.failure.empty()) throw std::runtime_error("'" + row.name + "': " + result.failure);
-  for (const std::string& e : result.examples) {
-    std::fprintf(stderr, "larder-bench: server %c, '%s': %s\n", subject.letter, row.name.c_str(),
-                 e.c_str());
-  }
+  const LoadResult result = load_server(plan, subject.letter, row.name);
   subject.first_key = result.next_key;
   const auto keys = static_cast<double>(std::max<uint64_t>(result.operations(), 1));
   const Histogram latency = result.latency();
@@ -172,16 +217,23 @@ Cost Comparer::run(Subject& subject, const Row& row, double rate) {
           .client_cpu_ns = result.client_cpu_seconds * 1e9 / keys,
           .hit_ratio = asked == 0 ? 1 : static_cast<double>(gets.hits) / asked,
           .unsent = result.unsent,
-          .errors = result.errors};
+          .errors = warmup.errors + result.errors};
 }
 
 Comparison Comparer::measure(const Row& row, double rate) {
   prepare(row);
-  Comparison comparison{row.name, rate, {}};
-  comparison.runs.resize(subjects_.size());
+  Comparison comparison{row.name, rate, {}, {}};
+  std::vector<size_t> taking_part;
+  for (size_t s = 0; s < subjects_.size(); ++s) {
+    comparison.servers.push_back(subjects_[s] == nullptr ? ServerRuns{} : settle(*subjects_[s]));
+    if (subjects_[s] != nullptr) taking_part.push_back(s);
+  }
   for (int r = 0; r < plan_.rounds; ++r) {
-    for (size_t s = 0; s < subjects_.size(); ++s) {
-      comparison.runs[s].push_back(run(*subjects_[s], row, rate));
+    std::string& order = comparison.orders.emplace_back();
+    for (const size_t place : order_of_round(taking_part.size(), static_cast<size_t>(r))) {
+      const size_t s = taking_part[place];
+      order += subjects_[s]->letter;
+      comparison.servers[s].runs.push_back(run(*subjects_[s], row, rate));
       if (plan_.stop != nullptr && plan_.stop->load(std::memory_order_relaxed)) {
         throw std::runtime_error("interrupted");
       }

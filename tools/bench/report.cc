@@ -5,8 +5,10 @@
 #include <cstdarg>
 #include <cstring>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <stdexcept>
 
+#include "tools/bench/settling.h"
 #include "tools/bench/words.h"
 
 namespace larder::bench {
@@ -159,18 +161,43 @@ std::string name_of(const Comparison& row) {
   return row.rate > 0 ? row.name + format(", %.0f/s", row.rate) : row.name;
 }
 
-std::string notes_of(const Comparison& row) {
-  std::string notes;
-  if (row.client_was_limit()) notes += "; the client was the limit";
-  for (size_t s = 0; s < row.runs.size(); ++s) {
-    const double hits = row.median_of(s, &Cost::hit_ratio);
-    if (hits < 1) notes += format("; %s missed %.2f%%", letter(s).c_str(), 100 * (1 - hits));
-    if (!row.keeps_up(s)) {
-      notes += "; " + letter(s) + " could not keep up";
+std::vector<std::string> notes_of(const Comparison& row) {
+  std::vector<std::string> notes;
+  if (row.client_was_limit()) notes.push_back("the client was the limit");
+  for (size_t s = 0; s < row.servers.size(); ++s) {
+    if (!row.measured(s)) continue;
+    const double hits = row.lowest_hit_ratio(s);  // a median would hide misses of a few runs
+    if (hits < 1) {
+      notes.push_back(format("%s missed up to %.2f%%", letter(s).c_str(), 100 * (1 - hits)));
     }
+    if (!row.keeps_up(s)) notes.push_back(letter(s) + " could not keep up");
+    if (!row.servers[s].settled) {
+      notes.push_back(
+          format("%s had not settled after %.0f s", letter(s).c_str(), kSettleLimitSeconds));
+    }
+    const uint64_t wrong = row.wrong_replies(s);
+    if (wrong > 0) notes.push_back("WRONG REPLIES from " + letter(s) + ": " + grouped(wrong));
   }
-  if (row.failed()) notes += "; WRONG REPLIES";
   return notes;
+}
+
+std::string joined(const std::vector<std::string>& parts, std::string_view separator) {
+  std::string text;
+  for (const std::string& part : parts) {
+    if (!text.empty()) text += separator;
+    text += part;
+  }
+  return text;
+}
+
+// Of each server in turn, in MiB: "64 / 0"; "?" where it is unknown, "-" where it was not measured.
+std::string huge_pages_of(const Comparison& row) {
+  std::vector<std::string> figures;
+  for (size_t s = 0; s < row.servers.size(); ++s) {
+    const std::optional<double>& mib = row.servers[s].huge_pages_mib;
+    figures.push_back(!row.measured(s) ? "-" : mib ? format("%.0f", *mib) : "?");
+  }
+  return joined(figures, " / ");
 }
 
 std::string quoted(const std::string& text) { return "\"" + text + "\""; }
@@ -227,29 +254,44 @@ std::string heading_of(const ComparePlan& plan, bool markdown) {
   if (markdown) {
     text = "| server CPU per key |";
     std::string rule = "|---|";
-    for (size_t s = 0; s < plan.commands.size(); ++s) {
+    for (size_t s = 0; s < plan.servers.size(); ++s) {
       text += " " + letter(s) + " |" + (s > 0 ? " |" : "");
       rule += s > 0 ? "---:|---|" : "---:|";
     }
-    return text + "\n" + rule + "\n";
+    return text + " huge pages, MiB | notes |\n" + rule + "---:|---|\n";
   }
-  for (size_t s = 0; s < plan.commands.size(); ++s) {
-    text += letter(s) + ": " + plan.commands[s] + "\n";
-  }
-  text += format("%d runs of %.1f s each, in turn; medians of server CPU per key\n", plan.rounds,
-                 plan.seconds);
-  text += format("%-34s", "workload");
-  for (size_t s = 0; s < plan.commands.size(); ++s) {
+  text = legend_of(plan, false) + format("%-34s", "workload");
+  for (size_t s = 0; s < plan.servers.size(); ++s) {
     text += format(" %10s", letter(s).c_str());
     if (s > 0) text += format(" %6s  %-14s", (letter(s) + "/A").c_str(), "pairs");
   }
+  text += "  huge pages, MiB";
   if (!plan.rates.empty()) text += "  p50, p99, p99.9 us";
   return text + "\n";
 }
 
+std::string legend_of(const ComparePlan& plan, bool markdown) {
+  std::string text = markdown ? "\n" : "";
+  for (size_t s = 0; s < plan.servers.size(); ++s) {
+    const ServerCommand& server = plan.servers[s];
+    text += markdown ? "- " + letter(s) + ": `" + server.command + "`"
+                     : letter(s) + ": " + server.command;
+    text += server.many_items_only ? " (rows of 10 M items alone)\n" : "\n";
+  }
+  if (markdown) text += "\n";
+  return text + format(
+                    "%d rounds, %.2f s of each server in each; medians of server CPU per key, with "
+                    "the lowest and the highest ratio of a round; transparent huge pages: %s\n",
+                    plan.rounds, plan.seconds, huge_page_setting().c_str());
+}
+
 std::string text_of(const Comparison& row, bool markdown) {
   std::string text = markdown ? "| " + name_of(row) + " |" : format("%-34s", name_of(row).c_str());
-  for (size_t s = 0; s < row.runs.size(); ++s) {
+  for (size_t s = 0; s < row.servers.size(); ++s) {
+    if (!row.measured(s)) {
+      text += markdown ? " | |" : format(" %10s %6s  %-14s", "-", "", "");
+      continue;
+    }
     const std::string figure = cost(row.median_of(s, &Cost::cpu_ns));
     const auto pairs = row.pair_ratios(s);
     if (markdown) {
@@ -264,31 +306,45 @@ std::string text_of(const Comparison& row, bool markdown) {
       }
     }
   }
-  if (row.rate > 0 && !markdown) {
-    for (size_t s = 0; s < row.runs.size(); ++s) {
+  const std::string notes = joined(notes_of(row), "; ");
+  if (markdown) {
+    return text + " " + huge_pages_of(row) + " |" + (notes.empty() ? "" : " " + notes) + " |\n";
+  }
+  text += format("  %-15s", huge_pages_of(row).c_str());
+  if (row.rate > 0) {
+    for (size_t s = 0; s < row.servers.size(); ++s) {
+      if (!row.measured(s)) continue;
       text += format("  %s %.1f %.1f %.1f", letter(s).c_str(), row.median_of(s, &Cost::p50_us),
                      row.median_of(s, &Cost::p99_us), row.median_of(s, &Cost::p999_us));
     }
   }
-  if (!markdown) text += notes_of(row);
-  return text + "\n";
+  return text + (notes.empty() ? "" : "; " + notes) + "\n";
 }
 
 std::string json_of(const ComparePlan& plan, const std::vector<Comparison>& rows) {
-  Json json{{"commands", plan.commands}, {"rounds", plan.rounds}, {"seconds", plan.seconds}};
+  Json json{{"rounds", plan.rounds},
+            {"seconds", plan.seconds},
+            {"transparent_huge_pages", huge_page_setting()}};
+  for (const ServerCommand& server : plan.servers) json["commands"].push_back(server.command);
   for (const Comparison& row : rows) {
     Json out{{"name", row.name}};
     if (row.rate > 0) out["offered_per_second"] = row.rate;
     out["client_was_limit"] = row.client_was_limit();
-    for (size_t s = 0; s < row.runs.size(); ++s) {
+    out["notes"] = notes_of(row);
+    out["orders"] = row.orders;
+    for (size_t s = 0; s < row.servers.size(); ++s) {
+      if (!row.measured(s)) continue;
       Json server{{"server", letter(s)}};
       for (const Figure& figure : kFigures) {
         server[figure.name] = row.median_of(s, figure.member);
-        for (const Cost& c : row.runs[s]) server["runs"][figure.name].push_back(c.*figure.member);
+        for (const Cost& c : row.servers[s].runs) {
+          server["runs"][figure.name].push_back(c.*figure.member);
+        }
       }
-      uint64_t errors = 0;
-      for (const Cost& c : row.runs[s]) errors += c.errors;
-      server["errors"] = errors;
+      server["errors"] = row.wrong_replies(s);
+      server["settled"] = row.servers[s].settled;
+      const std::optional<double>& huge_pages_mib = row.servers[s].huge_pages_mib;
+      server["huge_pages_mib"] = huge_pages_mib ? Json(*huge_pages_mib) : Json(nullptr);
       if (s > 0) {
         const auto pairs = row.pair_ratios(s);
         server["ratio"] = row.ratio(s);
@@ -306,16 +362,21 @@ std::string json_of(const ComparePlan& plan, const std::vector<Comparison>& rows
 std::string csv_of(const std::vector<Comparison>& rows) {
   std::string csv = "row,offered_per_second,server";
   for (const Figure& figure : kFigures) csv += std::string(",") + figure.name;
-  csv += ",ratio,pair_ratio_min,pair_ratio_max,client_was_limit\n";
+  csv += ",ratio,pair_ratio_min,pair_ratio_max,client_was_limit,errors,settled,huge_pages_mib\n";
   for (const Comparison& row : rows) {
-    for (size_t s = 0; s < row.runs.size(); ++s) {
+    for (size_t s = 0; s < row.servers.size(); ++s) {
+      if (!row.measured(s)) continue;
       csv += quoted(row.name) + format(",%.0f,", row.rate) + letter(s);
       for (const Figure& figure : kFigures) {
         csv += format(",%.4g", row.median_of(s, figure.member));
       }
       const auto pairs = row.pair_ratios(s);
-      csv += format(",%.4f,%.4f,%.4f,%d\n", row.ratio(s), pairs.front(), pairs.back(),
-                    row.client_was_limit() ? 1 : 0);
+      csv += format(",%.4f,%.4f,%.4f,%d,%llu,%d,", row.ratio(s), pairs.front(), pairs.back(),
+                    row.client_was_limit() ? 1 : 0,
+                    static_cast<unsigned long long>(row.wrong_replies(s)),
+                    row.servers[s].settled ? 1 : 0);
+      const std::optional<double>& huge_pages_mib = row.servers[s].huge_pages_mib;
+      csv += huge_pages_mib ? format("%.1f\n", *huge_pages_mib) : "\n";
     }
   }
   return csv;
