@@ -335,6 +335,94 @@ TEST_CASE("a write that was given up before its node left the list cannot come o
   CHECK(fleet.server(1).stat("cmd_flush") != "0");
 }
 
+TEST_CASE("a node that tells another fleet's list does not lead a client away") {
+  TempServer tellers[3] = {TempServer(settable()), TempServer(settable()), TempServer(settable())};
+  const std::vector<int> ports = {tellers[0].port(), tellers[1].port(), tellers[2].port()};
+  const auto tell = [&](int teller, int version, const std::vector<int>& nodes) {
+    const std::string block = std::to_string(version) + "\n" + line_of(nodes);
+    WireClient client = tellers[teller].connect();
+    REQUIRE(client.ask_line("config set cluster 0 " + std::to_string(block.size()) + "\r\n" +
+                            block) == "STORED");
+  };
+  for (int i = 0; i < 3; ++i) tell(i, 5, ports);
+  ClientOptions options = options_for({ports[0], ports[1], ports[2]});
+  options.discovery = {.enabled = true, .interval = milliseconds(0)};
+  const auto cache = make_client(options);
+  tell(0, 1000, {ports[0], 1});
+  for (int i = 0; i < 10; ++i) CHECK(cache->refresh().ok());
+  CHECK(cache->nodes() == names_of(ports));
+  // Most of its nodes tell it now.
+  tell(1, 1000, {ports[0], 1});
+  CHECK(eventually([&] { return *cache->refresh(); }));
+  CHECK(cache->nodes() == names_of({ports[0], 1}));
+}
+
+TEST_CASE("a client that sees a node fail asks for the list, however long its interval is") {
+  Told fleet;
+  TempServer behind;
+  Gate gate(behind.port());
+  fleet.tell_ports(1, {fleet.port(0), gate.port()});
+  const auto cache = make_client(fleet.options(std::chrono::hours(1)));
+  const std::string key = key_at(*cache, gate.port());
+  fleet.tell(2, {0});
+  gate.shut();
+  CHECK(eventually([&] {
+    static_cast<void>(cache->get(key).ok());
+    return cache->nodes().size() == 1;
+  }));
+  CHECK(cache->get(key).ok());
+}
+
+TEST_CASE("an observer is told what happens, and it is counted") {
+  struct Notes : ClientObserver {
+    void node_failed(const std::string& node, const Error& why) noexcept override {
+      ++failed;
+      names_node = names_node && why.text.find(node) != std::string::npos;
+    }
+    void node_ejected(const std::string&, const Error&) noexcept override { ++ejected; }
+    void node_returned(const std::string&) noexcept override { ++returned; }
+    void list_followed(uint64_t told, size_t nodes) noexcept override {
+      version = told;
+      followed_nodes = nodes;
+    }
+    void list_failed(const Error&) noexcept override { ++lists_failed; }
+    std::atomic<int> failed = 0, ejected = 0, returned = 0, lists_failed = 0;
+    std::atomic<bool> names_node = true;
+    std::atomic<uint64_t> version = 0;
+    std::atomic<size_t> followed_nodes = 0;
+  };
+  const auto notes = std::make_shared<Notes>();
+  Told fleet;
+  TempServer behind;
+  Gate gate(behind.port());
+  fleet.tell_ports(7, {fleet.port(0), gate.port()});
+  ClientOptions options = quick(fleet.options());
+  options.observer = notes;
+  const auto cache = make_client(options);
+  CHECK(notes->version == 7);
+  CHECK(notes->followed_nodes == 2);
+  const std::string key = key_at(*cache, gate.port());
+  gate.shut();
+  CHECK(eventually([&] { return fails_with(cache->get(key), ErrorKind::Ejected); }));
+  CHECK(notes->failed == 3);
+  CHECK(notes->ejected == 1);
+  CHECK(notes->names_node);
+  gate.open();
+  CHECK(eventually([&] { return cache->get(key).ok(); }));
+  CHECK(notes->returned == 1);
+  WireClient client = fleet.server(0).connect();
+  REQUIRE(client.ask_line("config delete cluster") == "DELETED");
+  CHECK_FALSE(cache->refresh().ok());
+  CHECK_FALSE(cache->refresh().ok());
+  CHECK(notes->lists_failed == 2);
+  const ClientCounters counters = cache->counters();
+  CHECK(counters.node_failures == 3);
+  CHECK(counters.ejections == 1);
+  CHECK(counters.returns == 1);
+  CHECK(counters.lists_followed == 1);
+  CHECK(counters.list_failures == 2);
+}
+
 TEST_CASE("a client with a fixed list does not refresh it") {
   TempServer server;
   const auto refreshed = make_client(options_for({server.port()}))->refresh();

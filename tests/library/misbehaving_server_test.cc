@@ -82,7 +82,6 @@ TEST_CASE("in classic a set, a delete, a touch and a flush each know their own w
   ConnectionOptions options;
   options.dialect = Dialect::Classic;
   TempServer behind;
-  MisbehavingServer server(behind.port(), Dialect::Classic);
   const Operation operations[] = {{.verb = Verb::Set, .key = "k", .value = "1"},
                                   {.verb = Verb::Touch, .key = "k", .exptime = 9},
                                   {.verb = Verb::Delete, .key = "k"},
@@ -91,6 +90,7 @@ TEST_CASE("in classic a set, a delete, a touch and a flush each know their own w
                                   {.verb = Verb::Increment, .key = "k"}};
   for (uint32_t at = 0; at + 1 < std::size(operations); ++at) {
     CAPTURE(at);
+    MisbehavingServer server(behind.port(), Dialect::Classic);
     auto opened = Connection::open({"127.0.0.1", static_cast<uint16_t>(server.port()), {}}, options,
                                    Deadline::max());
     REQUIRE(opened.ok());

@@ -8,6 +8,7 @@
 #include "tests/library/child_server.h"
 #include "tests/library/fleet_support.h"
 #include "tests/library/gate.h"
+#include "tests/support/host_names.h"
 #include "tests/support/temp_server.h"
 #include "tools/client/client.h"
 
@@ -151,6 +152,39 @@ TEST_CASE("a write that a full server has turned away leaves no older value to b
   CHECK((is_miss(found) || value_of(found) == "new"));
   CHECK(eventually([&] { return (found = cache->get("b")).ok(); }));
   CHECK(is_miss(found));
+}
+
+TEST_CASE("a name that moves to a server with older contents brings none of them") {
+  const auto server_at = [](const std::string& address, int port) {
+    larder::daemon::Settings settings = loopback_settings();
+    settings.listen = {address};
+    settings.port = port;
+    return settings;
+  };
+  TempServer before(server_at("127.0.0.2", -1));
+  TempServer after(server_at("127.0.0.3", before.port()));
+  ClientOptions other = options_for({after.port()});
+  other.servers[0].host = "127.0.0.3";
+  const auto there = make_client(other);
+  for (const char* key : {"k", "other"}) REQUIRE(says(there->set(key, "older"), Outcome::Done));
+  HostName name("cache.test", "127.0.0.2");
+  ClientOptions options = options_for({before.port()});
+  options.servers[0].host = "cache.test";
+  options.idle_connections = 1;
+  const auto cache = make_client(options);
+  REQUIRE(says(cache->set("k", "new"), Outcome::Done));
+  name.move_to("127.0.0.3");
+  // The connection that is there is as good as before; whoever needs another one moves all.
+  std::vector<std::thread> threads;
+  std::atomic<int> older = 0;
+  for (int t = 0; t < 8; ++t) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < 100; ++i) older += value_of(cache->get("k")) == "older" ? 1 : 0;
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  CHECK(older == 0);
+  CHECK(is_miss(there->get("other")));
 }
 
 TEST_CASE("connections that were given up are closed once their server has") {

@@ -117,19 +117,38 @@ Result<bool> ClientState::refresh(const std::atomic<bool>& stop) {
     const auto first = static_cast<size_t>(any_chance() * static_cast<double>(whom.size()));
     std::rotate(whom.begin(), whom.begin() + static_cast<ptrdiff_t>(first), whom.end());
   }
-  for (const Server& server : options.servers) whom.push_back(endpoint_of(server));
+  for (const Server& server : options.servers) {
+    const Endpoint seed = endpoint_of(server);
+    const bool is_node = std::any_of(whom.begin(), whom.end(), [&](const Endpoint& asked) {
+      return asked.text() == seed.text();
+    });
+    if (!is_node) whom.push_back(seed);
+  }
+  const Result<std::optional<ClusterList>> newer =
+      before ? ask_for_newer_list(whom, list, options, stop) : ask_for_list(whom, options, stop);
+  Result<bool> followed = false;
+  if (!newer) {
+    followed = newer.error();
+  } else if (*newer) {
+    followed = follow(**newer);
+  }
+  if (!followed) options.observer->list_failed(followed.error());
+  return followed;
+}
 
-  const Result<ClusterList> list = ask_for_list(whom, options, stop);
-  if (!list) return list.error();
-  if (list->version <= version) return false;
-  const std::vector<Server> servers = servers_of(*list, options.connection.tls);
+Result<bool> ClientState::follow(const ClusterList& newer) {
+  const std::shared_ptr<Fleet> before = fleet();
+  const std::vector<Server> servers = servers_of(newer, options.connection.tls);
   Result<std::shared_ptr<Fleet>> after =
       before ? before->next(servers, options) : Fleet::make(servers, options);
   if (!after) return after.error();
+  list = newer;
   if (before) (*after)->supersede(*before);
-  version = list->version;
-  const std::lock_guard publish(mutex);
-  current = std::move(*after);
+  {
+    const std::lock_guard publish(mutex);
+    current = std::move(*after);
+  }
+  options.observer->list_followed(list.version, list.nodes.size());
   return true;
 }
 
@@ -152,6 +171,7 @@ Result<std::unique_ptr<Client>> Client::make(ClientOptions options) {
         static_cast<void>(ignored);
         made.fleet()->close_ended();
       });
+      made.watch->set_poller(&*made.poller);
     }
   }
   return std::unique_ptr<Client>(new Client(std::move(state)));
@@ -292,6 +312,8 @@ std::vector<std::string> Client::nodes() const {
 std::string Client::node_of(std::string_view key) const {
   return state_->fleet()->node_of(key).name();
 }
+
+ClientCounters Client::counters() const { return state_->watch->counters(); }
 
 Result<bool> Client::refresh() {
   if (!state_->options.discovery.enabled) {

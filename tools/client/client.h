@@ -60,6 +60,14 @@ struct OfNode {
   Result<T> result;
 };
 
+struct ClientCounters {
+  uint64_t node_failures = 0;  // calls that failed on account of a node
+  uint64_t ejections = 0;
+  uint64_t returns = 0;         // of ejected nodes
+  uint64_t lists_followed = 0;  // with discovery; the first included
+  uint64_t list_failures = 0;   // in a row: how often nobody has told a list since one did
+};
+
 // Keys are as in Operation. Errors, of every call: BadRequest, and nothing was sent; Ejected,
 // Unreachable, Denied, and this was not done; Timeout, Closed, Protocol, and whether a write was
 // done is not known (it is deleted before it could be read); Refused, with the server's words.
@@ -119,9 +127,11 @@ class Client {
   std::vector<std::string> nodes() const;
   // Where a key lives.
   std::string node_of(std::string_view key) const;
-  // Asks for the list now and follows it if it is newer: true if it was. With discovery only
-  // (BadRequest); else what kept all nodes from telling.
+  // Asks for the list now and follows it if it is newer: true if it was (list_election.h). With
+  // discovery only (BadRequest); else what kept all nodes from telling.
   Result<bool> refresh();
+  // Since it was made.
+  ClientCounters counters() const;
 
  private:
   explicit Client(std::unique_ptr<ClientState> state);

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -25,9 +26,25 @@ struct Server {
 // See discovery.h.
 struct DiscoveryOptions {
   bool enabled = false;
-  // Between two questions of the background thread; 0: no thread, the list is asked for by make()
-  // and by Client::refresh() only.
+  // Between two questions of the background thread; it also asks when a call has failed, once in a
+  // second at most. 0: no thread, the list is asked for by make() and by Client::refresh() only.
   std::chrono::milliseconds interval{60'000};
+};
+
+// Is told what a client meets and does by itself. On the threads of calls and of discovery, many at
+// once, while no lock is held; it is not to take long.
+class ClientObserver {
+ public:
+  virtual ~ClientObserver() = default;
+
+  // A call to the node failed, as far as that counts against it (ClientOptions::health).
+  virtual void node_failed(const std::string& /*node*/, const Error& /*why*/) noexcept {}
+  virtual void node_ejected(const std::string& /*node*/, const Error& /*why*/) noexcept {}
+  // After an ejection: a probe has succeeded.
+  virtual void node_returned(const std::string& /*node*/) noexcept {}
+  virtual void list_followed(uint64_t /*version*/, size_t /*nodes*/) noexcept {}
+  // Nobody told a list; the one before is followed on.
+  virtual void list_failed(const Error& /*why*/) noexcept {}
 };
 
 struct ClientOptions {
@@ -54,6 +71,8 @@ struct ClientOptions {
   uint32_t retries = 2;
   // Before the first retry; doubled for each further one, less up to a half by chance.
   std::chrono::milliseconds retry_pause{10};
+
+  std::shared_ptr<ClientObserver> observer;  // null: nobody
 
   HealthOptions health;
   // A node that was ejected for longer is flushed before it is used again, and one whose missed

@@ -1,6 +1,7 @@
 // What a Client is made of: for the sources that implement it.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -12,8 +13,42 @@
 
 namespace larder::client {
 
+// Counts, tells the program's own observer, and has the list asked for when a node fails.
+class ClientWatch : public ClientObserver {
+ public:
+  explicit ClientWatch(std::shared_ptr<ClientObserver> next) : next_(std::move(next)) {}
+
+  void node_failed(const std::string& node, const Error& why) noexcept override;
+  void node_ejected(const std::string& node, const Error& why) noexcept override;
+  void node_returned(const std::string& node) noexcept override;
+  void list_followed(uint64_t version, size_t nodes) noexcept override;
+  void list_failed(const Error& why) noexcept override;
+
+  // Whom a failed node wakes; null: nobody any more.
+  void set_poller(Poller* poller);
+  ClientCounters counters() const noexcept;
+
+ private:
+  const std::shared_ptr<ClientObserver> next_;
+  std::mutex mutex_;
+  Poller* poller_ = nullptr;  // guarded by mutex_
+  std::atomic<uint64_t> node_failures_ = 0;
+  std::atomic<uint64_t> ejections_ = 0;
+  std::atomic<uint64_t> returns_ = 0;
+  std::atomic<uint64_t> lists_followed_ = 0;
+  std::atomic<uint64_t> list_failures_ = 0;
+};
+
 struct ClientState {
-  explicit ClientState(ClientOptions client_options) : options(std::move(client_options)) {}
+  explicit ClientState(ClientOptions client_options)
+      : watch(std::make_shared<ClientWatch>(client_options.observer)),
+        options(watched(std::move(client_options), watch)) {}
+  ~ClientState() { watch->set_poller(nullptr); }
+
+  static ClientOptions watched(ClientOptions options, std::shared_ptr<ClientObserver> by) {
+    options.observer = std::move(by);
+    return options;
+  }
 
   std::shared_ptr<Fleet> fleet() const {
     const std::lock_guard lock(mutex);
@@ -29,13 +64,15 @@ struct ClientState {
   std::vector<Answer> run_everywhere(const Fleet& on, const Operation& operation);
   // Asks for the list and follows it if it is newer than the one before.
   Result<bool> refresh(const std::atomic<bool>& stop);
+  Result<bool> follow(const ClusterList& list);  // with `refreshing`
 
+  const std::shared_ptr<ClientWatch> watch;
   const ClientOptions options;
   mutable std::mutex mutex;
   std::shared_ptr<Fleet> current;  // guarded by mutex; never null once made
 
   std::mutex refreshing;         // held while a list is asked for and followed
-  uint64_t version = 0;          // of the list that is followed; guarded by refreshing
+  ClusterList list;              // that is followed; guarded by refreshing
   std::optional<Poller> poller;  // the last member: it ends before the rest goes
 };
 

@@ -115,6 +115,7 @@ std::string Endpoint::text() const {
 // 5. Once `failure` is set there are no batches.
 struct Connection::State {
   Endpoint endpoint;
+  std::string address;
   ConnectionOptions options;
   std::unique_ptr<Transport> transport;
   std::optional<Error> failure;
@@ -821,19 +822,21 @@ Connection::~Connection() {
 
 Result<std::unique_ptr<Connection>> Connection::open(const Endpoint& endpoint,
                                                      const ConnectionOptions& options,
-                                                     Deadline deadline) {
-  Result<Descriptor> socket = connect_to(endpoint, deadline);
-  if (!socket) return socket.error();
+                                                     Deadline deadline,
+                                                     std::string_view preferred) {
+  Result<Connected> connected = connect_to(endpoint, deadline, preferred);
+  if (!connected) return connected.error();
   auto state = std::make_unique<State>();
   state->endpoint = endpoint;
+  state->address = std::move(connected->address);
   state->options = options;
   if (options.tls.enabled) {
     Result<std::unique_ptr<Transport>> made =
-        tls_transport(std::move(*socket), options.tls, endpoint, deadline);
+        tls_transport(std::move(connected->socket), options.tls, endpoint, deadline);
     if (!made) return made.error();
     state->transport = std::move(*made);
   } else {
-    state->transport = plain_transport(std::move(*socket));
+    state->transport = plain_transport(std::move(connected->socket));
   }
   const Result<void> accepted = state->login(deadline);
   if (!accepted) return accepted.error();
@@ -920,5 +923,7 @@ Result<void> Connection::ask_lines(std::string_view command, std::span<const std
 }
 
 const Endpoint& Connection::endpoint() const noexcept { return state_->endpoint; }
+
+const std::string& Connection::address() const noexcept { return state_->address; }
 
 }  // namespace larder::client

@@ -51,9 +51,12 @@ struct ConnectionOptions {
 class Connection {
  public:
   // Looks the name up (which has no deadline of its own), connects, agrees on TLS, logs in.
+  //
+  // preferred  an address(): is tried first if the name still leads there
   static Result<std::unique_ptr<Connection>> open(const Endpoint& endpoint,
                                                   const ConnectionOptions& options,
-                                                  Deadline deadline);
+                                                  Deadline deadline,
+                                                  std::string_view preferred = {});
   ~Connection();
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
@@ -108,6 +111,8 @@ class Connection {
                          Deadline deadline, const std::function<bool(std::string_view)>& on_line);
 
   const Endpoint& endpoint() const noexcept;
+  // Of the server, in digits, without its port; of a Unix socket its path.
+  const std::string& address() const noexcept;
 
  private:
   struct State;

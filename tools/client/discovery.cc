@@ -1,15 +1,19 @@
 #include "tools/client/discovery.h"
 
+#include <algorithm>
 #include <array>
 #include <new>
 #include <string_view>
 #include <utility>
 
+#include "tools/client/list_election.h"
 #include "tools/client/retry.h"
 
 namespace larder::client {
 namespace {
 
+// Between two questions though nodes fail all the time.
+constexpr std::chrono::milliseconds kLeastInterval{1'000};
 constexpr std::string_view kAsk = "config get cluster";
 constexpr std::array<std::string_view, 1> kEnds = {"END"};
 
@@ -28,15 +32,37 @@ Result<ClusterList> ask(const Endpoint& whom, const ClientOptions& options) {
 
 }  // namespace
 
-Result<ClusterList> ask_for_list(const std::vector<Endpoint>& whom, const ClientOptions& options,
-                                 const std::atomic<bool>& stop) {
-  Result<ClusterList> list = Error{ErrorKind::BadRequest, "there is nobody to ask for a list"};
+Result<std::optional<ClusterList>> ask_for_list(const std::vector<Endpoint>& whom,
+                                                const ClientOptions& options,
+                                                const std::atomic<bool>& stop) {
+  Error error{ErrorKind::BadRequest, "there is nobody to ask for a list"};
   for (const Endpoint& endpoint : whom) {
     if (stop) return Error{ErrorKind::BadRequest, "the client is going away"};
-    list = ask(endpoint, options);
-    if (list) break;
+    Result<ClusterList> list = ask(endpoint, options);
+    if (list) return std::optional(std::move(*list));
+    error = list.error();
   }
-  return list;
+  return error;
+}
+
+Result<std::optional<ClusterList>> ask_for_newer_list(const std::vector<Endpoint>& whom,
+                                                      const ClusterList& followed,
+                                                      const ClientOptions& options,
+                                                      const std::atomic<bool>& stop) {
+  Error error{ErrorKind::BadRequest, "there is nobody to ask for a list"};
+  ListElection election(followed, whom.size());
+  bool is_told = false;
+  bool is_newer = false;
+  for (const Endpoint& endpoint : whom) {
+    if (stop) return Error{ErrorKind::BadRequest, "the client is going away"};
+    const Result<ClusterList> list = ask(endpoint, options);
+    if (!list) error = list.error();
+    is_told = is_told || list.ok();
+    is_newer = is_newer || (list.ok() && list->version > followed.version);
+    if (election.told(list.ok() ? &*list : nullptr) || (is_told && !is_newer)) break;
+  }
+  if (!is_told) return error;
+  return election.winner();
 }
 
 std::vector<Server> servers_of(const ClusterList& list, const TlsSettings& tls) {
@@ -62,13 +88,25 @@ Poller::~Poller() {
   thread_.join();
 }
 
+void Poller::wake() {
+  {
+    const std::lock_guard lock(mutex_);
+    woken_ = true;
+  }
+  wake_.notify_all();
+}
+
 void Poller::run() {
   std::unique_lock lock(mutex_);
   while (!stopping_) {
     const auto until =
         std::chrono::steady_clock::now() +
         std::chrono::duration_cast<std::chrono::microseconds>(interval_ * (1 - any_chance() / 10));
-    if (wake_.wait_until(lock, until, [this] { return stopping_.load(); })) return;
+    const auto not_before = std::chrono::steady_clock::now() + std::min(interval_, kLeastInterval);
+    wake_.wait_until(lock, until, [this] { return stopping_ || woken_; });
+    wake_.wait_until(lock, std::min(until, not_before), [this] { return stopping_.load(); });
+    if (stopping_) return;
+    woken_ = false;
     lock.unlock();
     try {
       tick_(stopping_);

@@ -43,9 +43,10 @@ Node::Node(const Endpoint& endpoint, const ClientOptions& options)
       connect_timeout_(options.connect_timeout),
       idle_connections_(options.idle_connections),
       lease_(options.lease),
+      observer_(options.observer),
       most_owed_keys_(options.most_owed_keys),
       pool_(endpoint, options.connection, options.idle_connections, options.trusted_idle,
-            options.idle_timeout),
+            options.idle_timeout, [this] { owe_everything(); }),
       health_(options.health),
       owed_({options.most_owed_keys, options.most_owed_bytes}),
       moved_({options.most_owed_keys, options.most_owed_bytes}) {}
@@ -71,11 +72,21 @@ Result<std::unique_ptr<Connection>> Node::acquire(Deadline deadline, Try which) 
   }
   if (admission == NodeHealth::Admission::Probe) return probe(deadline);
 
-  Result<void> paid = pay(deadline, which);
-  if (!paid) return paid.error();
-  auto taken = pool_.take(connect_by(deadline));
-  if (!taken) note_failure(taken.error(), which);
-  return taken;
+  while (true) {
+    Result<void> paid = pay(deadline, which);
+    if (!paid) return paid.error();
+    auto taken = pool_.take(connect_by(deadline));
+    if (!taken) {
+      note_failure(taken.error(), which);
+      return taken;
+    }
+    // Its name may have led to another server just now, which owes a flush.
+    {
+      const std::lock_guard lock(mutex_);
+      if (!indebted_) return taken;
+    }
+    pool_.give_back(std::move(*taken));
+  }
 }
 
 void Node::finish(std::unique_ptr<Connection> connection, std::span<const Operation> operations,
@@ -209,6 +220,7 @@ Result<std::unique_ptr<Connection>> Node::probe(Deadline deadline) {
   Result<void> paid = pay(deadline, Try::First);
   if (!paid) return failed(paid.error());
   report.succeeded = true;
+  if (observer_) observer_->node_returned(name_);
   return opened;
 }
 
@@ -295,6 +307,7 @@ Deadline Node::connect_by(Deadline deadline) const {
 
 void Node::note_failure(const Error& error, Try which) noexcept {
   if (which == Try::Again || !is_about_the_node(error)) return;
+  if (observer_) observer_->node_failed(name_, error);
   {
     const std::lock_guard lock(mutex_);
     try {
@@ -304,6 +317,7 @@ void Node::note_failure(const Error& error, Try which) noexcept {
     }
     if (!health_.failed(now(), any_chance())) return;
   }
+  if (observer_) observer_->node_ejected(name_, error);
   pool_.clear();
 }
 

@@ -8,8 +8,8 @@
 //    the keys, or flushes the node, and the others wait for that.
 // 3. A key is only deleted after each connection on which its write was given up has ended
 //    (lingering.h), so that the write cannot come after its own delete.
-// 4. Too many keys, an absence longer than the lease or from the list, and the node is flushed
-//    instead, after those connections, too.
+// 4. Too many keys, an absence longer than the lease or from the list, a name that leads to another
+//    address than before, and the node is flushed instead, after those connections, too.
 #pragma once
 
 #include <condition_variable>
@@ -96,6 +96,7 @@ class Node {
   const std::chrono::milliseconds connect_timeout_;
   const size_t idle_connections_;
   const std::chrono::milliseconds lease_;
+  const std::shared_ptr<ClientObserver> observer_;  // null: nobody
   const size_t most_owed_keys_;
   ConnectionPool pool_;
 

@@ -5,13 +5,15 @@
 namespace larder::client {
 ConnectionPool::ConnectionPool(Endpoint endpoint, ConnectionOptions options, size_t most_idle,
                                std::chrono::milliseconds trusted_idle,
-                               std::chrono::milliseconds idle_timeout)
+                               std::chrono::milliseconds idle_timeout,
+                               std::function<void()> on_move)
     : endpoint_(std::move(endpoint)),
       options_(std::move(options)),
       // A late reply in classic may fit the next request: only a look finds it before.
       trusted_idle_(options_.dialect == Dialect::Classic ? std::chrono::milliseconds{}
                                                          : trusted_idle),
       idle_timeout_(idle_timeout),
+      on_move_(std::move(on_move)),
       most_idle_(most_idle) {
   idle_.reserve(most_idle);
 }
@@ -36,8 +38,25 @@ Result<std::unique_ptr<Connection>> ConnectionPool::take(Deadline deadline) {
   return open(deadline);
 }
 
-Result<std::unique_ptr<Connection>> ConnectionPool::open(Deadline deadline) const {
-  return Connection::open(endpoint_, options_, deadline);
+Result<std::unique_ptr<Connection>> ConnectionPool::open(Deadline deadline) {
+  std::string preferred;
+  {
+    const std::lock_guard lock(mutex_);
+    preferred = address_;
+  }
+  auto opened = Connection::open(endpoint_, options_, deadline, preferred);
+  if (!opened) return opened;
+  std::string address = (*opened)->address();
+  std::vector<Idle> closed;  // without the lock
+  closed.reserve(idle_.capacity());
+  const std::lock_guard lock(mutex_);
+  if (address_ != address) {
+    if (!address_.empty()) on_move_();
+    address_.swap(address);
+    for (Idle& idle : idle_) closed.push_back(std::move(idle));
+    idle_.clear();
+  }
+  return opened;
 }
 
 void ConnectionPool::give_back(std::unique_ptr<Connection> connection) noexcept {
@@ -45,27 +64,35 @@ void ConnectionPool::give_back(std::unique_ptr<Connection> connection) noexcept 
   const auto now = std::chrono::steady_clock::now();
   std::unique_ptr<Connection> unused;  // closed without the lock
   const std::lock_guard lock(mutex_);
-  if (idle_.size() < most_idle_) idle_.push_back({std::move(connection), now});
+  if (idle_.size() < most_idle_ && connection->address() == address_) {
+    idle_.push_back({std::move(connection), now});
+  }
   if (!idle_.empty() && now - idle_.front().since >= idle_timeout_) {
     unused = std::move(idle_.front().connection);
     idle_.erase(idle_.begin());
   }
 }
 
-void ConnectionPool::clear() {
-  std::vector<Idle> closed;
-  const std::lock_guard lock(mutex_);
-  closed.swap(idle_);
+void ConnectionPool::clear() noexcept {
+  for (std::unique_ptr<Connection> closed = take_any(); closed; closed = take_any()) {
+  }
 }
 
-void ConnectionPool::set_most_idle(size_t count) {
-  std::vector<Idle> closed;
+// Without a look at it.
+std::unique_ptr<Connection> ConnectionPool::take_any() noexcept {
   const std::lock_guard lock(mutex_);
-  most_idle_ = count;
-  while (idle_.size() > count) {
-    closed.push_back(std::move(idle_.back()));
-    idle_.pop_back();
+  if (idle_.empty()) return nullptr;
+  std::unique_ptr<Connection> taken = std::move(idle_.back().connection);
+  idle_.pop_back();
+  return taken;
+}
+
+void ConnectionPool::set_most_idle(size_t count) noexcept {
+  {
+    const std::lock_guard lock(mutex_);
+    most_idle_ = count;
   }
+  while (idle() > count) take_any();
 }
 
 size_t ConnectionPool::idle() const {

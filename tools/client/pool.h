@@ -2,8 +2,10 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <vector>
 
 #include "tools/client/connection.h"
@@ -13,36 +15,47 @@ namespace larder::client {
 // Any thread. One that has been in use a moment ago is taken as it is; others are looked at. The
 // one that was given back last is taken first: the others are closed once nobody has needed them
 // for idle_timeout.
+//
+// All connections of a pool lead to one server, though its name may have several addresses or come
+// to have another: where a new one cannot be had at the address of the others, those are kept no
+// more.
 class ConnectionPool {
  public:
   // most_idle, trusted_idle, idle_timeout  see ClientOptions
-  ConnectionPool(Endpoint endpoint, ConnectionOptions options, size_t most_idle,
-                 std::chrono::milliseconds trusted_idle, std::chrono::milliseconds idle_timeout);
+  // on_move  called with a lock, before any connection to another address than before is given out
+  ConnectionPool(
+      Endpoint endpoint, ConnectionOptions options, size_t most_idle,
+      std::chrono::milliseconds trusted_idle, std::chrono::milliseconds idle_timeout,
+      std::function<void()> on_move = [] {});
 
   // An idle one that is not stale, without waiting; null if there is none.
   std::unique_ptr<Connection> take_idle();
   // An idle one, or a new one by this time.
   Result<std::unique_ptr<Connection>> take(Deadline deadline);
   // Always a new one.
-  Result<std::unique_ptr<Connection>> open(Deadline deadline) const;
+  Result<std::unique_ptr<Connection>> open(Deadline deadline);
 
-  // Keeps it, if it is in step and not enough are idle.
+  // Keeps it, if it is in step, leads where the others do, and not enough are idle.
   void give_back(std::unique_ptr<Connection> connection) noexcept;
   // Closes all that are idle.
-  void clear();
+  void clear() noexcept;
   // From now on, at most as many as at first; closes those that are more.
-  void set_most_idle(size_t count);
+  void set_most_idle(size_t count) noexcept;
 
   size_t idle() const;
   const Endpoint& endpoint() const noexcept { return endpoint_; }
 
  private:
+  std::unique_ptr<Connection> take_any() noexcept;
+
   const Endpoint endpoint_;
   const ConnectionOptions options_;
   const std::chrono::milliseconds trusted_idle_;
   const std::chrono::milliseconds idle_timeout_;
+  const std::function<void()> on_move_;
   mutable std::mutex mutex_;
-  size_t most_idle_;  // guarded by mutex_
+  size_t most_idle_;     // guarded by mutex_
+  std::string address_;  // of all idle ones; guarded by mutex_; empty: none was opened yet
   struct Idle {
     std::unique_ptr<Connection> connection;
     std::chrono::steady_clock::time_point since;

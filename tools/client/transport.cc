@@ -15,6 +15,7 @@
 #include <cstring>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "tools/client/connection.h"
 
@@ -67,7 +68,14 @@ Attempt attempt(int family, const sockaddr* address, socklen_t bytes, Deadline d
   return {std::move(made), 0};
 }
 
-Result<Descriptor> connect_to_path(const Endpoint& endpoint, Deadline deadline) {
+// Without its port, in a form that is one to one.
+std::string address_of(const addrinfo& info) {
+  char text[NI_MAXHOST] = "";
+  getnameinfo(info.ai_addr, info.ai_addrlen, text, sizeof text, nullptr, 0, NI_NUMERICHOST);
+  return text;
+}
+
+Result<Connected> connect_to_path(const Endpoint& endpoint, Deadline deadline) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (endpoint.path.size() >= sizeof address.sun_path) {
@@ -77,10 +85,11 @@ Result<Descriptor> connect_to_path(const Endpoint& endpoint, Deadline deadline) 
   Attempt made =
       attempt(AF_UNIX, reinterpret_cast<const sockaddr*>(&address), sizeof address, deadline);
   if (made.error != 0) return unreachable(endpoint, error_text(made.error));
-  return std::move(made.socket);
+  return Connected{std::move(made.socket), endpoint.path};
 }
 
-Result<Descriptor> connect_to_host(const Endpoint& endpoint, Deadline deadline) {
+Result<Connected> connect_to_host(const Endpoint& endpoint, Deadline deadline,
+                                  std::string_view preferred) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_NUMERICSERV;
@@ -92,17 +101,22 @@ Result<Descriptor> connect_to_host(const Endpoint& endpoint, Deadline deadline) 
         endpoint, failed == EAI_SYSTEM ? error_text(errno) : std::string(gai_strerror(failed)));
   }
   const AddressesPtr addresses(found, freeaddrinfo);
-  int left = 0;
-  for (const addrinfo* at = found; at != nullptr; at = at->ai_next) ++left;
+  std::vector<const addrinfo*> order;
+  for (const addrinfo* at = found; at != nullptr; at = at->ai_next) order.push_back(at);
+  std::stable_partition(order.begin(), order.end(), [&](const addrinfo* at) {
+    return !preferred.empty() && address_of(*at) == preferred;
+  });
+  auto left = static_cast<int64_t>(order.size());
   int error = ETIMEDOUT;
-  for (const addrinfo* at = found; at != nullptr; at = at->ai_next, --left) {
+  for (const addrinfo* at : order) {
     const Deadline now = Clock::now();
     if (now >= deadline) return too_late(endpoint);
     // Each address has its share of the time: the first may be one that nobody answers at.
     const Deadline until =
         deadline == Deadline::max() || left == 1 ? deadline : now + (deadline - now) / left;
+    --left;
     Attempt made = attempt(at->ai_family, at->ai_addr, at->ai_addrlen, until);
-    if (made.error == 0) return std::move(made.socket);
+    if (made.error == 0) return Connected{std::move(made.socket), address_of(*at)};
     error = made.error;
   }
   if (error == ETIMEDOUT) return too_late(endpoint);
@@ -220,9 +234,10 @@ bool wait_until_ready(int fd, short what, Deadline deadline) {
   }
 }
 
-Result<Descriptor> connect_to(const Endpoint& endpoint, Deadline deadline) {
+Result<Connected> connect_to(const Endpoint& endpoint, Deadline deadline,
+                             std::string_view preferred) {
   return endpoint.host.empty() ? connect_to_path(endpoint, deadline)
-                               : connect_to_host(endpoint, deadline);
+                               : connect_to_host(endpoint, deadline, preferred);
 }
 
 std::unique_ptr<Transport> plain_transport(Descriptor socket) {

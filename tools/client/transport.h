@@ -68,8 +68,15 @@ class Transport {
 // false: it has. Deadline::max() never passes.
 bool wait_until_ready(int fd, short what, Deadline deadline);
 
-// A socket that is connected to the endpoint and never waits. Tries all addresses of a name.
-Result<Descriptor> connect_to(const Endpoint& endpoint, Deadline deadline);
+// A socket that is connected and never waits.
+struct Connected {
+  Descriptor socket;
+  std::string address;  // of the server, without its port; of a Unix socket the path
+};
+
+// Tries all addresses of a name, `preferred` first if it is one of them.
+Result<Connected> connect_to(const Endpoint& endpoint, Deadline deadline,
+                             std::string_view preferred = {});
 
 // Without TLS.
 std::unique_ptr<Transport> plain_transport(Descriptor socket);
