@@ -50,6 +50,17 @@ class NodeSet(NamedTuple):
     nodes: list
 
 
+def address(node):
+    """The usual spelling: a path, [IPv6]:port or host:port."""
+    if node.host.startswith("/"):
+        return node.host
+    return f"[{node.host}]:{node.port}" if ":" in node.host else f"{node.host}:{node.port}"
+
+
+def unbracketed(node):
+    return node.host if node.host.startswith("/") else f"{node.host}:{node.port}"
+
+
 def key(number, ascii_only):
     """Short and long keys; a fifth of them holds bytes above 0x7f unless the ring knows none."""
     forms = (f"user:{number}", f"session/{number * 2654435761 % 2**32:08x}", f"{number}",
@@ -58,7 +69,19 @@ def key(number, ascii_only):
     return forms[number % len(forms)]
 
 
-def node_sets(most_nodes, weighted, named=None):
+# Beside IPv4: Unix sockets, IPv6 addresses that this machine has, and some that it lacks. They are
+# spelled in several ways, because most rings hash the spelling.
+FORMS = {
+    "unix": [(f"/tmp/larder-golden-{i}.sock", 0) for i in range(5)],
+    "loopback": [("::1", 11211), ("0:0:0:0:0:0:0:1", 11212), ("0::1", 11213), ("::1", 11214),
+                 ("::0001", 11215)],
+    "ipv6": [("fd00::1", 11211), ("FD00:0:0:A::2", 11211), ("2001:db8::a:0:0:3", 11212),
+             ("fd00::00c4", 11211), ("2001:db8::", 11213)],
+    "mapped": [("::ffff:127.0.0.1", 11211), ("0::FFFF:7f00:2", 11212)],
+}
+
+
+def node_sets(most_nodes, weighted, named=None, forms=()):
     """All sets for a ring; `named` makes the name of a node from its index, host and port."""
     sets = []
     for size in (size for size in SIZES if size <= most_nodes):
@@ -71,6 +94,11 @@ def node_sets(most_nodes, weighted, named=None):
                                       11211 if usual else 11210 + i % 4,
                                       WEIGHTS[i % 5] if weights == "varied" else 1, ""))
                 sets.append(NodeSet(f"{size} {ports} {weights}", nodes))
+    for form in forms:
+        for weights in ("equal", "varied") if weighted else ("equal",):
+            sets.append(NodeSet(f"{len(FORMS[form])} {form} {weights}", [
+                Node(host, port, WEIGHTS[i] if weights == "varied" else 1, "")
+                for i, (host, port) in enumerate(FORMS[form])]))
     if named:
         nodes = [Node(f"127.0.11.{i + 1}", 11211 + i // 3, WEIGHTS[i], "") for i in range(5)]
         sets.append(NodeSet("5 named varied", [
@@ -129,6 +157,8 @@ def ask_libmemcached(*behaviors):
         library.memcached_behavior_set.argtypes = [pointer, ctypes.c_int, ctypes.c_uint64]
         library.memcached_server_add_with_weight.argtypes = [
             pointer, ctypes.c_char_p, ctypes.c_uint16, ctypes.c_uint32]
+        library.memcached_server_add_unix_socket_with_weight.argtypes = [
+            pointer, ctypes.c_char_p, ctypes.c_uint32]
         library.memcached_generate_hash.argtypes = [pointer, ctypes.c_char_p, size]
         library.memcached_generate_hash.restype = ctypes.c_uint32
         library.memcached_free.argtypes = [pointer]
@@ -138,6 +168,10 @@ def ask_libmemcached(*behaviors):
             for behavior in behaviors:
                 assert library.memcached_behavior_set(client, behavior, 1) == 0
             for node in node_set.nodes:
+                if node.host.startswith("/"):
+                    assert library.memcached_server_add_unix_socket_with_weight(
+                        client, node.host.encode(), node.weight) == 0
+                    continue
                 assert library.memcached_server_add_with_weight(
                     client, (node.name or node.host).encode(), node.port, node.weight) == 0
             raw = [key.encode() for key in keys]
@@ -164,9 +198,9 @@ def ask_pymemcache(keys, sets):
     from pymemcache.client.hash import HashClient
     answers = []
     for node_set in sets:
-        client = HashClient([(node.host, node.port) for node in node_set.nodes])
-        names = {f"{node.host}:{node.port}": i for i, node in enumerate(node_set.nodes)}
-        answers.append([names[client.hasher.get_node(key)] for key in keys])
+        client = HashClient([address(node) for node in node_set.nodes])
+        index = {label: i for i, label in enumerate(client.clients)}
+        answers.append([index[client.hasher.get_node(key)] for key in keys])
     return answers
 
 
@@ -184,31 +218,42 @@ def ask_jump(keys, sets):
 class Backends:
     """Servers whose every value is the address that was asked."""
 
-    def __init__(self, addresses):
+    def __init__(self, sets):
         self.sockets = []
-        for host, port in addresses:
-            listener = socket.create_server((host, port))
+        self.paths = []
+        for node in {address(node): node for s in sets for node in s.nodes}.values():
+            if node.host.startswith("/"):
+                listener = socket.socket(socket.AF_UNIX)
+                listener.bind(node.host)
+                listener.listen()
+                os.chmod(node.host, 0o777)  # nginx' workers are another user
+                self.paths.append(node.host)
+            else:
+                family = socket.AF_INET6 if ":" in node.host else socket.AF_INET
+                listener = socket.create_server((node.host, node.port), family=family)
             self.sockets.append(listener)
-            threading.Thread(target=self.accept, args=(listener, f"{host}:{port}".encode()),
+            threading.Thread(target=self.accept, args=(listener, address(node).encode()),
                              daemon=True).start()
 
-    def accept(self, listener, address):
+    def accept(self, listener, name):
         with contextlib.suppress(OSError):
             while True:
                 peer, _ = listener.accept()
-                threading.Thread(target=self.serve, args=(peer, address), daemon=True).start()
+                threading.Thread(target=self.serve, args=(peer, name), daemon=True).start()
 
-    def serve(self, peer, address):
+    def serve(self, peer, name):
         with peer, peer.makefile("rb") as requests, contextlib.suppress(OSError):
             for line in requests:
                 asked = line.split()[1:]
-                peer.sendall(b"".join(b"VALUE %s 0 %d\r\n%s\r\n" % (key, len(address), address)
+                peer.sendall(b"".join(b"VALUE %s 0 %d\r\n%s\r\n" % (key, len(name), name)
                                       for key in asked) + b"END\r\n")
 
     def stop(self):
         for listener in self.sockets:
             listener.shutdown(socket.SHUT_RDWR)  # ends the accept that would keep it open
             listener.close()
+        for path in self.paths:
+            os.unlink(path)
 
 
 def who_is_asked(port, keys):
@@ -233,9 +278,9 @@ def ask_twemproxy(key_hash, first_port):
         for i, node_set in enumerate(sets):
             conf.append(f"pool{i}:\n  listen: 127.0.0.1:{first_port + i}\n  hash: {key_hash}\n"
                         "  distribution: ketama\n  timeout: 20000\n  servers:")
-            conf += [f"   - {n.host}:{n.port}:{n.weight} {n.name}".rstrip()
+            conf += [f"   - {unbracketed(n)}:{n.weight} {n.name}".rstrip()
                      for n in node_set.nodes]
-        backends = Backends(sorted({(n.host, n.port) for s in sets for n in s.nodes}))
+        backends = Backends(sets)
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "nutcracker.yml")
             with open(path, "w", encoding="utf-8") as file:
@@ -247,7 +292,7 @@ def ask_twemproxy(key_hash, first_port):
                 time.sleep(2)  # it listens
                 answers = []
                 for i, node_set in enumerate(sets):
-                    index = {f"{n.host}:{n.port}": j for j, n in enumerate(node_set.nodes)}
+                    index = {address(n): j for j, n in enumerate(node_set.nodes)}
                     answers.append([index[a] for a in who_is_asked(first_port + i, keys)])
                 return answers
             finally:
@@ -263,12 +308,12 @@ def ask_nginx(first_port):
     def ask(keys, sets):
         conf = []
         for i, node_set in enumerate(sets):
-            servers = "".join(f"server {n.host}:{n.port} weight={n.weight}; "
-                              for n in node_set.nodes)
+            servers = "".join(f"server {'unix:' if n.host[0] == '/' else ''}{address(n)} "
+                              f"weight={n.weight}; " for n in node_set.nodes)
             conf.append(f"upstream ring{i} {{ hash $http_x_key consistent; {servers}}}\n"
                         f"server {{ listen 127.0.0.1:{first_port + i}; location / {{ "
                         f"set $memcached_key $http_x_key; memcached_pass ring{i}; }} }}")
-        backends = Backends(sorted({(n.host, n.port) for s in sets for n in s.nodes}))
+        backends = Backends(sets)
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "nginx.conf")
             with open(path, "w", encoding="utf-8") as file:
@@ -280,7 +325,7 @@ def ask_nginx(first_port):
                 time.sleep(2)  # it listens
                 answers = []
                 for i, node_set in enumerate(sets):
-                    index = {f"{n.host}:{n.port}": j for j, n in enumerate(node_set.nodes)}
+                    index = {address(n): j for j, n in enumerate(node_set.nodes)}
                     answers.append([index[a] for a in over_http(first_port + i, keys)])
                 return answers
             finally:
@@ -306,7 +351,7 @@ def over_http(port, keys):
 
 
 def ask_perl(keys, sets):
-    backends = Backends(sorted({(n.host, n.port) for s in sets for n in s.nodes}))
+    backends = Backends(sets)
     try:
         return ask_program(["perl", f"{LIBRARY}/cache_memcached_fast.pl"], keys, sets)
     finally:
@@ -317,14 +362,20 @@ class Source(NamedTuple):
     ask: object
     package: str
     detail: str = ""
+    forms: tuple = ()      # those of FORMS that it takes
 
 
 class Recipe(NamedTuple):
-    sources: list          # the first writes; the others must agree on all sets without names
+    # The first writes; the others must agree on all sets without names and in a form they take.
+    sources: list
     weighted: bool = True
     ascii_only: bool = False
     named: object = None
     most_nodes: int = 101
+
+
+ALL_FORMS = ("unix", "loopback", "ipv6")
+LOCAL_FORMS = ("unix", "loopback")  # of a source that connects to its servers
 
 
 def host_name(i, _host, _port):
@@ -336,29 +387,31 @@ LIBMEMCACHED_MOST_NODES = 100    # its assertions end a program that has more in
 
 RECIPES = {
     "libmemcached-ketama-weighted": Recipe(
-        [Source(ask_libmemcached(KETAMA_WEIGHTED), "libmemcached11", "BEHAVIOR_KETAMA_WEIGHTED"),
+        [Source(ask_libmemcached(KETAMA_WEIGHTED), "libmemcached11", "BEHAVIOR_KETAMA_WEIGHTED",
+                ALL_FORMS),
          Source(ask_php("OPT_LIBKETAMA_COMPATIBLE"), "php8.2-memcached",
-                "OPT_LIBKETAMA_COMPATIBLE"),
+                "OPT_LIBKETAMA_COMPATIBLE", ALL_FORMS),
          Source(ask_pylibmc(ketama_weighted=True), "python3-pylibmc", "ketama_weighted"),
-         Source(ask_twemproxy("md5", 23001), "nutcracker", "ketama, md5")],
+         Source(ask_twemproxy("md5", 23001), "nutcracker", "ketama, md5", ("loopback",))],
         named=host_name, most_nodes=LIBMEMCACHED_MOST_NODES),
     "libmemcached-ketama": Recipe(
-        [Source(ask_libmemcached(KETAMA), "libmemcached11", "BEHAVIOR_KETAMA"),
+        [Source(ask_libmemcached(KETAMA), "libmemcached11", "BEHAVIOR_KETAMA", ALL_FORMS),
          Source(ask_pylibmc(ketama=True), "python3-pylibmc", "ketama")],
         named=host_name, most_nodes=LIBMEMCACHED_MOST_NODES),
     "libmemcached-modula": Recipe(
-        [Source(ask_libmemcached(), "libmemcached11", "no behavior set"),
-         Source(ask_php("none"), "php8.2-memcached", "no option set"),
+        [Source(ask_libmemcached(), "libmemcached11", "no behavior set", ALL_FORMS),
+         Source(ask_php("none"), "php8.2-memcached", "no option set", ALL_FORMS),
          Source(ask_pylibmc(), "python3-pylibmc", "no behavior set")]),
     "spymemcached-ketama": Recipe(
-        [Source(ask_spymemcached, "libspymemcached-java", "KetamaNodeLocator, KETAMA_HASH")],
+        [Source(ask_spymemcached, "libspymemcached-java", "KetamaNodeLocator, KETAMA_HASH",
+                ("loopback", "ipv6", "mapped"))],
         named=lambda i, host, port: f"cache-{i}.example/{host}:{port}"),
     "twemproxy-ketama-fnv1a_64": Recipe(
-        [Source(ask_twemproxy("fnv1a_64", 23101), "nutcracker", "ketama, fnv1a_64")],
+        [Source(ask_twemproxy("fnv1a_64", 23101), "nutcracker", "ketama, fnv1a_64", LOCAL_FORMS)],
         named=lambda i, _host, _port: f"cache-{i}"),
-    "dalli": Recipe([Source(ask_dalli, "ruby-dalli", "Dalli::Ring")]),
+    "dalli": Recipe([Source(ask_dalli, "ruby-dalli", "Dalli::Client", ALL_FORMS)]),
     "pymemcache-rendezvous": Recipe(
-        [Source(ask_pymemcache, "python3-pymemcache", "HashClient, keys as str")],
+        [Source(ask_pymemcache, "python3-pymemcache", "HashClient, keys as str", ALL_FORMS)],
         weighted=False, ascii_only=True),
     "gomemcache": Recipe(
         [Source(ask_gomemcache, "golang-github-bradfitz-gomemcache-dev", "ServerList")],
@@ -367,22 +420,23 @@ RECIPES = {
         [Source(ask_jump, "python3-xxhash", "and @subspace/jump-consistent-hash 1.1.1 of npm")],
         weighted=False),
     "nginx": Recipe(
-        [Source(ask_perl, "libcache-memcached-fast-perl", "ketama_points 160"),
-         Source(ask_nginx(23201), "nginx", "hash ... consistent")]),
+        [Source(ask_nginx(23201), "nginx", "hash ... consistent", LOCAL_FORMS),
+         Source(ask_perl, "libcache-memcached-fast-perl", "ketama_points 160", ("unix",))]),
 }
 
 
 def write(ring, recipe):
     keys = [key(number, recipe.ascii_only) for number in range(KEYS)]
-    sets = node_sets(recipe.most_nodes, recipe.weighted, recipe.named)
+    sets = node_sets(recipe.most_nodes, recipe.weighted, recipe.named, recipe.sources[0].forms)
     answers = recipe.sources[0].ask(keys, sets)
     lines = ["# Written by tests/rings/make_golden.py: nodes, ports, weights, SHA-256, answers."]
     for source in recipe.sources:
         lines.append(f"# From {version_of(source.package)}, {source.detail}.")
     for other in recipe.sources[1:]:
-        unnamed = [s for s in sets if "named" not in s.title]  # all but the last
-        theirs_of_all = other.ask(keys, unnamed)
-        for node_set, mine, theirs in zip(unnamed, answers, theirs_of_all):
+        refused = {"named", *recipe.sources[0].forms} - {*other.forms}
+        common = [(s, mine) for s, mine in zip(sets, answers) if s.title.split()[1] not in refused]
+        theirs_of_all = other.ask(keys, [node_set for node_set, _ in common])
+        for (node_set, mine), theirs in zip(common, theirs_of_all, strict=True):
             if mine != theirs:
                 wrong = next(i for i in range(KEYS) if mine[i] != theirs[i])
                 sys.exit(f"{ring}: {other.package} differs for {node_set.title} in key {wrong}: "

@@ -5,9 +5,11 @@
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <set>
 #include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tools/client/ring.h"
@@ -62,7 +64,7 @@ std::string key(uint32_t number, bool ascii_only) {
 // A line of a golden file.
 struct Golden {
   uint32_t nodes = 0;
-  std::string ports;    // 11211, mixed, named
+  std::string ports;    // 11211, mixed, named, unix, loopback, ipv6, mapped
   std::string weights;  // equal, varied
   std::string digest;   // of all answers
   std::string first;    // the first of them, two hex digits each
@@ -97,12 +99,42 @@ RingNode named_node(RingKind kind, uint32_t i) {
   return node;
 }
 
+// The node of that number in a set of make_golden.py's FORMS; none for other sets.
+std::optional<RingNode> special_node(const std::string& form, uint32_t i) {
+  struct Address {
+    const char* host;
+    uint16_t port;
+  };
+  constexpr Address kLoopback[] = {{"::1", 11211},
+                                   {"0:0:0:0:0:0:0:1", 11212},
+                                   {"0::1", 11213},
+                                   {"::1", 11214},
+                                   {"::0001", 11215}};
+  constexpr Address kIpv6[] = {{"fd00::1", 11211},
+                               {"FD00:0:0:A::2", 11211},
+                               {"2001:db8::a:0:0:3", 11212},
+                               {"fd00::00c4", 11211},
+                               {"2001:db8::", 11213}};
+  constexpr Address kMapped[] = {{"::ffff:127.0.0.1", 11211}, {"0::FFFF:7f00:2", 11212}};
+  const auto of = [&](const Address& address) { return RingNode{address.host, address.port}; };
+  if (form == "unix") return RingNode{"/tmp/larder-golden-" + std::to_string(i) + ".sock", 0};
+  if (form == "loopback") return of(kLoopback[i]);
+  if (form == "ipv6") return of(kIpv6[i]);
+  if (form == "mapped") return of(kMapped[i]);
+  return std::nullopt;
+}
+
 std::vector<RingNode> nodes_of(RingKind kind, const Golden& golden) {
   constexpr uint32_t kWeights[] = {1, 2, 5, 5, 2};
   std::vector<RingNode> nodes;
   for (uint32_t i = 0; i < golden.nodes; ++i) {
     if (golden.ports == "named") {
       nodes.push_back(named_node(kind, i));
+      continue;
+    }
+    if (auto special = special_node(golden.ports, i)) {
+      if (golden.weights == "varied") special->weight = kWeights[i];
+      nodes.push_back(std::move(*special));
       continue;
     }
     const bool usual = golden.ports == "11211";
@@ -120,10 +152,12 @@ TEST_CASE("every ring answers as its library for all keys and all sets of nodes"
     const bool ascii_only = row.kind == RingKind::PymemcacheRendezvous;
     std::set<uint32_t> sizes;
     std::set<std::string> weights;
+    std::set<std::string> forms;
     for (const Golden& golden : read_golden(row.kind)) {
       CAPTURE(std::string(row.name), golden.nodes, golden.ports, golden.weights);
       sizes.insert(golden.nodes);
       weights.insert(golden.weights);
+      forms.insert(golden.ports);
       const RingResult made = Ring::make(row.kind, nodes_of(row.kind, golden));
       REQUIRE(made.error == "");
       std::string answers;
@@ -142,6 +176,9 @@ TEST_CASE("every ring answers as its library for all keys and all sets of nodes"
     CHECK(sizes.contains(101) != at_most_100);
     sizes.erase(101);
     CHECK(sizes == std::set<uint32_t>{1, 2, 3, 5, 16, 100});
+    const bool by_place = row.kind == RingKind::Gomemcache || row.kind == RingKind::JumpXxh3;
+    CHECK(forms.contains("unix") == (!by_place && row.kind != RingKind::SpymemcachedKetama));
+    CHECK(forms.contains("loopback") == !by_place);
     CHECK(weights.contains("equal"));
     CHECK(weights.contains("varied") == (row.weights != RingWeights::Refused));
   }

@@ -57,7 +57,6 @@ TEST_CASE("a ring that cannot be is refused with a sentence") {
     CHECK(error_of(row.kind, {}) == "a ring needs at least one node");
     CHECK(error_of(row.kind, {{"", 11211}}) == "a node of the ring has no host");
     CHECK(error_of(row.kind, {{"a", 0}}) == "node 'a' has no port");
-    CHECK(error_of(row.kind, {{"/run/a", 0}}) == "");
     CHECK(error_of(row.kind, {{"a", 1, 0}}) ==
           "node 'a:1' has the weight 0, which is not from 1 to 1000000");
     CHECK(error_of(row.kind, {{"a", 1, 1'000'001}}) ==
@@ -68,6 +67,38 @@ TEST_CASE("a ring that cannot be is refused with a sentence") {
           "node 'same' stands twice in the ring");
     CHECK(error_of(row.kind, {{"a", 1}, {"a", 2}}) == "");
   }
+}
+
+TEST_CASE("a Unix socket needs no port, and two of one path are refused") {
+  for (const RingKindRow& row : ring_kinds()) {
+    if (row.kind == RingKind::SpymemcachedKetama) continue;
+    CAPTURE(std::string(row.name));
+    CHECK(error_of(row.kind, {{"/run/a", 0}, {"/run/b", 0}}) == "");
+    CHECK(error_of(row.kind, {{"/run/a", 0}, {"/run/a", 11211}}).starts_with("node '/run/a"));
+  }
+}
+
+TEST_CASE("an address that the library cannot have is refused with the reason") {
+  CHECK(
+      error_of(RingKind::SpymemcachedKetama, {{"/run/a", 0}}) ==
+      "node '/run/a' cannot be in the ring spymemcached-ketama: spymemcached has no Unix sockets");
+  CHECK(error_of(RingKind::SpymemcachedKetama, {{"fe80::1%eth0", 1}}) ==
+        "node 'fe80::1%eth0:1' cannot be in the ring spymemcached-ketama: its host is no IPv6 "
+        "address, or has a zone");
+  CHECK(error_of(RingKind::Nginx, {{"fe80::1%eth0", 1}}) ==
+        "node '[fe80::1%eth0]:1' cannot be in the ring nginx: its host is no IPv6 address, or has "
+        "a zone");
+  CHECK(error_of(RingKind::Dalli, {{"/run/a:b", 0}}) ==
+        "node '/run/a:b' cannot be in the ring dalli: Dalli refuses a colon in the path of a Unix "
+        "socket");
+  CHECK(error_of(RingKind::Dalli, {{"::ffff:10.0.0.1", 1}}) ==
+        "node '::ffff:10.0.0.1:1' cannot be in the ring dalli: Dalli refuses an IPv6 address with "
+        "other characters than colons and hexadecimal digits");
+}
+
+TEST_CASE("a name replaces an address that the library cannot have") {
+  CHECK(error_of(RingKind::SpymemcachedKetama, {{"/run/a", 0, 1, "a/10.0.0.1:11211"}}) == "");
+  CHECK(error_of(RingKind::Dalli, {{"::ffff:10.0.0.1", 1, 1, "a:1"}}) == "");
 }
 
 TEST_CASE("a ring of nginx has no more points than memory should hold") {
@@ -119,4 +150,25 @@ TEST_CASE("what is hashed for a node is what its library writes") {
   CHECK(ring_label(RingKind::Dalli, usual) == "10.0.0.1:11211");
   CHECK(ring_label(RingKind::SpymemcachedKetama, {"cache", 1, 1, "cache/10.0.0.1:1"}) ==
         "cache/10.0.0.1:1");
+}
+
+TEST_CASE("a Unix socket is hashed as its library writes it, whatever its port") {
+  const RingNode node{"/run/a", 11211};
+  CHECK(ring_label(RingKind::LibmemcachedKetamaWeighted, node) == "/run/a:0");
+  CHECK(ring_label(RingKind::LibmemcachedKetama, node) == "/run/a:0");
+  CHECK(ring_label(RingKind::TwemproxyKetamaFnv1a64, node) == "/run/a:");
+  CHECK(ring_label(RingKind::Nginx, node) == std::string("/run/a\0", 7));
+  CHECK(ring_label(RingKind::Dalli, node) == "/run/a");
+  CHECK(ring_label(RingKind::PymemcacheRendezvous, node) == "/run/a");
+}
+
+TEST_CASE("an IPv6 address is hashed as its library writes it") {
+  const RingNode node{"FD00::00a:1", 11212};
+  CHECK(ring_label(RingKind::LibmemcachedKetamaWeighted, node) == "FD00::00a:1:11212");
+  CHECK(ring_label(RingKind::TwemproxyKetamaFnv1a64, node) == "FD00::00a:1:11212");
+  CHECK(ring_label(RingKind::Dalli, node) == "FD00::00a:1:11212");
+  CHECK(ring_label(RingKind::PymemcacheRendezvous, node) == "FD00::00a:1:11212");
+  CHECK(ring_label(RingKind::Nginx, node) == std::string("[FD00::00a:1]\00011212", 19));
+  CHECK(ring_label(RingKind::SpymemcachedKetama, node) == "[fd00:0:0:0:0:0:a:1]:11212");
+  CHECK(ring_label(RingKind::SpymemcachedKetama, {"::ffff:10.0.0.1", 1}) == "10.0.0.1:1");
 }

@@ -12,7 +12,8 @@ namespace larder::client {
 namespace {
 
 std::string quoted(std::string text) {
-  std::replace(text.begin(), text.end(), '\0', ':');  // ring_label()
+  if (text.ends_with('\0')) text.pop_back();          // ring_label() of nginx: a Unix socket
+  std::replace(text.begin(), text.end(), '\0', ':');  // and all others
   return "'" + text + "'";
 }
 
@@ -28,7 +29,7 @@ uint64_t sum_of_weights(const std::vector<RingNode>& nodes) {
 // A sentence, or empty if nothing is wrong with the node itself.
 std::string fault_of(RingKind kind, const RingNode& node, const std::string& label) {
   if (node.name.empty() && node.host.empty()) return "a node of the ring has no host";
-  if (node.name.empty() && node.port == 0 && !node.host.starts_with('/'))
+  if (node.name.empty() && node.port == 0 && !is_unix_socket(node))
     return "node " + quoted(node.host) + " has no port";
   if (node.weight == 0 || node.weight > kMaxRingWeight) {
     return "node " + quoted(label) + " has the weight " + std::to_string(node.weight) +
@@ -37,6 +38,10 @@ std::string fault_of(RingKind kind, const RingNode& node, const std::string& lab
   if (node.weight != 1 && row_of(kind).weights == RingWeights::Refused) {
     return "node " + quoted(label) + " has a weight, but " + std::string(name_of(kind)) +
            " knows none";
+  }
+  if (const std::string fault = address_fault(kind, node); !fault.empty()) {
+    return "node " + quoted(label) + " cannot be in the ring " + std::string(name_of(kind)) + ": " +
+           fault;
   }
   return {};
 }

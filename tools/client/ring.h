@@ -28,8 +28,8 @@ class Ring {
   //
   // Refused with a sentence: no node or more than kMaxRingNodes, an empty host without a name, a
   // port of 0 without a name (but for Unix sockets, "/..."), a weight outside of 1 to
-  // kMaxRingWeight or one that is of no use (ring_kind.h), and two nodes that the ring could not
-  // tell apart.
+  // kMaxRingWeight or one that is of no use (ring_kind.h), an address that the ring's library
+  // cannot have (ring_label.h), and two nodes that the ring could not tell apart.
   [[nodiscard]] static RingResult make(RingKind kind, std::vector<RingNode> nodes);
 
   // An index into nodes(). A binary search over points, or for rendezvous a hash for each node.

@@ -10,8 +10,9 @@ for (1 .. next_line()) {
     my (@servers, %index);
     for my $node (0 .. next_line() - 1) {
         my ($host, $port, $weight) = split / /, next_line();
-        push @servers, {address => "$host:$port", weight => $weight};
-        $index{"$host:$port"} = $node;
+        my $address = $host =~ m{^/} ? $host : $host =~ /:/ ? "[$host]:$port" : "$host:$port";
+        push @servers, {address => $address, weight => $weight};
+        $index{$address} = $node;
     }
     my $client = Cache::Memcached::Fast->new(
         {servers => \@servers, ketama_points => 160, io_timeout => 20});
