@@ -44,6 +44,13 @@ TEST_CASE("an IPv6 address stands in brackets, and comes out so") {
   CHECK_FALSE(parse_server("fd00::1").node);
 }
 
+TEST_CASE("a name may have brackets, as spymemcached writes an IPv6 address") {
+  const auto node = parse_server("[fd00::1]:11211 cache/[fd00:0:0:0:0:0:0:1]:11211").node;
+  REQUIRE(node);
+  CHECK(node->host == "fd00::1");
+  CHECK(node->name == "cache/[fd00:0:0:0:0:0:0:1]:11211");
+}
+
 TEST_CASE("what begins with a slash is the path of a Unix socket, and comes out so") {
   const auto node = parse_server("/run/larder/a:b.sock").node;
   REQUIRE(node);
@@ -72,7 +79,8 @@ TEST_CASE("what is no server is refused with its fault") {
         {"a:1:0", "has no weight from 1 to 1000000"},
         {"a:1:1000001", "has no weight from 1 to 1000000"},
         {"a:1:1:1", "has no weight from 1 to 1000000"},
-        {"a:1 b c", "has a name with other characters than a host's"}}) {
+        {"a:1 b c", "has a name with other characters than a host's and brackets"},
+        {"a[b]:1", "has a host with a character that hosts do not have"}}) {
     CAPTURE(text);
     const ServerResult result = parse_server(text);
     CHECK_FALSE(result.node);

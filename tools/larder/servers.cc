@@ -4,6 +4,8 @@
 #include <charconv>
 #include <fstream>
 
+#include "tools/client/ring_label.h"
+
 namespace larder::operate {
 namespace {
 
@@ -17,10 +19,14 @@ std::string_view trimmed(std::string_view text) {
   return text.substr(first, text.find_last_not_of(kBlanks) - first + 1);
 }
 
-bool plain(std::string_view text) {
-  return std::all_of(text.begin(), text.end(), [](char c) {
+constexpr std::string_view kOfHosts = ".-_:/%";
+// spymemcached hashes "host/[address]:port" of a host that it resolved to an IPv6 address.
+constexpr std::string_view kOfNames = ".-_:/%[]";
+
+bool plain(std::string_view text, std::string_view others) {
+  return std::all_of(text.begin(), text.end(), [&](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           std::string_view(".-_:/%").find(c) != std::string_view::npos;
+           others.find(c) != std::string_view::npos;
   });
 }
 
@@ -77,15 +83,18 @@ ServerResult parse_server(std::string_view text) {
     node.name = trimmed(text.substr(blank));
     text = text.substr(0, blank);
   }
-  if (!plain(node.name)) return {std::nullopt, "has a name with other characters than a host's"};
+  if (!plain(node.name, kOfNames)) {
+    return {std::nullopt, "has a name with other characters than a host's and brackets"};
+  }
   if (text.starts_with('/')) {
-    if (!plain(text)) return {std::nullopt, "is a path with a character that is not taken here"};
+    if (!plain(text, kOfHosts))
+      return {std::nullopt, "is a path with a character that is not taken here"};
     node.host = text;
     return {std::move(node), {}};
   }
   if (!take_host(text, node)) return {std::nullopt, "is not HOST:PORT[:WEIGHT]"};
   if (node.host.empty()) return {std::nullopt, "has no host"};
-  if (!plain(node.host))
+  if (!plain(node.host, kOfHosts))
     return {std::nullopt, "has a host with a character that hosts do not have"};
   const size_t colon = text.find(':');
   const auto port = number(text.substr(0, colon), UINT16_MAX);
@@ -115,7 +124,7 @@ ServersResult parse_servers(const std::string& text) {
   return result;
 }
 
-bool is_socket(const RingNode& node) { return node.host.starts_with('/'); }
+bool is_socket(const RingNode& node) { return client::is_unix_socket(node); }
 
 std::string address_of(const RingNode& node) {
   if (is_socket(node)) return node.host;

@@ -6,6 +6,7 @@
 //   [fd00::1]:11211         an IPv6 address
 //   /run/larder/socket      a Unix socket: what begins with '/'; its port is 0
 //   cache-3:11211:1 three   and a name (RingNode::name), as twemproxy takes it
+//   c4:11211 c4/[fd00:0:0:0:0:0:0:1]:11211   as spymemcached makes it
 #pragma once
 
 #include <optional>
@@ -23,8 +24,8 @@ struct ServerResult {
   std::string error;
 };
 
-// One server. Hosts and names are of letters, digits, '.', '-', '_', ':', '/' and '%', which need
-// no quotes in any configuration that is written of them.
+// One server. Hosts and names are of letters, digits, '.', '-', '_', ':', '/' and '%', names of '['
+// and ']' too; these need no quotes in any configuration that is written of them.
 [[nodiscard]] ServerResult parse_server(std::string_view text);
 
 // Either at least one server, in the order of the text, or a sentence.
