@@ -26,6 +26,14 @@ constexpr size_t kTurns = 20;
 // many times it is not written at once.
 constexpr unsigned kPatientWrites = 5;
 
+// The longest key of a node, with a fleet's name of 64 bytes, has 338.
+constexpr size_t kMostShownBytes = 340;
+
+// So many lines about keys that cannot be used are written in so long a time: a key that changes
+// with every read does not fill the log.
+constexpr unsigned kMostComplaints = 8;
+constexpr std::chrono::seconds kComplaintsSpan{5};
+
 // How often it is looked whether the server serves again.
 constexpr milliseconds kIdleLook{500};
 
@@ -36,7 +44,6 @@ constexpr uint64_t kMostNamedVersion = Discovery::kMostOrdinaryVersion;
 LogSite trouble_site;
 LogSite usable_site;
 LogSite list_site;
-LogSite complaint_site;
 
 std::string node_key(const ClusterNode& node) {
   return node.host + ':' + std::to_string(node.port);
@@ -48,7 +55,7 @@ std::string counted_nodes(size_t count) {
 
 std::string printable(std::string_view text) {
   std::string shown;
-  for (const char c : text.substr(0, 80)) shown += c > ' ' && c <= '~' ? c : '?';
+  for (const char c : text.substr(0, kMostShownBytes)) shown += c > ' ' && c <= '~' ? c : '?';
   return shown;
 }
 
@@ -265,7 +272,7 @@ void EtcdMember::use(EtcdRange range, Clock::time_point now) {
   if (snapshot.nodes.size() > kMaxClusterNodes) {
     return failed("there are more than " + std::to_string(kMaxClusterNodes) + " nodes", now);
   }
-  complain(snapshot.complaint);
+  complain(snapshot.complaints, now);
   // A watch that has not told of this is open at this end only.
   const bool changed = seen_ && seen_->keys != snapshot.keys;
   if (changed && !change_was_told_) watch_not_before_ = now + kShortestPause;
@@ -282,7 +289,8 @@ EtcdMember::Snapshot EtcdMember::understand(const EtcdRange& range) const {
   Snapshot snapshot;
   snapshot.revision = range.revision;
   const auto refuse = [&](const EtcdPair& pair, const std::string& why) {
-    if (snapshot.complaint.empty()) snapshot.complaint = '\'' + printable(pair.key) + "': " + why;
+    snapshot.complaints.insert('\'' + printable(pair.key) + "': " + why);
+    if (pair.key != list_key_) snapshot.unusable.push_back(pair.key);
   };
   for (const EtcdPair& pair : range.pairs) {
     snapshot.keys.emplace_back(pair.key, pair.mod_revision);
@@ -312,14 +320,15 @@ EtcdMember::Snapshot EtcdMember::understand(const EtcdRange& range) const {
   return snapshot;
 }
 
-// Its key may be gone, by somebody's hand, or be another server's by now: one that is announced as
-// the same. The two do not fight for it, but when the other goes its place is taken.
+// Its key may be gone, or overwritten, by somebody's hand: then it is put again. Or it may be
+// another server's by now: one that is announced as the same. The two do not fight for it, but when
+// the other goes its place is taken.
 void EtcdMember::look_for_own_key(const EtcdRange& range, Clock::time_point now) {
   if (lease_ == 0) return;
   const auto own = std::find_if(range.pairs.begin(), range.pairs.end(),
                                 [&](const EtcdPair& pair) { return pair.key == own_key_; });
   const bool there = own != range.pairs.end();
-  const bool outdone = there && own->lease != lease_;
+  const bool outdone = there && own->lease != lease_ && !is_unusable(own_key_);
   if (outdone && !outdone_) {
     log(LogLevel::Warning, "etcd: another server is announced as " + node_key(identity_.node) +
                                ", too: see option --cluster-announce");
@@ -328,6 +337,16 @@ void EtcdMember::look_for_own_key(const EtcdRange& range, Clock::time_point now)
   announced_ = outdone || (there && own->value == own_value_);
   if (announced_) puts_in_vain_ = 0;
   if (puts_in_vain_ > 0) put_not_before_ = now + with_jitter(pause_after(puts_in_vain_), random_);
+}
+
+bool EtcdMember::is_unusable(const std::string& key) const {
+  return std::binary_search(seen_->unusable.begin(), seen_->unusable.end(), key);
+}
+
+bool EtcdMember::awaits_repair(const Discovery::Published& published) const {
+  return std::any_of(
+      published.list.nodes.begin(), published.list.nodes.end(),
+      [&](const ClusterNode& node) { return is_unusable(nodes_prefix_ + node_key(node)); });
 }
 
 // Publishes the list that was read, or has this server write it, or neither.
@@ -343,6 +362,11 @@ void EtcdMember::judge(Clock::time_point now) {
         "etcd: version " + std::to_string(list.version) + " has " +
             counted_nodes(list.nodes.size()));
   }
+  if (published == nullptr || !awaits_repair(*published)) {
+    repaired_by_.reset();
+  } else if (!repaired_by_) {
+    repaired_by_ = now + identity_.lease;
+  }
   const auto self = std::find(seen_->nodes.begin(), seen_->nodes.end(), identity_.node);
   if (!list_is_due() || self == seen_->nodes.end()) {
     publish_at_.reset();
@@ -355,8 +379,9 @@ void EtcdMember::judge(Clock::time_point now) {
           published->list.nodes.begin(), published->list.nodes.end(), [&](const ClusterNode& node) {
             return std::find(seen_->nodes.begin(), seen_->nodes.end(), node) == seen_->nodes.end();
           });
-  if (lacks_some && now < settled_at_) {
-    publish_at_ = settled_at_;
+  const Clock::time_point not_without = std::max(settled_at_, repaired_by_.value_or(settled_at_));
+  if (lacks_some && now < not_without) {
+    publish_at_ = not_without;
     return;
   }
   const size_t turn = std::min(static_cast<size_t>(self - seen_->nodes.begin()), kTurns);
@@ -387,11 +412,18 @@ std::string EtcdMember::new_list() const {
   return text += '\n';
 }
 
-void EtcdMember::complain(const std::string& complaint) {
-  if (complaint == complained_) return;
-  complained_ = complaint;
-  if (!complaint.empty()) {
-    log(LogLevel::Warning, complaint_site, "etcd: cannot use the key " + complaint);
+void EtcdMember::complain(const std::set<std::string>& complaints, Clock::time_point now) {
+  std::erase_if(complained_, [&](const std::string& one) { return !complaints.contains(one); });
+  for (const std::string& complaint : complaints) {
+    if (complained_.contains(complaint)) continue;
+    if (now >= complaints_counted_until_) {
+      complaints_counted_until_ = now + kComplaintsSpan;
+      complaint_lines_ = 0;
+    }
+    if (complaint_lines_ == kMostComplaints) return;  // a later read logs the rest
+    ++complaint_lines_;
+    log(LogLevel::Warning, "etcd: cannot use the key " + complaint);
+    complained_.insert(complaint);
   }
 }
 

@@ -26,6 +26,10 @@
 //  4. An empty list is never written nor published: nobody is left who would. A server that finds
 //     its lease gone (etcd was away longer than it lasts, so that others' may be gone, too) waits
 //     for one lease before it takes from the list in force those who are not back.
+//  5. A key under nodes/ whose value is not the node that it names is logged and ignored; the other
+//     nodes count. The node whose key it is puts its value again. Until it does, and for one lease
+//     at most, no server writes a list without that node: clients would drop it and take it back
+//     within a moment.
 //
 // To spread the writes the node that comes first in the list writes at once, the next ones a
 // little later, if it is still needed then.
@@ -42,6 +46,7 @@
 #include <cstdint>
 #include <optional>
 #include <random>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -123,9 +128,10 @@ class EtcdMember {
     uint64_t revision = 0;
     std::vector<std::pair<std::string, uint64_t>> keys;  // and when they were changed
     std::vector<ClusterNode> nodes;                      // in the order of their keys
-    ClusterList list;                // with its effective version; no nodes: it is of no use
-    uint64_t list_mod_revision = 0;  // 0: there is no key
-    std::string complaint;           // about the first pair that cannot be used
+    ClusterList list;                   // with its effective version; no nodes: it is of no use
+    uint64_t list_mod_revision = 0;     // 0: there is no key
+    std::set<std::string> complaints;   // about the pairs that cannot be used
+    std::vector<std::string> unusable;  // of those the keys under nodes/, in their order
   };
 
   std::optional<Ask> choose(Clock::time_point now, bool serving);
@@ -136,9 +142,13 @@ class EtcdMember {
   void use(EtcdRange range, Clock::time_point now);
   Snapshot understand(const EtcdRange& range) const;
   void look_for_own_key(const EtcdRange& range, Clock::time_point now);
+  bool is_unusable(const std::string& key) const;
+  // Whether the list in force has a node whose key is there and cannot be used.
+  bool awaits_repair(const Discovery::Published& published) const;
   void judge(Clock::time_point now);
   bool list_is_due() const;
-  void complain(const std::string& complaint);
+  // Logs those that it has not logged since they came.
+  void complain(const std::set<std::string>& complaints, Clock::time_point now);
   void set_connected(size_t nodes);
   std::string new_list() const;
 
@@ -167,14 +177,17 @@ class EtcdMember {
   std::chrono::milliseconds after_read_ = kBetweenReads;
   std::optional<Clock::time_point> publish_at_;
   Clock::time_point settled_at_{};
+  std::optional<Clock::time_point> repaired_by_;  // as long as awaits_repair()
   std::optional<Snapshot> seen_;
 
   bool reachable_ = false;  // the last call was answered well
   bool connected_ = false;
   bool told_of_trouble_ = false;
   bool publish_failed_ = false;
-  unsigned writes_in_vain_ = 0;  // of the list, since it was as it should be
-  std::string complained_;
+  unsigned writes_in_vain_ = 0;       // of the list, since it was as it should be
+  std::set<std::string> complained_;  // what was logged, and was there in the last read
+  unsigned complaint_lines_ = 0;
+  Clock::time_point complaints_counted_until_{};
   unsigned failures_ = 0;  // in a row
   size_t failures_in_all_ = 0;
   Clock::time_point not_before_{};  // after a failure

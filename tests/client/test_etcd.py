@@ -255,6 +255,28 @@ class Rubbish(Fleet):
         self.etcd.ctl("put", nodes + "x:1", "x|10.0.0.1|1")
         support.wait_until(lambda: "x|10.0.0.1|1" in told(a)[1], "a valid node", AGREE_SECONDS)
 
+    def test_a_node_whose_key_was_overwritten_stays_in_the_list_and_puts_it_right(self):
+        a, b, c = fleet = [self.node() for _ in range(3)]
+        before = self.agree(fleet, fleet)
+        key = f"/larder/fleet/nodes/localhost:{b.port}"
+        lease = self.etcd.keys(key)[key][2]
+        for value in ("garbage", "", "x||1"):
+            with self.subTest(value):
+                self.etcd.put(key, value)
+                support.wait_until(lambda: self.etcd.keys(key)[key][::2] == (b.text, lease),
+                                   "the node's own value", PATIENCE_SECONDS)
+        self.assertEqual(self.agree(fleet, fleet), before)
+        for node in fleet:
+            self.assertNotIn("another server is announced", node.output())
+        for other in ("x:1", "y:1"):
+            self.etcd.put("/larder/fleet/nodes/" + other, "garbage")
+        for other in ("x:1", "y:1"):
+            for node in (a, c):
+                support.wait_until(
+                    lambda: f"'/larder/fleet/nodes/{other}'" in node.output(),
+                    f"a line about {other}", PATIENCE_SECONDS)
+        self.assertEqual(self.agree(fleet, fleet), before)
+
     def test_a_list_that_somebody_else_wrote_is_put_right(self):
         a = self.node()
         version = self.agree([a], [a])

@@ -567,6 +567,49 @@ TEST_CASE("two servers that are announced as the same do not fight") {
   CHECK(discovery.published()->text == fleet.at(0).text());
 }
 
+TEST_CASE("a node whose key was overwritten puts it again, and no list goes without the node") {
+  Fleet fleet;
+  for (int i = 0; i < 3; ++i) fleet.add();
+  REQUIRE(fleet.agrees(kAgree));
+  const uint64_t version = fleet.at(0).version();
+  const std::string key = "/larder/fleet/nodes/n2:11211";
+  const int64_t lease = fleet.etcd.keys().at(key).lease;
+  for (const char* value : {"garbage", "", "n9||11211", "n2||11211 n2||11211", "7\nn2||11211"}) {
+    INFO(value);
+    fleet.etcd.put(key, value);
+    fleet.run(milliseconds(500));
+    CHECK(fleet.etcd.keys().at(key).value == "n2||11211");
+    CHECK(fleet.etcd.keys().at(key).lease == lease);
+    CHECK(fleet.all_agree());
+    CHECK(fleet.at(0).version() == version);
+  }
+  fleet.add();
+  CHECK(fleet.agrees(kAgree));
+}
+
+TEST_CASE("a node that does not put its overwritten key right is out of the list after a lease") {
+  Fleet fleet;
+  for (int i = 0; i < 3; ++i) fleet.add();
+  REQUIRE(fleet.agrees(kAgree));
+  const std::string text = fleet.at(0).text();
+  fleet.kill(1);
+  fleet.etcd.put("/larder/fleet/nodes/n2:11211", "garbage");
+  fleet.run(kLease / 2);
+  CHECK(fleet.at(0).text() == text);
+  CHECK(fleet.agrees(kLease + kAgree));
+}
+
+TEST_CASE("a key that names no node of the list and cannot be used delays no change") {
+  Fleet fleet;
+  fleet.etcd.put("/larder/fleet/nodes/x:1", "garbage");
+  for (int i = 0; i < 3; ++i) fleet.add();
+  REQUIRE(fleet.agrees(kAgree));
+  fleet.at(1).member->leave();
+  fleet.run(milliseconds(100));
+  fleet.kill(1);
+  CHECK(fleet.agrees(kAgree));
+}
+
 TEST_CASE("trouble makes pauses that grow, and another endpoint each time") {
   set_log_verbosity(-1);
   Discovery discovery;
