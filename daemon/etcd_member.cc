@@ -105,7 +105,9 @@ std::optional<EtcdMember::Ask> EtcdMember::choose(Clock::time_point now, bool se
     left_ = true;
     return std::nullopt;
   }
-  if (serving == idle_) {
+  if (withdrawn_) {
+    serving = false;
+  } else if (serving == idle_) {
     idle_ = !serving;
     log(LogLevel::Warning, serving ? "etcd: all workers answer again: this server is announced"
                                    : "etcd: a worker hangs: the lease is left to run out");
@@ -121,6 +123,8 @@ std::optional<EtcdMember::Ask> EtcdMember::choose(Clock::time_point now, bool se
     if (!announced_ && now >= put_not_before_) return Ask::Put;
     if (!announced_) wake_by(put_not_before_);
     wake_by(keep_alive_at_);
+  } else if (withdrawn_) {
+    if (lease_ != 0) return Ask::Revoke;
   } else {
     wake_by(now + kIdleLook);
   }
@@ -164,12 +168,13 @@ void EtcdMember::read_soon(Clock::time_point now) noexcept {
 void EtcdMember::answered(int status, std::string_view body, Clock::time_point now) {
   const std::optional<Ask> asked = asked_;
   if (!asked) return;
-  if (*asked == Ask::Revoke) {
+  if (*asked == Ask::Revoke && leaving_) {
     asked_.reset();
     left_ = true;
     return;
   }
-  if (status == kNotFound && (*asked == Ask::KeepAlive || *asked == Ask::Put)) {
+  if (status == kNotFound &&
+      (*asked == Ask::KeepAlive || *asked == Ask::Put || *asked == Ask::Revoke)) {
     asked_.reset();
     return lose_lease(now);
   }
@@ -218,6 +223,9 @@ void EtcdMember::answered(int status, std::string_view body, Clock::time_point n
       read_soon(now);
       break;
     case Ask::Revoke:
+      lease_ = 0;
+      announced_ = false;
+      read_soon(now);
       break;
   }
   asked_.reset();
@@ -252,6 +260,7 @@ void EtcdMember::lose_lease(Clock::time_point now) {
   lease_ = 0;
   announced_ = false;
   reachable_ = true;
+  if (withdrawn_) return read_soon(now);
   not_before_ = now + with_jitter(pause_after(++failures_), random_);
   if (discovery_.published() != nullptr) settled_at_ = now + identity_.lease;
   log(LogLevel::Info, "etcd: the lease of this server has run out: it is announced anew");

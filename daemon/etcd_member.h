@@ -113,6 +113,10 @@ class EtcdMember {
 
   // -- The end.
 
+  // Gives up the lease, and so the place in the list, and goes on following the list: clients that
+  // ask this server are told of the nodes that are left. Tried again until etcd has done it or the
+  // lease has run out.
+  void withdraw() noexcept { withdrawn_ = true; }
   // What is left to do is to give up the lease.
   void leave() noexcept { leaving_ = true; }
   bool left() const noexcept { return left_; }  // that is done, or cannot be
@@ -196,6 +200,7 @@ class EtcdMember {
   unsigned watch_failures_ = 0;
   Clock::time_point watch_not_before_{};
 
+  bool withdrawn_ = false;
   bool leaving_ = false;
   bool left_ = false;
 };

@@ -160,6 +160,7 @@ class Fleet {
     Discovery discovery;
     std::unique_ptr<EtcdMember> member;
     bool serving = true;
+    bool withdrawn = false;
     bool stopped = false;  // as by SIGSTOP
     bool watching = false;
     uint64_t told_of = 0;  // the revision that its watch has told
@@ -209,7 +210,7 @@ class Fleet {
   bool all_agree() {
     std::vector<std::pair<std::string, ClusterNode>> expected;
     for (const auto& m : members_) {
-      if (m->stopped || !m->serving) continue;
+      if (m->stopped || !m->serving || m->withdrawn) continue;
       const ClusterNode node = node_of(m->number);
       expected.emplace_back(node.host, node);
     }
@@ -430,6 +431,43 @@ TEST_CASE("a member that does not serve leaves the list, and comes back when it 
   CHECK(fleet.at(1).text() == fleet.at(0).text());  // it follows all the same
   fleet.at(1).serving = true;
   CHECK(fleet.agrees(kAgree));
+}
+
+TEST_CASE("a member that withdraws is off the list at once and follows it") {
+  Fleet fleet;
+  for (int i = 0; i < 3; ++i) fleet.add();
+  REQUIRE(fleet.agrees(kAgree));
+  const std::string key = "/larder/fleet/nodes/n2:11211";
+  REQUIRE(fleet.etcd.keys().contains(key));
+  fleet.at(1).member->withdraw();
+  fleet.run(milliseconds(100));
+  CHECK_FALSE(fleet.etcd.keys().contains(key));
+  fleet.at(1).withdrawn = true;
+  CHECK(fleet.agrees(kAgree));
+  fleet.add();
+  CHECK(fleet.agrees(kAgree));
+  fleet.run(2 * kLease);
+  CHECK(fleet.all_agree());
+  CHECK(fleet.at(1).member->connected());
+  CHECK_FALSE(fleet.etcd.keys().contains(key));
+  CHECK_FALSE(fleet.at(1).member->left());
+  fleet.at(1).member->leave();
+  fleet.run(milliseconds(100));
+  CHECK(fleet.at(1).member->left());
+}
+
+TEST_CASE("a member that withdraws while etcd is away tells it later, and loses no list") {
+  Fleet fleet;
+  for (int i = 0; i < 2; ++i) fleet.add();
+  REQUIRE(fleet.agrees(kAgree));
+  const std::string text = fleet.at(1).text();
+  fleet.reachable = false;
+  fleet.at(1).member->withdraw();
+  fleet.at(1).withdrawn = true;
+  fleet.run(kLease / 2);
+  CHECK(fleet.at(1).text() == text);
+  fleet.reachable = true;
+  CHECK(fleet.agrees(kAgree + EtcdMember::kLongestPause));
 }
 
 TEST_CASE("while etcd is away the list stays, and its leases last when it is back") {
