@@ -91,6 +91,11 @@ void ClusterEtcd::follow(event_base* base) {
   event_active(wake_event_.get(), 0, 0);
 }
 
+void ClusterEtcd::withdraw() {
+  member_.withdraw();
+  if (wake_event_ != nullptr) guarded([this] { step(); });
+}
+
 void ClusterEtcd::leave() {
   if (wake_event_ == nullptr) return;
   member_.leave();

@@ -41,6 +41,9 @@ class ClusterEtcd {
   // Begins; it must go before the base does. Throws std::runtime_error if memory ran out.
   void follow(event_base* base);
 
+  // Takes this server off the list, as soon as etcd can be told, and goes on following the list.
+  void withdraw();
+
   // Takes this server out of the list, if etcd can be told within kLeaveTime. Meanwhile the base's
   // events are served.
   void leave();

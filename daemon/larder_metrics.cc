@@ -86,8 +86,11 @@ void write_discovery(const StatsSources& sources, Exposition& page) {
       .add("cluster_nodes", Gauge, sources.discovery.nodes,
            "Nodes in the list that clients are told.");
   if (!by_etcd) return;
-  Singles(page).add("etcd_connected", Gauge, sources.discovery.etcd_connected ? 1 : 0,
-                    "Whether etcd is followed; the list stays if it is not.");
+  Singles(page)
+      .add("etcd_connected", Gauge, sources.discovery.etcd_connected ? 1 : 0,
+           "Whether etcd is followed; the list stays if it is not.")
+      .add("draining", Gauge, sources.discovery.draining ? 1 : 0,
+           "Whether the server has left the list and serves clients until it ends.");
 }
 
 void write_requests(const StatsSources& sources, Exposition& page) {

@@ -20,6 +20,7 @@ constexpr uint32_t kMaxItemSizeMax = 1u << 30;
 constexpr size_t kMaxClusterNameBytes = 64;
 constexpr int kMinLeaseSeconds = 3;  // etcd itself gives none of less than 2
 constexpr int kMaxLeaseSeconds = 600;
+constexpr int kMaxDrainSeconds = 3600;
 constexpr double kMinGrowthFactor = 1.03;  // below it the classes do not suffice
 
 // -- Values from words.
@@ -455,6 +456,14 @@ constexpr auto kOptions = std::to_array<Option>({
        s.cluster_lease_seconds = number<int>(g, kMinLeaseSeconds, kMaxLeaseSeconds);
      },
      {{"cluster_lease", count<&Settings::cluster_lease_seconds>}}},
+    {"--cluster-drain", "<seconds>",
+     "with --cluster-etcd, SIGTERM and SIGUSR1 take this server off the list at once, and it serves "
+     "clients for so long before it ends gracefully; a second signal ends it at once; 0 to 3600, 0 "
+     "turns this off (default: 65)",
+     [](Settings& s, const Given& g) {
+       s.cluster_drain_seconds = number<int>(g, 0, kMaxDrainSeconds);
+     },
+     {{"cluster_drain", count<&Settings::cluster_drain_seconds>}}},
     {"--config", "<file>",
      "read options from the file first, one a line, # begins a comment, as in Debian's "
      "/etc/memcached.conf; -d and what is no option is left out, and root stays root without -u",

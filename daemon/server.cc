@@ -158,6 +158,7 @@ void Server::start(Signals signals) {
   mailbox_event_ =
       make_event(base_.get(), mailbox_.fd(), EV_READ | EV_PERSIST, on_mailbox_event, this);
   retry_event_ = make_event(base_.get(), -1, 0, on_retry_event, this);
+  drain_event_ = make_event(base_.get(), -1, 0, on_drain_event, this);
   event_add(mailbox_event_.get(), nullptr);
   if (signals == Signals::Handle) {
     keep_signals();
@@ -259,7 +260,12 @@ void Server::on_watch_event(int, short, void* self) {
 Server::Ended Server::run() {
   if (manager_ != nullptr) manager_->ready(summary());
   while (!ended_) event_base_loop(base_.get(), EVLOOP_ONCE);
-  if (manager_ != nullptr) manager_->stopping();
+  if (draining_) {
+    log(LogLevel::Warning,
+        "the drain has ended: " + std::to_string(open_.load()) + " connections are open");
+  } else if (manager_ != nullptr) {
+    manager_->stopping();
+  }
   return graceful_ ? Ended::Gracefully : Ended::Normally;
 }
 
@@ -278,6 +284,7 @@ void Server::stop() {
   mailbox_event_.reset();
   signal_event_.reset();
   retry_event_.reset();
+  drain_event_.reset();
   watch_event_.reset();
   cluster_file_.reset();
   cluster_etcd_.reset();
@@ -437,9 +444,39 @@ void Server::on_signal_event(int, short, void* self) {
       continue;
     }
     if (info.ssi_signo == SIGUSR1) server.graceful_ = true;
-    server.ended_ = true;
+    if (info.ssi_signo == SIGINT || server.draining_ || !server.drains()) {
+      server.ended_ = true;
+    } else {
+      server.begin_drain();
+    }
   }
 }
+
+bool Server::drains() const noexcept {
+  return cluster_etcd_ != nullptr && settings_.cluster_drain_seconds > 0;
+}
+
+// A server that drains has been asked to end in an orderly way, by whichever signal: -e is saved,
+// also if a second signal cuts the drain short.
+void Server::begin_drain() {
+  draining_ = true;
+  graceful_ = true;
+  const timeval time = {settings_.cluster_drain_seconds, 0};
+  if (event_add(drain_event_.get(), &time) != 0) {
+    ended_ = true;  // without memory for the timer the drain would have no end
+    return;
+  }
+  cluster_etcd_->withdraw();
+  if (manager_ != nullptr) manager_->stopping();
+  try {
+    log(LogLevel::Warning, "draining for " + std::to_string(settings_.cluster_drain_seconds) +
+                               " seconds: clients are served, and this server leaves the list of "
+                               "nodes; a second signal ends it at once");
+  } catch (const std::bad_alloc&) {  // the log lacks a line; the drain goes on
+  }
+}
+
+void Server::on_drain_event(int, short, void* self) { static_cast<Server*>(self)->ended_ = true; }
 
 void Server::reload() {
   if (manager_ != nullptr) manager_->reloading();
@@ -556,6 +593,7 @@ StatsSources Server::sources() const {
     from.discovery.nodes = published->list.nodes.size();
   }
   if (cluster_etcd_ != nullptr) from.discovery.etcd_connected = cluster_etcd_->connected();
+  from.discovery.draining = draining_.load(std::memory_order_relaxed);
 
   const core::Seconds now = clock_.sample();
   from.now = now;
@@ -672,6 +710,9 @@ HttpPage Server::readiness_page() {
   } else if (!accepting_.load(std::memory_order_relaxed)) {
     page.status = kUnavailable;
     page.body = "no more connections are accepted\n";
+  } else if (draining_.load(std::memory_order_relaxed)) {
+    page.status = kUnavailable;
+    page.body = "this server drains\n";
   } else {
     page.body = "ready\n";
   }

@@ -123,6 +123,7 @@ class Server final : public ServerControl {
   static void on_signal_event(int fd, short what, void* self);
   static void on_watch_event(int fd, short what, void* self);
   static void on_retry_event(int fd, short what, void* self);
+  static void on_drain_event(int fd, short what, void* self);
 
   // One listener with its event.
   struct Door {
@@ -142,7 +143,9 @@ class Server final : public ServerControl {
   void resume_accepting();
   void connection_closed();  // on a worker's thread or the watchers'
   void read_mail();
-  void end(Ended how);
+  // Whether a signal that ends the server lets clients go elsewhere first (--cluster-drain).
+  bool drains() const noexcept;
+  void begin_drain();
   StatsSources sources() const;
   SampledFigures sampled();
   SampledFigures sampled_keys(uint32_t most_keys, uint32_t most_prefixes);
@@ -187,7 +190,7 @@ class Server final : public ServerControl {
   EventBasePtr base_;
   Mailbox mailbox_;
   Socket signals_;  // a signalfd
-  EventPtr mailbox_event_, signal_event_, retry_event_, watch_event_;
+  EventPtr mailbox_event_, signal_event_, retry_event_, watch_event_, drain_event_;
   std::unique_ptr<HttpServer> http_;  // null without --http
   // Of its thread.
   RecentLatencies recent_latencies_;
@@ -201,6 +204,7 @@ class Server final : public ServerControl {
   bool ended_ = false;
   bool memory_file_in_use_ = false;    // from start() to stop()
   std::atomic<bool> graceful_{false};  // set before the message that asks to stop
+  std::atomic<bool> draining_{false};  // a figure for other threads; set by the main thread
 
   std::atomic<int> verbosity_;
   std::atomic<core::Seconds> flushed_at_{0};  // a figure: when the latest flush_all acts

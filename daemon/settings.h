@@ -91,24 +91,26 @@ struct Settings {
   bool track_sizes = false;  // -o track_sizes: `stats sizes` may walk the cache
 
   // Process.
-  std::string config_file;                     // --config; empty: none
-  bool daemonize = false;                      // -d
-  std::string pid_file;                        // -P
-  std::string user;                            // -u
-  bool core_dumps = false;                     // -r
-  int verbosity = 0;                           // -v, -vv, -vvv
-  bool allow_shutdown = false;                 // -A
-  bool allow_flush = true;                     // -F clears it
-  std::string stats_prefix = ":";              // -D, one character
-  bool stats_detail = false;                   // -D given: `stats detail` counts from the start
-  bool allow_dumps = true;                     // -X clears it: cachedump and detail
-  bool allow_watch = true;                     // -W clears it
-  std::string cluster_file;                    // --cluster-file; empty: none
-  bool allow_cluster_set = false;              // --enable-cluster-set: config set and delete
-  std::string cluster_etcd;                    // --cluster-etcd, host:port,...; empty: none
-  std::string cluster_name = "default";        // --cluster-name: of the fleet, in etcd
-  std::string cluster_announce;                // --cluster-announce, host[|ip]:port
-  int cluster_lease_seconds = 10;              // --cluster-lease
+  std::string config_file;               // --config; empty: none
+  bool daemonize = false;                // -d
+  std::string pid_file;                  // -P
+  std::string user;                      // -u
+  bool core_dumps = false;               // -r
+  int verbosity = 0;                     // -v, -vv, -vvv
+  bool allow_shutdown = false;           // -A
+  bool allow_flush = true;               // -F clears it
+  std::string stats_prefix = ":";        // -D, one character
+  bool stats_detail = false;             // -D given: `stats detail` counts from the start
+  bool allow_dumps = true;               // -X clears it: cachedump and detail
+  bool allow_watch = true;               // -W clears it
+  std::string cluster_file;              // --cluster-file; empty: none
+  bool allow_cluster_set = false;        // --enable-cluster-set: config set and delete
+  std::string cluster_etcd;              // --cluster-etcd, host:port,...; empty: none
+  std::string cluster_name = "default";  // --cluster-name: of the fleet, in etcd
+  std::string cluster_announce;          // --cluster-announce, host[|ip]:port
+  int cluster_lease_seconds = 10;        // --cluster-lease
+  // --cluster-drain; 0: none. Clients of ElastiCache ask for the list once a minute.
+  int cluster_drain_seconds = 65;
   unsigned watcher_logbuf_bytes = 256u << 10;  // -o watcher_logbuf_size: what waits for a watcher
   unsigned worker_logbuf_bytes = 64u << 10;    // -o worker_logbuf_size: events of one thread
   std::string http;                            // --http, address:port of metrics; empty: none

@@ -468,6 +468,7 @@ void append_larder_stats(const StatsSources& sources, StatList& list) {
       .add("stalled_kicks", sum(sources, &WorkerStats::stalled_kicks))
       .add("connections_lost", sum(sources, &WorkerStats::connections_lost))
       .add("passes", sum(sources, &WorkerStats::passes))
+      .add("draining", sources.discovery.draining ? 1 : 0)
       .add("reply_buffer_not_empty", sum(sources, &WorkerStats::reply_buffer_not_empty));
 }
 

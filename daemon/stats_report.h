@@ -74,6 +74,7 @@ struct DiscoveryFigures {
   uint64_t version = 0;  // 0: there is no list
   size_t nodes = 0;
   bool etcd_connected = false;
+  bool draining = false;  // --cluster-drain
 };
 
 // The cache, settings and workers must be set; the rest has a value that tells nothing.

@@ -94,7 +94,7 @@ def encoded(text):
 
 
 class Node(support.Server):
-    """A larderd that is announced in etcd.
+    """A larderd that is announced in etcd. SIGTERM ends it at once, unless `options` say otherwise.
 
     announced  "address:port" where clients find it
     inside     what its command begins with, if it is to run in another network
@@ -105,7 +105,7 @@ class Node(support.Server):
         known_as = "localhost" if host == "127.0.0.1" else host
         self.announced = f"{host}:{port}"
         super().__init__("-v", "--cluster-etcd", etcd, "--cluster-name", name,
-                         "--cluster-lease", LEASE_SECONDS,
+                         "--cluster-lease", LEASE_SECONDS, "--cluster-drain", 0,
                          "--cluster-announce", f"{known_as}|{host}:{port}", *options,
                          command=[*inside, *support.server_command()], port=port, host=host)
 

@@ -11,10 +11,13 @@ import shutil
 import signal
 import socket
 import socketserver
+import tempfile
 import threading
 import time
 import unittest
 import unittest.mock
+import urllib.error
+import urllib.request
 
 import support
 from etcd import (AGREE_SECONDS, GONE_SECONDS, LEASE_SECONDS, PATIENCE_SECONDS, Etcd, Node, encoded,
@@ -122,6 +125,118 @@ class Changes(Fleet):
         self.etcd.ctl("del", "--prefix", "/larder/fleet/")
         support.wait_until(lambda: told(a)[0] > before, "a new version")
         self.assertGreater(self.agree([a, b], [a, b]), before)
+
+
+class Drain(Fleet):
+    """A signal takes a node off the list; it serves for --cluster-drain, or until a second one."""
+
+    LONG = ("--cluster-drain", 600)
+
+    def ended(self, node):
+        """The exit status of a node that ends by itself, and what it printed."""
+        status = node.process.wait(PATIENCE_SECONDS)
+        output = node.output()
+        node.stop()  # whose complaint is true
+        return status, output
+
+    def test_both_signals_take_a_node_off_the_list_while_it_serves(self):
+        a, b = self.node(), self.node()
+        for number in (signal.SIGTERM, signal.SIGUSR1):
+            with self.subTest(number):
+                port = support.free_port()
+                c = self.node(*self.LONG, "--http", port)
+                self.agree([a, b, c], [a, b, c])
+                self.assertEqual(page(port, "/readyz")[0], 200)
+                with c.connect() as old:
+                    c.process.send_signal(number)
+                    # It tells of the list without itself, too.
+                    self.agree([a, b, c], [a, b])
+                    old.sendall(b"set k 0 0 1\r\nx\r\n")
+                    self.assertEqual(old.recv(100), b"STORED\r\n")
+                self.assertEqual(c.ask(b"get k\r\n", b"END\r\n"), b"VALUE k 0 1\r\nx\r\nEND\r\n")
+                self.assertEqual(page(port, "/readyz"), (503, "this server drains\n"))
+                self.assertEqual(page(port, "/healthz")[0], 200)
+                self.assertIn(b"STAT draining 1\r\n", c.ask(b"stats larder\r\n", b"END\r\n"))
+                # It does not come back while others come, or when its lease would have run out.
+                d = self.node()
+                self.agree([a, b, c, d], [a, b, d])
+                time.sleep(GONE_SECONDS)
+                self.agree([a, b, c, d], [a, b, d])
+                self.assertIsNone(d.stop())
+                self.agree([a, b, c], [a, b])
+                c.process.send_signal(number)
+                status, output = self.ended(c)
+                self.assertEqual(status, 0, output)
+                self.assertEqual(output.count("draining for 600 seconds"), 1, output)
+                self.assertEqual(output.count("the drain has ended"), 1, output)
+                self.agree([a, b], [a, b])
+
+    def test_a_node_ends_by_itself_when_it_has_drained(self):
+        a, b = self.node(), self.node("--cluster-drain", 2)
+        self.agree([a, b], [a, b])
+        b.process.send_signal(signal.SIGTERM)
+        self.agree([a], [a])
+        status, output = self.ended(b)
+        self.assertEqual(status, 0, output)
+        self.assertIn("the drain has ended", output)
+
+    def test_other_ends_and_a_drain_of_0_wait_for_nobody(self):
+        for options, end in (
+                (self.LONG, lambda node: node.process.send_signal(signal.SIGINT)),
+                ((*self.LONG, "-A"), lambda node: node.ask(b"shutdown\r\n")),
+                ((*self.LONG, "-A"), lambda node: node.ask(b"shutdown graceful\r\n")),
+                ((), lambda node: node.process.send_signal(signal.SIGTERM))):
+            with self.subTest(options):
+                node = self.node(*options)
+                self.agree([node], [node])
+                end(node)
+                status, output = self.ended(node)
+                self.assertEqual(status, 0, output)
+                self.assertNotIn("drain", output)
+
+    def test_a_node_drains_while_etcd_is_away(self):
+        a = self.node(*self.LONG)
+        before = self.agree([a], [a])
+        self.etcd.stop()
+        a.process.send_signal(signal.SIGTERM)
+        support.wait_until(lambda: "draining for" in a.output(), "the drain", PATIENCE_SECONDS)
+        self.assertEqual(told(a), (before, [a.text]))
+        a.process.send_signal(signal.SIGUSR1)
+        self.assertEqual(self.ended(a)[0], 0)
+        self.etcd.start()
+
+    def test_a_drain_that_is_cut_short_keeps_the_items(self):
+        folder = tempfile.mkdtemp(prefix="larder-etcd-", dir="/dev/shm")
+        self.addCleanup(shutil.rmtree, folder)
+        options = ("-e", os.path.join(folder, "items"), *self.LONG)
+        for number in (signal.SIGTERM, signal.SIGUSR1):
+            for second in (signal.SIGTERM, signal.SIGINT):
+                with self.subTest(f"{number}, {second}"):
+                    node = self.node(*options)
+                    node.ask(b"set k 0 0 1\r\nx\r\n")
+                    node.process.send_signal(number)
+                    support.wait_until(lambda: "draining for" in node.output(), "the drain",
+                                       PATIENCE_SECONDS)
+                    node.ask(b"set late 0 0 1\r\ny\r\n")
+                    node.process.send_signal(second)
+                    status, output = self.ended(node)
+                    self.assertEqual(status, 0, output)
+                    self.assertIn("keeps 2 items", output)
+                    again = self.node(*options)
+                    self.assertIn(b"y", again.ask(b"get late\r\n", b"END\r\n"))
+                    again.ask(b"flush_all\r\n")
+                    again.process.send_signal(signal.SIGINT)
+                    self.ended(again)
+
+
+def page(port, path):
+    """The status and the body of a page of a larderd's HTTP server."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
 
 
 class EtcdComesAndGoes(Fleet):

@@ -594,6 +594,8 @@ TEST_CASE("the list of a fleet comes from etcd alone, where this server is annou
   CHECK(parse({}).cluster_etcd.empty());
   CHECK(parse({}).cluster_name == "default");
   CHECK(parse({}).cluster_lease_seconds == 10);
+  CHECK(parse({}).cluster_drain_seconds == 65);
+  CHECK(parse({"--cluster-drain", "0"}).cluster_drain_seconds == 0);
   const Settings s =
       parse({"--cluster-etcd", "a:1,[::1]", "--cluster-announce", "me|10.0.0.1:11211",
              "--cluster-name", "shop.1_a-B", "--cluster-lease", "30"});
@@ -623,6 +625,10 @@ TEST_CASE("the list of a fleet comes from etcd alone, where this server is annou
   for (const char* lease : {"2", "601", "x", "-5"}) {
     CHECK(refused({"--cluster-lease", lease}) ==
           "option --cluster-lease: '" + std::string(lease) + "' is not a number from 3 to 600");
+  }
+  for (const char* drain : {"-1", "3601", "x"}) {
+    CHECK(refused({"--cluster-drain", drain}) ==
+          "option --cluster-drain: '" + std::string(drain) + "' is not a number from 0 to 3600");
   }
   CHECK(refusal({"--cluster-etcd", "a"}).sentence ==
         "option --cluster-etcd: --cluster-announce must say what this server is announced as");

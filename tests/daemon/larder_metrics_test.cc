@@ -78,10 +78,11 @@ TEST_CASE("the list of nodes is shown where there may be one, and etcd where it 
   CHECK(f.page().find("larder_etcd_connected") == std::string::npos);
   f.settings.cluster_file.clear();
   f.settings.cluster_etcd = "etcd:2379";
-  f.sources.discovery = {12, 3, true};
+  f.sources.discovery = {12, 3, true, true};
   CHECK(f.shows("larder_cluster_version 12"));
   CHECK(f.shows("larder_cluster_nodes 3"));
   CHECK(f.shows("larder_etcd_connected 1"));
+  CHECK(f.shows("larder_draining 1"));
 }
 
 }  // namespace

@@ -49,7 +49,8 @@ constexpr const char* kSettingsKeys =
 // What memcached has no row for.
 constexpr const char* kOurSettingsKeys =
     " daemon coredumps user lock_memory pidfile large_pages watch_enabled http cluster_file "
-    "cluster_set cluster_etcd cluster_name cluster_announce cluster_lease stalled_timeout lru "
+    "cluster_set cluster_etcd cluster_name cluster_announce cluster_lease cluster_drain "
+    "stalled_timeout lru "
     "sampling "
     "slow_request_us relaxed_privileges";
 
@@ -336,6 +337,7 @@ TEST_CASE("stats larder shows what memcached has no name for") {
   CHECK(stats.at("overdraft_limit_bytes") == std::to_string(4 << 20));
   CHECK(stats.at("rests_for_readers") == "3");
   CHECK(stats.contains("reader_scans"));
+  CHECK(stats.at("draining") == "0");
   CHECK(std::stoull(stats.at("pages_free")) < std::stoull(stats.at("pages_total")));
 }
 
