@@ -479,7 +479,8 @@ void Server::begin_drain() {
 void Server::on_drain_event(int, short, void* self) { static_cast<Server*>(self)->ended_ = true; }
 
 void Server::reload() {
-  if (manager_ != nullptr) manager_->reloading();
+  const bool tells = manager_ != nullptr && !draining_;  // it has been told of the stop
+  if (tells) manager_->reloading();
   authority_.reload();
   if (cluster_file_ != nullptr) cluster_file_->read();
   if (tls_ != nullptr) {
@@ -487,7 +488,7 @@ void Server::reload() {
     log(LogLevel::Warning, error.empty() ? "SIGHUP: certificates are read again"
                                          : "Could not reload TLS certificates on SIGHUP: " + error);
   }
-  if (manager_ != nullptr) manager_->ready(summary());
+  if (tells) manager_->ready(summary());
 }
 
 void Server::request_shutdown(bool graceful) {

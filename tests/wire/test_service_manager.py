@@ -185,6 +185,32 @@ class ServiceManagerTest(unittest.TestCase):
     def test_a_manager_at_an_abstract_name_hears_of_start_reload_and_stop(self):
         self.check_messages(f"@larder-test-{os.getpid()}")
 
+    def test_a_manager_hears_of_the_stop_when_a_drain_begins_and_that_workers_live_until_it_ends(self):
+        manager = self.socket(socket.AF_UNIX, socket.SOCK_DGRAM, self.path("notify"))
+        own = self.tcp()
+        # Nobody listens on port 1: a server drains also while it cannot reach etcd.
+        process = self.start([own], "--cluster-etcd", "127.0.0.1:1", "--cluster-announce", "me:1",
+                             "--cluster-drain", "600", NOTIFY_SOCKET=self.path("notify"),
+                             WATCHDOG_USEC="200000")
+
+        def next_message():
+            message = b"WATCHDOG=1"
+            while message == b"WATCHDOG=1":
+                message = manager.recv(1000)
+            return message
+
+        self.assertIn(b"READY=1", next_message())
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(next_message(), b"STOPPING=1\nSTATUS=stopping")
+        for _ in range(5):
+            self.assertEqual(manager.recv(1000), b"WATCHDOG=1")
+        self.ask(own)
+        process.send_signal(signal.SIGHUP)
+        for _ in range(5):
+            self.assertEqual(manager.recv(1000), b"WATCHDOG=1")
+        self.ask(own)
+        self.end(process)
+
     def test_a_manager_that_watches_hears_that_the_workers_are_alive(self):
         manager = self.socket(socket.AF_UNIX, socket.SOCK_DGRAM, self.path("notify"))
         process = self.start([self.tcp()], NOTIFY_SOCKET=self.path("notify"),
