@@ -1,4 +1,4 @@
-#include "tools/client/client_state.h"
+#include "tools/client/client_watch.h"
 
 namespace larder::client {
 
