@@ -14,6 +14,7 @@ ConnectionPool::ConnectionPool(Endpoint endpoint, ConnectionOptions options, siz
                                                          : trusted_idle),
       idle_timeout_(idle_timeout),
       on_move_(std::move(on_move)),
+      first_most_idle_(most_idle),
       most_idle_(most_idle) {
   idle_.reserve(most_idle);
 }
@@ -48,7 +49,7 @@ Result<std::unique_ptr<Connection>> ConnectionPool::open(Deadline deadline) {
   if (!opened) return opened;
   std::string address = (*opened)->address();
   std::vector<Idle> closed;  // without the lock
-  closed.reserve(idle_.capacity());
+  closed.reserve(first_most_idle_);
   const std::lock_guard lock(mutex_);
   if (address_ != address) {
     if (!address_.empty()) on_move_();

@@ -53,6 +53,7 @@ class ConnectionPool {
   const std::chrono::milliseconds trusted_idle_;
   const std::chrono::milliseconds idle_timeout_;
   const std::function<void()> on_move_;
+  const size_t first_most_idle_;
   mutable std::mutex mutex_;
   size_t most_idle_;     // guarded by mutex_
   std::string address_;  // of all idle ones; guarded by mutex_; empty: none was opened yet
