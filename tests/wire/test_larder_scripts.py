@@ -37,10 +37,19 @@ def line_of_key(key):
     return b"key=%s exp=-1 la=1 cas=1 fetch=no cls=1 size=60\r\n" % key
 
 
+def with_opaque(reply, opaques):
+    """As servers repeat it: behind the flags of a meta reply."""
+    line, end, rest = reply.partition(b"\r\n")
+    if line.split(b" ")[0] not in (b"VA", b"HD", b"EN", b"NF", b"NS", b"EX"):
+        return reply
+    return b" ".join([line] + opaques) + end + rest
+
+
 class Fake:
     """A server of meta and text commands: reply(words, value) gives its bytes, None closes.
 
-    Bytes in a tuple are the last of a connection.
+    Bytes in a tuple are the last of a connection. The opaque of a request is not among the words, and
+    is added to its reply.
     """
 
     def __init__(self, reply):
@@ -67,13 +76,14 @@ class Fake:
                 for line in lines:
                     words = line.split()
                     value = lines.read(int(words[2]) + 2)[:-2] if words[0] == b"ms" else None
-                    answer = self.reply(words, value)
+                    opaques = [word for word in words[2:] if word.startswith(b"O")]
+                    answer = self.reply([word for word in words if word not in opaques], value)
                     if answer is None:
                         return
                     if isinstance(answer, tuple):
-                        client.sendall(answer[0])
+                        client.sendall(with_opaque(answer[0], opaques))
                         return
-                    client.sendall(answer)
+                    client.sendall(with_opaque(answer, opaques))
         except OSError:
             pass
 

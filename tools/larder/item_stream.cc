@@ -73,7 +73,7 @@ bool ItemReader::read_all() {
 
 // Whether the connection goes on, and the error is of the one item.
 bool ItemReader::is_of_item(const Error& error) const {
-  return error.kind == ErrorKind::BadRequest ||
+  return error.kind == ErrorKind::BadRequest || error.kind == ErrorKind::TooLarge ||
          (error.kind == ErrorKind::Refused && fleet_.is_connected(node_));
 }
 
