@@ -895,6 +895,13 @@ bool Connection::is_stale() const {
 void Connection::run(std::span<const Operation> operations, std::span<Answer> answers,
                      Deadline deadline) {
   assert(idle());
+  // Where memory runs out the caller's operations and answers go before the connection does.
+  struct Unwind {
+    State& state;
+    ~Unwind() {
+      if (!state.failure && !state.batches.empty()) state.fail({ErrorKind::Closed, {}});
+    }
+  } unwind{*state_};
   state_->submit(operations, answers);
   state_->go(deadline);
   while (!state_->failure && !idle() && state_->wait(deadline)) state_->go(deadline);
