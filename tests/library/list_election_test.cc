@@ -20,7 +20,7 @@ uint64_t followed(const ListElection& election) {
 
 }  // namespace
 
-TEST_CASE("nodes that join are followed at once, whoever tells of them") {
+TEST_CASE("a list in which nodes join is followed at once") {
   const ClusterList before = list_of(5, {"a", "b"});
   ListElection election(before, 2);
   const ClusterList more = list_of(6, {"c", "a", "b"});

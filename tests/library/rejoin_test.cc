@@ -174,7 +174,7 @@ TEST_CASE("a name that moves to a server with older contents brings none of them
   const auto cache = make_client(options);
   REQUIRE(says(cache->set("k", "new"), Outcome::Done));
   name.move_to("127.0.0.3");
-  // The connection that is there is as good as before; whoever needs another one moves all.
+  // The open connection leads to the old server; the first thread that needs another one moves all.
   std::vector<std::thread> threads;
   std::atomic<int> older = 0;
   for (int t = 0; t < 8; ++t) {

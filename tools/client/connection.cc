@@ -128,7 +128,7 @@ struct Connection::State {
   size_t writing = 0;
   uint32_t asked = 0;
   uint32_t told = 0;
-  // By chance, so that no reply to another connection fits, whoever mixes them up.
+  // By chance: a reply that a proxy mixes up between two connections does not fit.
   const uint32_t first_number = RequestNumber::any();
   bool misses_have_opaques = false;  // meta: an EN of this server repeated one
   std::deque<AskedLine> lines;

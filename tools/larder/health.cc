@@ -71,7 +71,7 @@ void judge_lists(const std::vector<const NodeHealth*>& nodes, Verdict& verdict) 
   }
 }
 
-// Once for each, whoever publishes it.
+// Each node once, however many servers publish it.
 void judge_unasked(const std::vector<const NodeHealth*>& nodes, Verdict& verdict) {
   std::set<std::string> named;
   for (const NodeHealth* node : nodes) {

@@ -35,7 +35,8 @@ Manual larder_manual() {
       "Unix "
       "socket begins with a slash. Rings hash hosts "
       "as they are written: a name and its address are two servers.",
-      "Control characters that a server, a key or a value has are printed as %-codes (%1B), so that "
+      "Control characters that a server, a key or a value has are printed as %-codes (%1B), so "
+      "that "
       "a terminal obeys none of them; only --raw prints bytes as they are.",
       "Where a value has a default, it stands in parentheses."};
   manual.commands.push_back(command_of(app, ""));
