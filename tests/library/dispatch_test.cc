@@ -136,6 +136,25 @@ TEST_CASE("32 threads share connections that stay open") {
   CHECK(std::stoi(server.stat("total_connections")) <= 32 + 2);
 }
 
+TEST_CASE("where there is no memory for a thread the calling one asks") {
+  TempServer servers[3];
+  const ClientOptions options =
+      options_for({servers[0].port(), servers[1].port(), servers[2].port()});
+  const std::vector<std::string> keys = numbered(30);
+  const std::vector<std::string_view> views(keys.begin(), keys.end());
+  for (uint64_t nth = 1; nth < 60; ++nth) {
+    const auto cache = make_client(options);  // without a connection
+    const OneFailingAllocation one(nth);
+    try {
+      static_cast<void>(cache->get_many(views));
+    } catch (const std::bad_alloc&) {
+      // It may be the call's own.
+    }
+  }
+  const auto cache = make_client(options);
+  for (const auto& found : cache->get_many(views)) CHECK(is_miss(found));
+}
+
 TEST_CASE("wherever memory runs out, every node can be used afterwards") {
   const int state = GENERATE(0, 1, 2);
   CAPTURE(state);

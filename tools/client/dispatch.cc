@@ -9,7 +9,6 @@
 #include <exception>
 #include <functional>
 #include <mutex>
-#include <system_error>
 #include <thread>
 #include <unordered_map>
 #include <utility>
@@ -72,8 +71,8 @@ std::thread quiet_thread(std::function<void()> body) {
   std::thread thread;
   try {
     thread = std::thread(std::move(body));
-  } catch (const std::system_error&) {
-    // There is none to be had: the caller does it.
+  } catch (const std::exception&) {
+    // No thread, or no memory for one: the caller does it.
   }
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   return thread;
