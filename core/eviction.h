@@ -259,8 +259,7 @@ class Eviction {
 
   std::vector<Uses> uses_;  // by group
   double adapted_level_ = 0;
-  // Where levels can be none, as those of a build in which they could run away: forgets what was
-  // learnt.
+  // False for levels that ran away, as in a file of an earlier build.
   bool has_sane_levels() const noexcept;
   // Counts levels from here on. A hand is ahead by a round at most, but where rounds have become
   // shorter since: then by kMostRoundsAhead.

@@ -11,18 +11,11 @@
 #include <string>
 #include <vector>
 
+#include "tests/library/loopback.h"
 #include "tests/support/stream_client.h"
 
 namespace larder::test {
 namespace {
-
-sockaddr_in loopback(int port) {
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  address.sin_port = htons(static_cast<uint16_t>(port));
-  return address;
-}
 
 // One direction of a connection.
 struct Flow {

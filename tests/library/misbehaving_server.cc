@@ -16,18 +16,11 @@
 #include <vector>
 
 #include "proto/reply_parser.h"
+#include "tests/library/loopback.h"
 #include "tests/support/stream_client.h"
 
 namespace larder::test {
 namespace {
-
-sockaddr_in loopback(int port) {
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  address.sin_port = htons(static_cast<uint16_t>(port));
-  return address;
-}
 
 // What has come; false: nothing comes any more.
 bool receive(int from, std::string& into) {
