@@ -500,7 +500,8 @@ TEST_CASE("beside a hot set that fills the memory new items stay, then and when 
   }
   std::minstd_rand random(1);
   uint64_t cold = 0;
-  for (stored = 0; stored < 6 * kMemory;) {
+  stored = 0;
+  while (stored < 6 * kMemory) {
     set(key_number(cold), cold);
     REQUIRE(c.has(key_number(cold++)));
     for (int i = 0; i < 60; ++i) {
