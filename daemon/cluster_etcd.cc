@@ -59,12 +59,12 @@ void ClusterEtcd::NamesDeleter::operator()(evdns_base* names) const noexcept {
   evdns_base_free(names, 0);
 }
 
-ClusterEtcd::ClusterEtcd(const Settings& settings, Discovery& discovery,
-                         std::function<bool()> serving)
+ClusterEtcd::ClusterEtcd(const Settings& settings, EtcdMember::Contents contents,
+                         Discovery& discovery, std::function<bool()> serving)
     : addresses_(parse_etcd_addresses(settings.cluster_etcd)),
       call_time_(std::min(kCallTime, milliseconds(settings.cluster_lease_seconds * 1000 / 3))),
       serving_(std::move(serving)),
-      member_(identity_of(settings), discovery) {}
+      member_(identity_of(settings), std::move(contents), discovery) {}
 
 ClusterEtcd::~ClusterEtcd() {
   call_.reset();

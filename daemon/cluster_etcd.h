@@ -31,9 +31,11 @@ class ClusterEtcd {
   // How long leaving may delay the end of a server.
   static constexpr std::chrono::milliseconds kLeaveTime{1000};
 
+  // contents   its drop() is called by this thread
   // serving    whether clients are served; asked often
   // discovery  must outlive it
-  ClusterEtcd(const Settings& settings, Discovery& discovery, std::function<bool()> serving);
+  ClusterEtcd(const Settings& settings, EtcdMember::Contents contents, Discovery& discovery,
+              std::function<bool()> serving);
   ~ClusterEtcd();
   ClusterEtcd(const ClusterEtcd&) = delete;
   ClusterEtcd& operator=(const ClusterEtcd&) = delete;

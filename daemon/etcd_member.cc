@@ -1,6 +1,7 @@
 #include "daemon/etcd_member.h"
 
 #include <algorithm>
+#include <charconv>
 #include <map>
 #include <utility>
 
@@ -41,6 +42,9 @@ constexpr milliseconds kIdleLook{500};
 // room for versions that grow.
 constexpr uint64_t kMostNamedVersion = Discovery::kMostOrdinaryVersion;
 
+// In the value of a node's key; servers that do not know it take it for a comment.
+constexpr std::string_view kIncarnationLine = "# incarnation ";
+
 LogSite trouble_site;
 LogSite usable_site;
 LogSite list_site;
@@ -51,6 +55,15 @@ std::string node_key(const ClusterNode& node) {
 
 std::string counted_nodes(size_t count) {
   return std::to_string(count) + (count == 1 ? " node" : " nodes");
+}
+
+// 0: it names none.
+uint64_t incarnation_of(std::string_view value) {
+  if (!value.starts_with(kIncarnationLine)) return 0;
+  value.remove_prefix(kIncarnationLine.size());
+  uint64_t incarnation = 0;
+  std::from_chars(value.data(), value.data() + value.size(), incarnation);
+  return incarnation;
 }
 
 std::string printable(std::string_view text) {
@@ -72,13 +85,15 @@ milliseconds with_jitter(milliseconds pause, std::minstd_rand& random) {
 
 }  // namespace
 
-EtcdMember::EtcdMember(Identity identity, Discovery& discovery)
+EtcdMember::EtcdMember(Identity identity, Contents contents, Discovery& discovery)
     : identity_(std::move(identity)),
       prefix_("/larder/" + identity_.name + '/'),
       nodes_prefix_(prefix_ + "nodes/"),
       list_key_(prefix_ + "list"),
       own_key_(nodes_prefix_ + node_key(identity_.node)),
-      own_value_(format_cluster_node(identity_.node)),
+      own_value_(std::string(kIncarnationLine) + std::to_string(contents.incarnation) + '\n' +
+                 format_cluster_node(identity_.node)),
+      contents_(std::move(contents)),
       third_(milliseconds(identity_.lease) / 3),
       discovery_(discovery),
       random_(static_cast<std::minstd_rand::result_type>(identity_.seed)) {}
@@ -92,6 +107,10 @@ std::optional<EtcdMember::Call> EtcdMember::next(Clock::time_point now, bool ser
   }
   asked_ = choose(now, serving);
   if (!asked_) return std::nullopt;
+  if (*asked_ == Ask::Put && !*kept_its_place_) {
+    contents_.drop();
+    was_outdone_ = false;
+  }
   wake_at_ = Clock::time_point::max();
   // From when it is sent: etcd counts from when it has it.
   if (*asked_ == Ask::KeepAlive || *asked_ == Ask::Grant) keep_alive_at_ = now + third_;
@@ -120,8 +139,9 @@ std::optional<EtcdMember::Ask> EtcdMember::choose(Clock::time_point now, bool se
   if (serving) {
     if (lease_ == 0) return Ask::Grant;
     if (now >= keep_alive_at_) return Ask::KeepAlive;
-    if (!announced_ && now >= put_not_before_) return Ask::Put;
-    if (!announced_) wake_by(put_not_before_);
+    if (!announced_ && !kept_its_place_) read_at_ = std::min(read_at_, last_read_ + after_read_);
+    if (!announced_ && kept_its_place_ && now >= put_not_before_) return Ask::Put;
+    if (!announced_ && kept_its_place_) wake_by(put_not_before_);
     wake_by(keep_alive_at_);
   } else if (withdrawn_) {
     if (lease_ != 0) return Ask::Revoke;
@@ -145,7 +165,10 @@ EtcdMember::Call EtcdMember::call_for(Ask ask) const {
     case Ask::KeepAlive:
       return {kEtcdKeepAlivePath, etcd_lease(lease_), token_};
     case Ask::Put:
-      return {kEtcdPutPath, etcd_put(own_key_, own_value_, lease_), token_};
+      if (!*kept_its_place_) return {kEtcdPutPath, etcd_put(own_key_, own_value_, lease_), token_};
+      return {kEtcdTxnPath,
+              etcd_put_while({list_key_, seen_->list_mod_revision}, own_key_, own_value_, lease_),
+              token_};
     case Ask::Read:
       return {kEtcdRangePath, etcd_range(prefix_, kMostKeys), token_};
     case Ask::Publish:
@@ -195,6 +218,8 @@ void EtcdMember::answered(int status, std::string_view body, Clock::time_point n
       if (!lease) return failed(kNonsense, now);
       lease_ = *lease;
       announced_ = false;
+      has_put_ = false;
+      kept_its_place_.reset();
       break;
     }
     case Ask::KeepAlive: {
@@ -203,11 +228,15 @@ void EtcdMember::answered(int status, std::string_view body, Clock::time_point n
       if (*seconds == 0) lose_lease(now);
       break;
     }
-    case Ask::Put:
-      announced_ = true;
-      ++puts_in_vain_;  // unless the next read says otherwise
+    case Ask::Put: {
+      const bool is_put = !*kept_its_place_ || read_succeeded(body);
+      kept_its_place_.reset();
       read_soon(now);
+      if (!is_put) break;  // the list has changed
+      announced_ = has_put_ = was_announced_ = true;
+      ++puts_in_vain_;  // unless the next read says otherwise
       break;
+    }
     case Ask::Read: {
       std::optional<EtcdRange> range = read_range(body);
       if (!range) return failed(kNonsense, now);
@@ -233,6 +262,7 @@ void EtcdMember::answered(int status, std::string_view body, Clock::time_point n
 }
 
 void EtcdMember::failed(const std::string& why, Clock::time_point now) {
+  if (asked_ == Ask::Put) kept_its_place_.reset();  // it may have been put, and taken away since
   if (asked_ == Ask::Publish) publish_failed_ = true;
   asked_.reset();
   reachable_ = false;
@@ -303,6 +333,7 @@ EtcdMember::Snapshot EtcdMember::understand(const EtcdRange& range) const {
   };
   for (const EtcdPair& pair : range.pairs) {
     snapshot.keys.emplace_back(pair.key, pair.mod_revision);
+    if (pair.key == own_key_) snapshot.own_incarnation = incarnation_of(pair.value);
     const bool is_list = pair.key == list_key_;
     if (!is_list && !pair.key.starts_with(nodes_prefix_)) continue;
     ParsedClusterList parsed = parse_cluster_list(pair.value);
@@ -329,6 +360,24 @@ EtcdMember::Snapshot EtcdMember::understand(const EtcdRange& range) const {
   return snapshot;
 }
 
+// Of what was read. Without a list in etcd, which has lost its data, or never had any, the one in
+// force counts.
+bool EtcdMember::has_kept_its_place() const {
+  if (was_outdone_) return false;
+  const auto published = discovery_.published();
+  const ClusterList& list =
+      seen_->list_mod_revision == 0 && published != nullptr ? published->list : seen_->list;
+  if (std::find(list.nodes.begin(), list.nodes.end(), identity_.node) == list.nodes.end()) {
+    return false;
+  }
+  const uint64_t holder = seen_->own_incarnation;
+  if (was_announced_) return holder == 0 || holder == contents_.incarnation;
+  if (!contents_.inherited) return true;
+  const Inherited& inherited = *contents_.inherited;
+  if (holder != 0) return holder == inherited.incarnation;
+  return inherited.list_version != 0 && inherited.list_version == list.version;
+}
+
 // Its key may be gone, or overwritten, by somebody's hand: then it is put again. Or it may be
 // another server's by now: one that is announced as the same. The two do not fight for it, but when
 // the other goes its place is taken.
@@ -337,13 +386,18 @@ void EtcdMember::look_for_own_key(const EtcdRange& range, Clock::time_point now)
   const auto own = std::find_if(range.pairs.begin(), range.pairs.end(),
                                 [&](const EtcdPair& pair) { return pair.key == own_key_; });
   const bool there = own != range.pairs.end();
-  const bool outdone = there && own->lease != lease_ && !is_unusable(own_key_);
+  // Before the first put it is that of a process before this one.
+  const bool outdone = has_put_ && there && own->lease != lease_ && !is_unusable(own_key_);
   if (outdone && !outdone_) {
     log(LogLevel::Warning, "etcd: another server is announced as " + node_key(identity_.node) +
                                ", too: see option --cluster-announce");
   }
   outdone_ = outdone;
-  announced_ = outdone || (there && own->value == own_value_);
+  was_outdone_ = was_outdone_ || outdone;
+  announced_ = outdone || (there && own->lease == lease_ && own->value == own_value_);
+  kept_its_place_.reset();
+  if (announced_ && !outdone) has_put_ = was_announced_ = true;
+  if (!announced_) kept_its_place_ = has_kept_its_place();
   if (announced_) puts_in_vain_ = 0;
   if (puts_in_vain_ > 0) put_not_before_ = now + with_jitter(pause_after(puts_in_vain_), random_);
 }

@@ -1,7 +1,8 @@
 // EtcdMember: one server's part in a fleet whose list of nodes is kept in etcd. What to ask etcd
 // next, and what its answers mean; who carries the words is another's business (cluster_etcd.h).
 //
-//   /larder/NAME/nodes/HOST:PORT   host|ip|port     one for each node, under the node's lease
+//   /larder/NAME/nodes/HOST:PORT   # incarnation N  one for each node, under the node's lease
+//                                  host|ip|port
 //   /larder/NAME/list              12               a list as of cluster_list.h, what all publish
 //                                  host|ip|port ... (the version is there only if it has to be)
 //
@@ -30,6 +31,13 @@
 //     nodes count. The node whose key it is puts its value again. Until it does, and for one lease
 //     at most, no server writes a list without that node: clients would drop it and take it back
 //     within a moment.
+//  6. While a list leaves a node out, clients store its keys at other nodes, and what it has of
+//  them
+//     is old. So a node that is not sure that every list since its items were stored has had it
+//     drops all of them before it puts its key. Only a node's own key brings it into a list: it is
+//     sure if the list that it reads before it puts its key has it. The put demands that the list
+//     is still that one. Items of a process before this one (-e) count only if that process is
+//     known to have had the place until now.
 //
 // To spread the writes the node that comes first in the list writes at once, the next ones a
 // little later, if it is still needed then.
@@ -44,6 +52,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <random>
 #include <set>
@@ -79,6 +88,18 @@ class EtcdMember {
     std::string password;
   };
 
+  // The items that a process before this one has left behind (-e).
+  struct Inherited {
+    uint64_t incarnation = 0;   // of that process; 0: unknown
+    uint64_t list_version = 0;  // of the list that it followed last; 0: unknown
+  };
+  struct Contents {
+    uint64_t incarnation = 0;  // of this process: a random number, not 0
+    std::optional<Inherited> inherited;
+    // Drops all items that were stored before the call. Called by next().
+    std::function<void()> drop;
+  };
+
   // One request, a POST.
   struct Call {
     const char* path;
@@ -87,7 +108,7 @@ class EtcdMember {
   };
 
   // `discovery` must outlive it, and have no other source.
-  EtcdMember(Identity identity, Discovery& discovery);
+  EtcdMember(Identity identity, Contents contents, Discovery& discovery);
 
   // -- Calls. One is under way at a time: it is answered or has failed before there is a next one.
 
@@ -136,6 +157,7 @@ class EtcdMember {
     uint64_t list_mod_revision = 0;     // 0: there is no key
     std::set<std::string> complaints;   // about the pairs that cannot be used
     std::vector<std::string> unusable;  // of those the keys under nodes/, in their order
+    uint64_t own_incarnation = 0;       // that this server's key names; 0: none
   };
 
   std::optional<Ask> choose(Clock::time_point now, bool serving);
@@ -145,6 +167,7 @@ class EtcdMember {
   void lose_lease(Clock::time_point now);
   void use(EtcdRange range, Clock::time_point now);
   Snapshot understand(const EtcdRange& range) const;
+  bool has_kept_its_place() const;
   void look_for_own_key(const EtcdRange& range, Clock::time_point now);
   bool is_unusable(const std::string& key) const;
   // Whether the list in force has a node whose key is there and cannot be used.
@@ -162,6 +185,7 @@ class EtcdMember {
   const std::string list_key_;
   const std::string own_key_;
   const std::string own_value_;
+  const Contents contents_;
   const std::chrono::milliseconds third_;  // of the lease
   Discovery& discovery_;
   std::minstd_rand random_;
@@ -169,9 +193,15 @@ class EtcdMember {
   std::optional<Ask> asked_;
   Clock::time_point wake_at_{};
   std::string token_;
-  int64_t lease_ = 0;          // 0: none
-  bool announced_ = false;     // the key is there, with this lease or another's
-  bool outdone_ = false;       // another server holds it
+  int64_t lease_ = 0;           // 0: none
+  bool announced_ = false;      // the key is there, with this lease or another's
+  bool outdone_ = false;        // another server holds it
+  bool was_outdone_ = false;    // since the items were dropped last
+  bool has_put_ = false;        // under this lease
+  bool was_announced_ = false;  // since this process began
+  // Whether every list since the items were stored has had this node, as of what was read last.
+  // Nothing: that is not known, and is to be read before the key is put.
+  std::optional<bool> kept_its_place_;
   unsigned puts_in_vain_ = 0;  // in a row: what was read since does not show the key
   Clock::time_point put_not_before_{};
   bool idle_ = false;  // told that nobody is served

@@ -133,13 +133,19 @@ std::string etcd_range(std::string_view prefix, size_t most) {
 }
 
 std::string etcd_put_if(std::string_view key, uint64_t mod_revision, std::string_view value) {
-  const std::string name = base64(key);
+  return etcd_put_while({key, mod_revision}, key, value, 0);
+}
+
+std::string etcd_put_while(const EtcdGuard& guard, std::string_view key, std::string_view value,
+                           int64_t lease) {
   Json body;
   body.object().member("compare").array().object();
-  body.member("key", name).member("target", "MOD").member("result", "EQUAL");
-  body.member("mod_revision", std::to_string(mod_revision)).end().end();
+  body.member("key", base64(guard.key)).member("target", "MOD").member("result", "EQUAL");
+  body.member("mod_revision", std::to_string(guard.mod_revision)).end().end();
   body.member("success").array().object().member("request_put").object();
-  body.member("key", name).member("value", base64(value)).end().end().end().end();
+  body.member("key", base64(key)).member("value", base64(value));
+  if (lease != 0) body.member("lease", std::to_string(lease));
+  body.end().end().end().end();
   return body.take();
 }
 
@@ -180,6 +186,8 @@ std::optional<int64_t> read_lease_seconds(std::string_view answer) {
   if (!result.is_object() || !read_number(result, "TTL", seconds)) return std::nullopt;
   return std::max<int64_t>(seconds, 0);
 }
+
+bool read_succeeded(std::string_view answer) { return read_flag(parse(answer), "succeeded"); }
 
 std::optional<EtcdRange> read_range(std::string_view answer) {
   const json parsed = parse(answer);

@@ -33,6 +33,14 @@ std::string etcd_put(std::string_view key, std::string_view value, int64_t lease
 std::string etcd_range(std::string_view prefix, size_t most);
 // Puts the value if the key was last changed at that revision; 0: if there is none.
 std::string etcd_put_if(std::string_view key, uint64_t mod_revision, std::string_view value);
+// Puts a key under a lease while another one was last changed at that revision; 0: while it is not
+// there.
+struct EtcdGuard {
+  std::string_view key;
+  uint64_t mod_revision = 0;
+};
+std::string etcd_put_while(const EtcdGuard& guard, std::string_view key, std::string_view value,
+                           int64_t lease);
 // What happens to keys that begin with `prefix`, from `revision` on.
 std::string etcd_watch(std::string_view prefix, uint64_t revision);
 
@@ -47,6 +55,9 @@ std::optional<int64_t> read_granted_lease(std::string_view answer);
 
 // How many seconds a lease that was kept alive has; 0: it is gone.
 std::optional<int64_t> read_lease_seconds(std::string_view answer);
+
+// Whether a put that depends on a revision was done.
+bool read_succeeded(std::string_view answer);
 
 struct EtcdPair {
   std::string key;

@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <cassert>
 #include <charconv>
+#include <chrono>
 #include <utility>
 
 #include "daemon/config_commands.h"
+#include "daemon/emptied.h"
 #include "daemon/event_log.h"
 #include "daemon/expiry.h"
 #include "daemon/prefix_stats.h"
@@ -786,14 +788,16 @@ void Executor::run_flush(const Command& command, Reply& reply, Seconds now) {
   const int64_t delay = binary ? static_cast<int64_t>(static_cast<uint32_t>(command.exptime))
                                : static_cast<int64_t>(command.exptime);
   control_.cancel_scheduled_flush();
-  if (!command.wants(Want::kDelay) || delay <= 0) {
+  const auto flush = [&] {
+    const std::chrono::milliseconds began = Emptied::now();
     cache_.flush(now);
-    return;
-  }
+    control_.emptied().note(began);
+  };
+  if (!command.wants(Want::kDelay) || delay <= 0) return flush();
   const Seconds when = expiry_of(command, command.exptime, now);
   if (when > now) return control_.schedule_flush(when);
   // A unix time in the past: everything that was stored before it. Nothing was before the start.
-  if (when > core::kAlreadyExpired) cache_.flush(now);
+  if (when > core::kAlreadyExpired) flush();
 }
 
 void Executor::run_memory_limit(const Command& command, Reply& reply) {

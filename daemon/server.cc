@@ -14,6 +14,7 @@
 #include <ctime>
 #include <limits>
 #include <new>
+#include <random>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -71,6 +72,13 @@ sigset_t handled_signals() {
   return handled;
 }
 
+uint64_t random_incarnation() {
+  std::random_device random;
+  uint64_t number = 0;
+  while (number == 0) number = uint64_t{random()} << 32 | random();
+  return number;
+}
+
 core::CacheConfig config_over(const Settings& settings, core::MemoryFile* file,
                               core::Observer& observer) {
   core::CacheConfig config = cache_config(settings);
@@ -107,6 +115,7 @@ Server::Server(Settings settings, std::unique_ptr<TlsContext> tls)
                     tls_.get(),    event_log_,
                     watchers_,     key_samples_,
                     slow_log_,     [this] { connection_closed(); }},
+      incarnation_(random_incarnation()),
       verbosity_(settings_.verbosity) {
   if (memory_file_ != nullptr) resume();
   if (!settings_.cluster_file.empty()) {
@@ -114,8 +123,9 @@ Server::Server(Settings settings, std::unique_ptr<TlsContext> tls)
     cluster_file_->read();
   }
   if (!settings_.cluster_etcd.empty()) {
-    cluster_etcd_ =
-        std::make_unique<ClusterEtcd>(settings_, discovery_, [this] { return serves_clients(); });
+    EtcdMember::Contents contents{incarnation_, inherited_, [this] { drop_items(); }};
+    cluster_etcd_ = std::make_unique<ClusterEtcd>(settings_, std::move(contents), discovery_,
+                                                  [this] { return serves_clients(); });
   }
   if (tls_ != nullptr) tls_->set_loaded_at(clock_.sample());
 }
@@ -170,6 +180,7 @@ void Server::start(Signals signals) {
     event_add(signal_event_.get(), nullptr);
   }
   if (cluster_file_ != nullptr) cluster_file_->follow(base_.get());
+  if (cache_.totals().items == 0) emptied_.note(Emptied::now());  // nobody is served yet
   for (Listener& listener : listeners_) {
     auto door = std::make_unique<Door>();
     door->server = this;
@@ -318,6 +329,7 @@ void Server::resume() {
   clock_.continue_from(state->now, state->unix_time);
   if (state->flush_when != 0) flush_.schedule(state->flush_when);
   flushed_at_.store(state->flushed_at, std::memory_order_relaxed);
+  inherited_ = {state->incarnation, state->list_version};
   log(LogLevel::Info, "option -e: '" + memory_file_->path() + "' brings back " +
                           std::to_string(cache_.totals().items) + " items after " +
                           std::to_string(clock_.sample() - state->now) + " seconds");
@@ -329,6 +341,8 @@ void Server::save_cache() {
   state.unix_time = std::time(nullptr);
   state.flush_when = flush_.when();
   state.flushed_at = flushed_at_.load(std::memory_order_relaxed);
+  state.incarnation = incarnation_;
+  if (const auto published = discovery_.published()) state.list_version = published->list.version;
   const uint64_t items = cache_.totals().items;
   const std::string why_not = cache_.save(state.to_bytes());
   if (!why_not.empty()) {
@@ -526,6 +540,18 @@ void Server::cancel_scheduled_flush() {
   flushed_at_.store(clock_.sample(), std::memory_order_relaxed);
 }
 
+void Server::drop_items() {
+  const std::chrono::milliseconds began = Emptied::now();
+  const uint64_t items = cache_.totals().items;
+  cache_.flush(clock_.sample());
+  emptied_.note(began);
+  if (items == 0) return;
+  log(LogLevel::Warning,
+      "etcd: clients may have stored newer values elsewhere while this server was "
+      "not in the list: its " +
+          std::to_string(items) + " items are dropped");
+}
+
 std::string Server::refresh_certificates() {
   return tls_ == nullptr ? std::string(proto::error_line(proto::ErrorId::TlsNotEnabled).text)
                          : tls_->reload(clock_.sample());
@@ -594,6 +620,8 @@ StatsSources Server::sources() const {
     from.discovery.nodes = published->list.nodes.size();
   }
   if (cluster_etcd_ != nullptr) from.discovery.etcd_connected = cluster_etcd_->connected();
+  from.discovery.incarnation = incarnation_;
+  from.discovery.emptied_ago = emptied_.ago();
   from.discovery.draining = draining_.load(std::memory_order_relaxed);
 
   const core::Seconds now = clock_.sample();

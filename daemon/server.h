@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -28,6 +29,7 @@
 #include "daemon/cluster_etcd.h"
 #include "daemon/cluster_file.h"
 #include "daemon/discovery.h"
+#include "daemon/emptied.h"
 #include "daemon/event_ptr.h"
 #include "daemon/handed_over.h"
 #include "daemon/http_server.h"
@@ -100,6 +102,7 @@ class Server final : public ServerControl {
   void wake_workers() override;
   void schedule_flush(core::Seconds when) override;
   void cancel_scheduled_flush() override;
+  Emptied& emptied() override { return emptied_; }
   void stats_general(proto::StatList& rows) override;
   void stats_settings(proto::StatList& rows) override;
   void stats_conns(proto::StatList& rows) override;
@@ -135,6 +138,7 @@ class Server final : public ServerControl {
   bool serves_clients();
   void resume();
   void save_cache();
+  void drop_items();
   void serve_udp();
   void accept_from(Listener& listener);
   void turn_away(Socket socket);
@@ -206,7 +210,10 @@ class Server final : public ServerControl {
   std::atomic<bool> graceful_{false};  // set before the message that asks to stop
   std::atomic<bool> draining_{false};  // a figure for other threads; set by the main thread
 
+  const uint64_t incarnation_;  // of this process: random, not 0
   std::atomic<int> verbosity_;
+  std::optional<EtcdMember::Inherited> inherited_;  // with -e
+  Emptied emptied_;
   std::atomic<core::Seconds> flushed_at_{0};  // a figure: when the latest flush_all acts
   std::atomic<uint64_t> open_{0};
   // Set by the accepting thread before it looks at open_ again, read by workers after they have

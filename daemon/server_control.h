@@ -13,6 +13,7 @@
 namespace larder::daemon {
 
 class Discovery;
+class Emptied;
 class EventLog;
 class PrefixStats;
 struct Tuning;
@@ -40,6 +41,8 @@ class ServerControl {
   // Runs Cache::flush when the clock passes `when`; an earlier pending one is replaced.
   virtual void schedule_flush(core::Seconds when) = 0;
   virtual void cancel_scheduled_flush() = 0;
+  // To be told of a flush that has dropped all items.
+  virtual Emptied& emptied() = 0;
 
   // Appends the rows; they read every worker's counters.
   virtual void stats_general(proto::StatList& rows) = 0;

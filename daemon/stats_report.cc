@@ -469,7 +469,12 @@ void append_larder_stats(const StatsSources& sources, StatList& list) {
       .add("connections_lost", sum(sources, &WorkerStats::connections_lost))
       .add("passes", sum(sources, &WorkerStats::passes))
       .add("draining", sources.discovery.draining ? 1 : 0)
-      .add("reply_buffer_not_empty", sum(sources, &WorkerStats::reply_buffer_not_empty));
+      .add("reply_buffer_not_empty", sum(sources, &WorkerStats::reply_buffer_not_empty))
+      .add("incarnation", sources.discovery.incarnation)
+      .add("drops_before_joining", sources.settings->cluster_etcd.empty() ? 0 : 1);
+  if (const auto ago = sources.discovery.emptied_ago) {
+    Rows(list).add("emptied_ago_ms", static_cast<uint64_t>(ago->count()));
+  }
 }
 
 void reset_worker_stats(WorkerStats& stats) noexcept {

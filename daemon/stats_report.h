@@ -8,7 +8,9 @@
 
 #include <sys/time.h>
 
+#include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -75,6 +77,8 @@ struct DiscoveryFigures {
   size_t nodes = 0;
   bool etcd_connected = false;
   bool draining = false;  // --cluster-drain
+  uint64_t incarnation = 0;
+  std::optional<std::chrono::milliseconds> emptied_ago{};  // emptied.h
 };
 
 // The cache, settings and workers must be set; the rest has a value that tells nothing.

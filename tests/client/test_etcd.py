@@ -127,6 +127,96 @@ class Changes(Fleet):
         self.assertGreater(self.agree([a, b], [a, b]), before)
 
 
+class Items(Fleet):
+    """What a node has stored is dropped when a list went without it, and only then."""
+
+    def fill(self, *nodes):
+        for node in nodes:
+            node.ask(b"set k 0 0 1\r\nx\r\n")
+
+    def leave(self, node):
+        node.process.send_signal(signal.SIGUSR1)
+        self.assertEqual(node.process.wait(support.STOP_TIMEOUT_SECONDS), 0)
+        node.stop()  # whose complaint is that it has ended
+
+    def has_items(self, node):
+        return b"x" in node.ask(b"get k\r\n", b"END\r\n")
+
+    def row(self, node, name):
+        rows = node.ask(b"stats larder\r\n", b"END\r\n").decode()
+        found = re.search(rf"STAT {name} (\d+)\r\n", rows)
+        return found and int(found.group(1))
+
+    def test_a_node_that_was_off_the_list_drops_them_before_it_is_back(self):
+        a, b = self.node(), self.node()
+        self.agree([a, b], [a, b])
+        self.fill(a, b)
+        b.process.send_signal(signal.SIGSTOP)
+        self.agree([a], [a], GONE_SECONDS)
+        b.process.send_signal(signal.SIGCONT)
+        self.agree([a, b], [a, b])
+        self.assertFalse(self.has_items(b))
+        self.assertTrue(self.has_items(a))
+        self.assertIn("its 1 items are dropped", b.output())
+        self.assertEqual(b.stat("cmd_flush"), "0")
+        self.assertLess(self.row(b, "emptied_ago_ms"), 60_000)
+        self.assertEqual(self.row(b, "drops_before_joining"), 1)
+
+    def test_a_key_names_the_process_that_holds_it(self):
+        a = self.node()
+        self.agree([a], [a])
+        key = f"/larder/fleet/nodes/localhost:{a.port}"
+        value, _, _ = self.etcd.keys("/larder/fleet/nodes/")[key]
+        incarnation = self.row(a, "incarnation")
+        self.assertEqual(value, f"# incarnation {incarnation}\n{a.text}")
+        self.kill(a)
+        again = self.node(port=a.port)
+        self.agree([again], [again])
+        self.assertNotEqual(self.row(again, "incarnation"), incarnation)
+
+    def test_etcd_may_be_away_or_lose_its_data(self):
+        a, b = self.node(), self.node()
+        self.agree([a, b], [a, b])
+        self.fill(a, b)
+        for loses in (False, True):
+            with self.subTest("it loses its data" if loses else "it is away"):
+                self.etcd.stop()
+                time.sleep(GONE_SECONDS)
+                if loses:
+                    self.etcd.lose_data()
+                self.etcd.start()
+                support.wait_until(lambda: len(self.etcd.keys("/larder/fleet/nodes/")) == 2,
+                                   "both keys", PATIENCE_SECONDS)
+                self.agree([a, b], [a, b], GONE_SECONDS + AGREE_SECONDS)
+                self.assertTrue(self.has_items(a) and self.has_items(b))
+
+    def test_a_warm_start_keeps_them_only_in_the_place_where_they_were_stored(self):
+        folder = tempfile.mkdtemp(prefix="larder-etcd-", dir="/dev/shm")
+        self.addCleanup(shutil.rmtree, folder)
+        other = self.node()
+        options = ("-e", os.path.join(folder, "items"))
+        node = self.node(*options)
+        self.agree([other, node], [other, node])
+        self.fill(node)
+        with self.subTest("a list went without it"):
+            self.leave(node)
+            self.agree([other], [other])
+            node = self.node(*options, port=node.port)
+            self.assertIn("brings back 1 items", node.output())
+            self.agree([other, node], [other, node])
+            self.assertFalse(self.has_items(node))
+        self.fill(node)
+        with self.subTest("etcd knew nothing of it"):
+            self.etcd.stop()
+            self.leave(node)
+            node = self.node(*options, port=node.port)
+            self.etcd.start()
+            self.agree([other, node], [other, node], GONE_SECONDS)
+            support.wait_until(lambda: f"{self.row(node, 'incarnation')}" in str(
+                self.etcd.keys("/larder/fleet/nodes/")), "its key", PATIENCE_SECONDS)
+            self.assertTrue(self.has_items(node))
+
+
 class Drain(Fleet):
     """A signal takes a node off the list; it serves for --cluster-drain, or until a second one."""
 
@@ -213,6 +303,7 @@ class Drain(Fleet):
             for second in (signal.SIGTERM, signal.SIGINT):
                 with self.subTest(f"{number}, {second}"):
                     node = self.node(*options)
+                    self.agree([node], [node])
                     node.ask(b"set k 0 0 1\r\nx\r\n")
                     node.process.send_signal(number)
                     support.wait_until(lambda: "draining for" in node.output(), "the drain",
@@ -222,7 +313,8 @@ class Drain(Fleet):
                     status, output = self.ended(node)
                     self.assertEqual(status, 0, output)
                     self.assertIn("keeps 2 items", output)
-                    again = self.node(*options)
+                    again = self.node(*options, port=node.port)
+                    self.agree([again], [again])
                     self.assertIn(b"y", again.ask(b"get late\r\n", b"END\r\n"))
                     again.ask(b"flush_all\r\n")
                     again.process.send_signal(signal.SIGINT)
@@ -374,11 +466,12 @@ class Rubbish(Fleet):
         a, b, c = fleet = [self.node() for _ in range(3)]
         before = self.agree(fleet, fleet)
         key = f"/larder/fleet/nodes/localhost:{b.port}"
-        lease = self.etcd.keys(key)[key][2]
+        own, _, lease = self.etcd.keys(key)[key]
+        self.assertTrue(own.endswith("\n" + b.text))
         for value in ("garbage", "", "x||1"):
             with self.subTest(value):
                 self.etcd.put(key, value)
-                support.wait_until(lambda: self.etcd.keys(key)[key][::2] == (b.text, lease),
+                support.wait_until(lambda: self.etcd.keys(key)[key][::2] == (own, lease),
                                    "the node's own value", PATIENCE_SECONDS)
         self.assertEqual(self.agree(fleet, fleet), before)
         for node in fleet:

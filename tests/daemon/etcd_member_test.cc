@@ -80,7 +80,13 @@ class FakeEtcd {
       const uint64_t revision = key == keys_.end() ? 0 : key->second.revision;
       if (revision != static_cast<uint64_t>(number(compare["mod_revision"]))) return "{}";
       const json& wanted = asked["success"][0]["request_put"];
-      put(decoded(wanted["key"]), decoded(wanted["value"]), 0);
+      const int64_t lease = wanted.contains("lease") ? number(wanted["lease"]) : 0;
+      if (lease != 0 && leases_.count(lease) == 0) {
+        status = 404;
+        return R"({"error":"etcdserver: requested lease not found","code":5})";
+      }
+      if (lease != 0) ++puts_;
+      if (lease == 0 || !forgets_puts) put(decoded(wanted["key"]), decoded(wanted["value"]), lease);
       return R"({"succeeded":true})";
     }
     REQUIRE(path == kEtcdRangePath);
@@ -149,6 +155,10 @@ class FakeEtcd {
 
 ClusterNode node_of(size_t number) { return {"n" + std::to_string(number), "", 11211}; }
 
+EtcdMember::Contents started_empty() {
+  return {999, std::nullopt, [] {}};
+}
+
 // Some members and an etcd, with time that is made, and a network that delays, loses and breaks.
 class Fleet {
  public:
@@ -157,11 +167,13 @@ class Fleet {
 
   struct Member {
     size_t number = 0;
+    uint64_t incarnation = 0;
     Discovery discovery;
     std::unique_ptr<EtcdMember> member;
     bool serving = true;
     bool withdrawn = false;
     bool stopped = false;  // as by SIGSTOP
+    size_t drops = 0;      // how often it has dropped all items
     bool watching = false;
     uint64_t told_of = 0;  // the revision that its watch has told
 
@@ -181,15 +193,19 @@ class Fleet {
     }
   };
 
-  Member& add() {
+  Member& add() { return add(++last_number_, std::nullopt); }
+  // A process that takes the place of one before it, perhaps with the items of that.
+  Member& add(size_t number, std::optional<EtcdMember::Inherited> inherited) {
     auto& m = *members_.emplace_back(std::make_unique<Member>());
-    m.number = ++last_number_;
+    m.number = number;
     EtcdMember::Identity identity;
     identity.name = "fleet";
     identity.node = node_of(m.number);
     identity.lease = kLease;
     identity.seed = random_();
-    m.member = std::make_unique<EtcdMember>(identity, m.discovery);
+    EtcdMember::Contents contents{++last_incarnation_, inherited, [&m] { ++m.drops; }};
+    m.incarnation = contents.incarnation;
+    m.member = std::make_unique<EtcdMember>(identity, contents, m.discovery);
     return m;
   }
   void kill(size_t index) { members_.erase(members_.begin() + static_cast<ptrdiff_t>(index)); }
@@ -303,6 +319,7 @@ class Fleet {
   }
 
   size_t last_number_ = 0;
+  uint64_t last_incarnation_ = 1'000;
   std::vector<std::unique_ptr<Member>> members_;
   std::map<size_t, uint64_t> versions_;
   std::map<uint64_t, std::string> texts_;
@@ -313,7 +330,7 @@ TEST_CASE("a member is announced, and its list's version is the revision of the 
   auto& a = fleet.add();
   REQUIRE(fleet.agrees(kAgree));
   const auto& keys = fleet.etcd.keys();
-  CHECK(keys.at("/larder/fleet/nodes/n1:11211").value == "n1||11211");
+  CHECK(keys.at("/larder/fleet/nodes/n1:11211").value == "# incarnation 1001\nn1||11211");
   CHECK(keys.at("/larder/fleet/nodes/n1:11211").lease != 0);
   CHECK(keys.at("/larder/fleet/list").value == "n1||11211\n");
   CHECK(keys.at("/larder/fleet/list").lease == 0);
@@ -592,7 +609,7 @@ TEST_CASE("two servers that are announced as the same do not fight") {
   REQUIRE(fleet.agrees(kAgree));
   const uint64_t before = fleet.etcd.revision();
   Discovery discovery;
-  EtcdMember twin({"fleet", node_of(1), kLease, 7, "", ""}, discovery);
+  EtcdMember twin({"fleet", node_of(1), kLease, 7, "", ""}, started_empty(), discovery);
   for (int i = 0; i < 2000; ++i) {
     fleet.run(milliseconds(5));
     if (const auto call = twin.next(fleet.now, true)) {
@@ -616,7 +633,7 @@ TEST_CASE("a node whose key was overwritten puts it again, and no list goes with
     INFO(value);
     fleet.etcd.put(key, value);
     fleet.run(milliseconds(500));
-    CHECK(fleet.etcd.keys().at(key).value == "n2||11211");
+    CHECK(fleet.etcd.keys().at(key).value == "# incarnation 1002\nn2||11211");
     CHECK(fleet.etcd.keys().at(key).lease == lease);
     CHECK(fleet.all_agree());
     CHECK(fleet.at(0).version() == version);
@@ -648,10 +665,149 @@ TEST_CASE("a key that names no node of the list and cannot be used delays no cha
   CHECK(fleet.agrees(kAgree));
 }
 
+// -- What a member has stored while it was not in the list, or before.
+
+// Four members that agree; they have dropped what they had when they joined.
+void settle(Fleet& fleet) {
+  for (int i = 0; i < 4; ++i) fleet.add();
+  REQUIRE(fleet.agrees(kAgree));
+  for (size_t i = 0; i < fleet.size(); ++i) fleet.at(i).drops = 0;
+}
+
+TEST_CASE("a member that comes back after a list without it drops its items before it is in one") {
+  Fleet fleet;
+  settle(fleet);
+  auto& m = fleet.at(1);
+  m.serving = false;
+  REQUIRE(fleet.agrees(3 * kLease));
+  CHECK(m.drops == 0);
+  m.serving = true;
+  while (m.drops == 0) {
+    fleet.run(milliseconds(5));
+    if (m.drops == 0) CHECK_FALSE(fleet.etcd.keys().contains("/larder/fleet/nodes/n2:11211"));
+  }
+  REQUIRE(fleet.agrees(kAgree));
+  CHECK(m.drops == 1);
+  CHECK(fleet.at(0).drops + fleet.at(2).drops + fleet.at(3).drops == 0);
+}
+
+TEST_CASE(
+    "a member that a list went without for a moment drops its items, though its lease lasts") {
+  Fleet fleet;
+  settle(fleet);
+  fleet.at(1).stopped = true;  // it does not see its key go and puts it when the list lacks it
+  fleet.etcd.remove("/larder/fleet/nodes/n2:11211");
+  fleet.run(milliseconds(500));
+  REQUIRE(fleet.etcd.keys().at("/larder/fleet/list").value.find("n2") == std::string::npos);
+  fleet.at(1).stopped = false;
+  REQUIRE(fleet.agrees(kAgree));
+  CHECK(fleet.at(1).drops == 1);
+}
+
+TEST_CASE("no member drops its items while every list has it") {
+  Fleet fleet;
+  settle(fleet);
+  SECTION("etcd is away for longer than the leases") {
+    fleet.reachable = false;
+    fleet.run(5 * kLease);
+    fleet.reachable = true;
+  }
+  SECTION("etcd loses its leases") {
+    fleet.reachable = false;
+    fleet.run(2 * kLease);
+    fleet.etcd.expire(fleet.now);
+    fleet.reachable = true;
+  }
+  SECTION("etcd loses all it knew") { fleet.etcd.lose_data(); }
+  SECTION("a key is overwritten") { fleet.etcd.put("/larder/fleet/nodes/n2:11211", "rubbish"); }
+  SECTION("others come and go") {
+    fleet.add();
+    REQUIRE(fleet.agrees(kAgree));
+    fleet.kill(4);
+  }
+  SECTION("calls fail now and then") {
+    fleet.failures_percent = 10;
+    fleet.run(5 * kLease);
+    fleet.failures_percent = 0;
+  }
+  fleet.run(kLease);
+  REQUIRE(fleet.agrees(3 * kLease));
+  for (size_t i = 0; i < 4; ++i) CHECK(fleet.at(i).drops == 0);
+}
+
+TEST_CASE(
+    "a process that takes the place of one before it drops what was not stored in that place") {
+  Fleet fleet;
+  settle(fleet);
+  const uint64_t version = fleet.at(1).version();
+  const uint64_t incarnation = fleet.at(1).incarnation;
+  fleet.kill(1);  // its key stays for one lease
+  size_t drops = 0;
+  SECTION("without items, within the lease") { fleet.add(2, std::nullopt); }
+  SECTION("with the items of the one before it, within the lease") {
+    fleet.add(2, EtcdMember::Inherited{incarnation, version});
+  }
+  SECTION("with older items, within the lease") {
+    fleet.add(2, EtcdMember::Inherited{incarnation - 900, version});
+    drops = 1;
+  }
+  SECTION("with items of an unknown process") {
+    fleet.add(2, EtcdMember::Inherited{0, 0});
+    drops = 1;
+  }
+  SECTION("without items, after a list without it") {
+    REQUIRE(fleet.agrees(3 * kLease));
+    fleet.add(2, std::nullopt);
+    drops = 1;  // of none, unless clients have stored some since it started
+  }
+  SECTION("with the items of the one before it, after a list without it") {
+    REQUIRE(fleet.agrees(3 * kLease));
+    fleet.add(2, EtcdMember::Inherited{incarnation, version});
+    drops = 1;
+  }
+  fleet.run(kLease);
+  REQUIRE(fleet.agrees(3 * kLease));
+  CHECK(fleet.at(3).number == 2);
+  CHECK(fleet.at(3).drops == drops);
+}
+
+TEST_CASE("the only node of a fleet keeps its items when it starts again") {
+  Fleet fleet;
+  auto& first = fleet.add();
+  REQUIRE(fleet.agrees(kAgree));
+  const EtcdMember::Inherited inherited{first.incarnation, first.version()};
+  fleet.kill(0);
+  fleet.run(3 * kLease);  // nobody writes another list
+  SECTION("nothing has changed") {
+    auto& second = fleet.add(1, inherited);
+    REQUIRE(fleet.agrees(kAgree));
+    CHECK(second.drops == 0);
+  }
+  SECTION("another list was there meanwhile") {
+    fleet.etcd.put("/larder/fleet/list", "n1||11211\n");
+    auto& second = fleet.add(1, inherited);
+    REQUIRE(fleet.agrees(kAgree));
+    CHECK(second.drops == 1);
+  }
+}
+
+TEST_CASE("a server whose place another one had drops its items when it takes the place again") {
+  Fleet fleet;
+  settle(fleet);
+  auto& first = fleet.at(1);
+  fleet.add(2, std::nullopt);
+  fleet.run(2 * kLease);
+  CHECK(first.drops == 0);
+  fleet.kill(4);
+  fleet.run(2 * kLease);
+  REQUIRE(fleet.agrees(kAgree));
+  CHECK(first.drops == 1);
+}
+
 TEST_CASE("trouble makes pauses that grow, and another endpoint each time") {
   set_log_verbosity(-1);
   Discovery discovery;
-  EtcdMember member({"fleet", node_of(1), seconds(10), 7, "", ""}, discovery);
+  EtcdMember member({"fleet", node_of(1), seconds(10), 7, "", ""}, started_empty(), discovery);
   Time now{seconds(1000)};
   std::vector<milliseconds> pauses;
   for (size_t i = 0; i < 12; ++i) {
@@ -675,7 +831,7 @@ TEST_CASE("trouble makes pauses that grow, and another endpoint each time") {
 TEST_CASE("a member authenticates where a user is named, and again when its token is old") {
   Discovery discovery;
   EtcdMember::Identity identity{"fleet", node_of(1), kLease, 7, "me", "secret"};
-  EtcdMember member(identity, discovery);
+  EtcdMember member(identity, started_empty(), discovery);
   Time now{seconds(1000)};
   for (const std::string token : {"one", "two"}) {
     const auto first = member.next(now, true);

@@ -15,6 +15,9 @@ TEST_CASE("requests are as etcd's gateway takes them") {
   CHECK(etcd_put_if("/a", 3, "b") ==
         R"({"compare":[{"key":"L2E=","target":"MOD","result":"EQUAL","mod_revision":"3"}],)"
         R"("success":[{"request_put":{"key":"L2E=","value":"Yg=="}}]})");
+  CHECK(etcd_put_while({"/b", 0}, "/a", "b", 5) ==
+        R"({"compare":[{"key":"L2I=","target":"MOD","result":"EQUAL","mod_revision":"0"}],)"
+        R"("success":[{"request_put":{"key":"L2E=","value":"Yg==","lease":"5"}}]})");
   CHECK(etcd_watch("/a/", 8) ==
         R"({"create_request":{"key":"L2Ev","range_end":"L2Ew","start_revision":"8"}})");
   CHECK(etcd_authenticate("a\"b", "c") == R"({"name":"a\"b","password":"c"})");
@@ -24,6 +27,13 @@ TEST_CASE("a token is read if a header can carry it") {
   CHECK(read_token(R"({"header":{},"token":"abc.5"})") == "abc.5");
   for (const char* text : {"{}", R"({"token":5})", R"({"token":""})", R"({"token":"a\r\nb: c"})"}) {
     CHECK_FALSE(read_token(text));
+  }
+}
+
+TEST_CASE("a put that depends on a revision was done only if the answer says so") {
+  CHECK(read_succeeded(R"({"header":{},"succeeded":true,"responses":[]})"));
+  for (const char* text : {"{}", "", R"({"succeeded":false})", R"({"succeeded":"true"})"}) {
+    CHECK_FALSE(read_succeeded(text));
   }
 }
 

@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "daemon/emptied.h"
 #include "daemon/event_log.h"
 #include "daemon/prefix_stats.h"
 #include "daemon/server_control.h"
@@ -50,6 +51,7 @@ class FakeControl final : public ServerControl {
   void wake_workers() override { ++wakes_; }
   void schedule_flush(Seconds when) override { flush_at_ = when; }
   void cancel_scheduled_flush() override { flush_at_.reset(); }
+  Emptied& emptied() override { return emptied_; }
   void stats_general(proto::StatList& rows) override { rows.emplace_back("general", "1"); }
   void stats_settings(proto::StatList& rows) override { rows.emplace_back("settings", "1"); }
   void stats_conns(proto::StatList& rows) override { rows.emplace_back("conns", "1"); }
@@ -75,6 +77,7 @@ class FakeControl final : public ServerControl {
   Seconds now_ = 1000;
   std::string debug_time_;
   std::optional<Seconds> flush_at_;
+  Emptied emptied_;
   int resets_ = 0;
   std::string certificate_error_;
   Discovery* discovery_ = nullptr;

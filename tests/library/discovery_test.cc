@@ -9,6 +9,7 @@
 #include <set>
 #include <thread>
 
+#include "daemon/log.h"
 #include "tests/library/fleet_support.h"
 #include "tests/library/gate.h"
 #include "tests/support/temp_folder.h"
@@ -308,6 +309,31 @@ TEST_CASE("a node that left the list and comes back is flushed before it is used
   CHECK(is_miss(cache->get(key)));
   CHECK(fleet.server(1).stat("cmd_flush") == "1");
   CHECK(fleet.server(0).stat("cmd_flush") == "0");
+}
+
+TEST_CASE("a node that comes back to the list is not flushed if it drops its items before") {
+  const bool drops = GENERATE(false, true);
+  Told fleet;
+  larder::daemon::Settings settings = loopback_settings();
+  if (drops) {
+    settings.cluster_announce = "localhost:11211";
+    settings.cluster_etcd = "127.0.0.1:1";  // where nobody listens: this test puts it into the list
+  }
+  larder::daemon::set_log_verbosity(-1);
+  TempServer node(settings);
+  fleet.tell_ports(1, {fleet.port(0), node.port()});
+  const auto cache = make_client(fleet.options());
+  const std::string key = key_at(*cache, node.port());
+  fleet.tell(2, {0});
+  REQUIRE(*cache->refresh());
+  std::this_thread::sleep_for(milliseconds(20));  // moments are known to a few milliseconds
+  CHECK(node.connect().ask_line("flush_all") == "OK");
+  CHECK(node.connect().ask_line("set " + key + " 0 0 5\r\nsince") == "STORED");
+  fleet.tell_ports(3, {fleet.port(0), node.port()});
+  REQUIRE(*cache->refresh());
+  CHECK(value_of(cache->get(key)) == (drops ? "since" : "(a miss)"));
+  CHECK(node.stat("cmd_flush") == (drops ? "1" : "2"));
+  larder::daemon::set_log_verbosity(0);
 }
 
 TEST_CASE("a write that was given up before its node left the list cannot come once it is back") {

@@ -9,6 +9,7 @@
 #include <list>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "tests/library/loopback.h"
@@ -27,7 +28,7 @@ struct Flow {
 
   bool over() const { return passed; }
 
-  void move() {
+  void move(Gate::Stats stats = Gate::Stats::Pass) {
     char bytes[16384];
     while (!ended && held.size() < (1u << 20)) {
       const ssize_t got = recv(from, bytes, sizeof bytes, MSG_DONTWAIT);
@@ -38,6 +39,11 @@ struct Flow {
       } else {
         break;
       }
+    }
+    constexpr std::string_view kStats = "stats larder\r\n";
+    if (stats != Gate::Stats::Pass && held == kStats) {
+      held.clear();
+      ended = ended || stats == Gate::Stats::Close;
     }
     while (!held.empty()) {
       const ssize_t sent = send(to, held.data(), held.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -150,7 +156,7 @@ void Gate::run() {
     }
     for (Pair& pair : pairs) {
       if (pair.held) continue;
-      pair.forth.move();
+      pair.forth.move(stats_);
       pair.back.move();
     }
     pairs.remove_if([](const Pair& pair) { return pair.forth.over() && pair.back.over(); });

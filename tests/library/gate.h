@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstdint>
 #include <thread>
 
 namespace larder::test {
@@ -23,6 +24,10 @@ class Gate {
   void hold();           // takes connections and passes nothing on, in either direction
   void hold_existing();  // as open() for connections from now on, as hold() for those before
 
+  // What becomes of `stats larder`, as with proxies that do not know it.
+  enum class Stats : uint8_t { Pass, Close, Swallow };
+  void stats(Stats what) { stats_ = what; }
+
  private:
   enum class Mode { Open, Shut, Hold, HoldExisting };
   struct Pair;
@@ -38,6 +43,7 @@ class Gate {
   std::atomic<uint64_t> changes_ = 0;  // that were wanted
   std::atomic<uint64_t> done_ = 0;     // and are so
   std::atomic<bool> ending_ = false;
+  std::atomic<Stats> stats_ = Stats::Pass;
   std::thread thread_;
 };
 

@@ -3,7 +3,9 @@
 #include <catch2/catch.hpp>
 #include <chrono>
 #include <filesystem>
+#include <memory>
 #include <thread>
+#include <vector>
 
 #include "tests/library/child_server.h"
 #include "tests/library/fleet_support.h"
@@ -250,6 +252,68 @@ TEST_CASE("a node that was away longer than the lease is flushed before it is us
   node.gate().open();
   CHECK(is_miss(node.read_once_back("untouched")));
   CHECK(node.server().stat("cmd_flush") != "0");
+}
+
+TEST_CASE("of many clients that find a node back one flushes it") {
+  TempServer server;
+  Gate gate(server.port());
+  ClientOptions options = quick(options_for({gate.port()}));
+  options.lease = milliseconds(0);
+  std::vector<std::unique_ptr<Client>> clients;
+  for (int i = 0; i < 8; ++i) clients.push_back(make_client(options));
+  REQUIRE(eventually([&] { return says(clients[0]->set("untouched", "old"), Outcome::Done); }));
+  gate.shut();
+  for (const auto& client : clients) {
+    REQUIRE(eventually([&] { return fails_with(client->get("untouched"), ErrorKind::Ejected); }));
+  }
+  std::this_thread::sleep_for(milliseconds(20));  // moments are known to a few milliseconds
+  gate.open();
+  const auto until_back = [](Client& client, const std::string& key) {
+    Found found = Error{};
+    REQUIRE(eventually([&] {
+      found = client.get(key);
+      return found.ok();
+    }));
+    return found;
+  };
+  CHECK(is_miss(until_back(*clients[0], "untouched")));
+  REQUIRE(says(clients[0]->set("later", "new"), Outcome::Done));
+  for (const auto& client : clients) CHECK(value_of(until_back(*client, "later")) == "new");
+  CHECK(server.stat("cmd_flush") == "1");
+
+  // What a client has missed since then calls for another one.
+  gate.shut();
+  REQUIRE(eventually([&] { return fails_with(clients[7]->get("a"), ErrorKind::Ejected); }));
+  gate.open();
+  CHECK(is_miss(until_back(*clients[7], "later")));
+  CHECK(server.stat("cmd_flush") == "2");
+}
+
+TEST_CASE("a node that comes back empty is not flushed") {
+  auto server = std::make_unique<TempServer>();
+  larder::daemon::Settings settings = loopback_settings();
+  settings.port = server->port();
+  ClientOptions options = quick(options_for({server->port()}));
+  options.lease = milliseconds(0);
+  const auto cache = make_client(options);
+  REQUIRE(eventually([&] { return says(cache->set("a", "old"), Outcome::Done); }));
+  server.reset();
+  REQUIRE(eventually([&] { return fails_with(cache->get("a"), ErrorKind::Ejected); }));
+  std::this_thread::sleep_for(milliseconds(20));  // moments are known to a few milliseconds
+  server = std::make_unique<TempServer>(settings);
+  CHECK(eventually([&] { return is_miss(cache->get("a")); }));
+  CHECK(server->stat("cmd_flush") == "0");
+}
+
+TEST_CASE("a node behind a proxy without statistics is flushed all the same") {
+  const auto what = GENERATE(Gate::Stats::Close, Gate::Stats::Swallow);
+  Away node([](ClientOptions& options) { options.lease = milliseconds(0); });
+  node.gate().stats(what);
+  node.gate().shut();
+  node.wait_until_ejected();
+  node.gate().open();
+  CHECK(is_miss(node.read_once_back("untouched")));
+  CHECK(node.server().stat("cmd_flush") == "1");
 }
 
 TEST_CASE("a node that does not let itself be flushed is not read from") {

@@ -1,8 +1,12 @@
 #include "tools/client/node.h"
 
 #include <algorithm>
+#include <array>
+#include <charconv>
 #include <iterator>
 #include <new>
+#include <optional>
+#include <string_view>
 #include <utility>
 
 #include "tools/client/retry.h"
@@ -15,6 +19,22 @@ namespace {
 constexpr size_t kPaidAtOnce = 1'000;
 
 constexpr std::chrono::seconds kBetweenLooks{1};
+
+constexpr std::string_view kAskEmptied = "stats larder";
+constexpr std::array<std::string_view, 1> kAskEnds = {"END"};
+constexpr uint64_t kMostAgoMs = uint64_t{1} << 40;
+
+// The number of a row "STAT name number" among these lines; nothing if there is none.
+std::optional<uint64_t> row_of(std::string_view lines, std::string_view name) {
+  const std::string start = "STAT " + std::string(name) + ' ';
+  const size_t at = lines.find(start);
+  if (at == std::string_view::npos) return std::nullopt;
+  const std::string_view rest = lines.substr(at + start.size());
+  uint64_t number = 0;
+  const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), number);
+  if (error != std::errc{} || end == rest.data() + rest.size() || *end != '\r') return std::nullopt;
+  return number;
+}
 
 TimePoint now() { return std::chrono::steady_clock::now(); }
 
@@ -40,6 +60,7 @@ Result<void> run_all(Connection& connection, std::span<const Operation> operatio
 
 Node::Node(const Endpoint& endpoint, const ClientOptions& options)
     : name_(endpoint.text()),
+      speaks_text_(options.connection.dialect != Dialect::Binary),
       connect_timeout_(options.connect_timeout),
       idle_connections_(options.idle_connections),
       lease_(options.lease),
@@ -111,6 +132,7 @@ void Node::finish(std::unique_ptr<Connection> connection, std::span<const Operat
   if (LingeringList lingering = connection->take_lingering(); !lingering.empty()) {
     const std::lock_guard lock(mutex_);
     lingering_.splice(lingering_.end(), lingering);
+    old_before_ = now();
     indebted_ = true;
   }
   if (!connection->was_left()) note_failure(*connection->failure(), which);
@@ -121,12 +143,14 @@ void Node::owe(const Operation& operation) noexcept {
   if (operation.verb == Verb::FlushAll) return owe_everything();
   const std::lock_guard lock(mutex_);
   owed_.add(operation.key);
+  old_before_ = now();
   indebted_ = true;
 }
 
 void Node::owe_everything() noexcept {
   const std::lock_guard lock(mutex_);
   owed_.add_everything();
+  old_before_ = now();
   indebted_ = true;
 }
 
@@ -142,6 +166,7 @@ void Node::remember_everything_moved() noexcept {
 
 void Node::moved_are_owed() noexcept {
   const std::lock_guard lock(mutex_);
+  if (!moved_.empty()) old_before_ = now();
   owed_.add_all_of(moved_);
   indebted_ = indebted_ || !owed_.empty();
 }
@@ -151,12 +176,16 @@ void Node::leave() noexcept {
   const std::lock_guard lock(mutex_);
   owed_.add_everything();
   owed_.add_all_of(moved_);
+  old_before_ = now();
   indebted_ = true;
 }
 
 void Node::rejoin() noexcept {
   pool_.set_most_idle(idle_connections_);
-  owe_everything();
+  const std::lock_guard lock(mutex_);
+  owed_.add_everything();  // an earlier fleet may have paid meanwhile
+  was_unlisted_ = true;
+  indebted_ = true;
 }
 
 void Node::announced() {
@@ -175,6 +204,7 @@ void Node::close_ended() noexcept {
     if (it->ended()) ended.splice(ended.end(), lingering_, it);
     it = next;
   }
+  if (!ended.empty()) old_before_ = from;  // until now what was sent on them might arrive
 }
 
 bool Node::healthy() const {
@@ -200,6 +230,7 @@ Result<std::unique_ptr<Connection>> Node::probe(Deadline deadline) {
   } report{*this};
   const auto failed = [this](const Error& error) {
     const std::lock_guard lock(mutex_);
+    old_before_ = now();
     last_failure_ = error.text;
     return error;
   };
@@ -282,6 +313,10 @@ Result<void> Node::pay_all(Deadline deadline) {
     if (!await_end(round.lingering, deadline)) {
       return Error{ErrorKind::Timeout, name_ + " has not yet read what was sent before"};
     }
+    if (!round.lingering.empty()) {
+      const std::lock_guard lock(mutex_);
+      old_before_ = now();
+    }
     round.lingering.clear();
     Result<void> paid = pay_part(round.part, deadline);
     if (!paid) return paid;
@@ -291,14 +326,38 @@ Result<void> Node::pay_all(Deadline deadline) {
 
 Result<void> Node::pay_part(const OwedDeletes::Part& part, Deadline deadline) {
   if (part.empty()) return {};
+  const bool flush = part.everything && !is_emptied(deadline);
   auto taken = pool_.take(connect_by(deadline));
   if (!taken) return taken.error();
   std::vector<Operation> operations;
-  if (part.everything) operations.push_back({.verb = Verb::FlushAll});
+  if (flush) operations.push_back({.verb = Verb::FlushAll});
   for (const std::string& key : part.keys) operations.push_back({.verb = Verb::Delete, .key = key});
   Result<void> paid = run_all(**taken, operations, deadline);
   pool_.give_back(std::move(*taken));
+  if (paid && part.everything) {
+    const std::lock_guard lock(mutex_);
+    was_unlisted_ = false;
+  }
   return paid;
+}
+
+bool Node::is_emptied(Deadline deadline) {
+  if (!speaks_text_) return false;
+  // A proxy may close the connection or be silent: then there is time left for the flush.
+  const TimePoint asked_at = now();
+  const Deadline until = asked_at + (deadline - asked_at) / 2;
+  auto taken = pool_.take(connect_by(until));
+  if (!taken) return false;
+  const Result<std::string> reply = (*taken)->ask(kAskEmptied, kAskEnds, until);
+  pool_.give_back(std::move(*taken));
+  if (!reply) return false;
+  const std::optional<uint64_t> ago = row_of(*reply, "emptied_ago_ms");
+  if (!ago || *ago > kMostAgoMs) return false;
+  const bool drops = row_of(*reply, "drops_before_joining").value_or(0) != 0;
+  // Two clocks of two machines: they differ by less than a thousandth.
+  const TimePoint emptied_at = asked_at - std::chrono::milliseconds(*ago + *ago / 1'000 + 1);
+  const std::lock_guard lock(mutex_);
+  return emptied_at > old_before_ && (drops || !was_unlisted_);
 }
 
 Deadline Node::connect_by(Deadline deadline) const {
@@ -310,6 +369,7 @@ void Node::note_failure(const Error& error, Try which) noexcept {
   if (observer_) observer_->node_failed(name_, error);
   {
     const std::lock_guard lock(mutex_);
+    old_before_ = now();
     try {
       last_failure_ = error.text;
     } catch (const std::bad_alloc&) {

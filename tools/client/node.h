@@ -10,6 +10,10 @@
 //    (lingering.h), so that the write cannot come after its own delete.
 // 4. Too many keys, an absence longer than the lease or from the list, a name that leads to another
 //    address than before, and the node is flushed instead, after those connections, too.
+// 5. No flush is needed where the node says that it was emptied after the last moment from which
+//    something old may be there: another client was first, or it has started without items. Of a
+//    node that was not in the list meanwhile that holds if it drops its items itself before it is
+//    in the list again (larderd with --cluster-etcd).
 #pragma once
 
 #include <condition_variable>
@@ -87,12 +91,15 @@ class Node {
   Result<void> pay(Deadline deadline, Try which);
   Result<void> pay_all(Deadline deadline);
   Result<void> pay_part(const OwedDeletes::Part& part, Deadline deadline);
+  // Whether the node says that rule 5 spares it the flush. False where it says nothing.
+  bool is_emptied(Deadline deadline);
   Deadline connect_by(Deadline deadline) const;
   void note_failure(const Error& error, Try which) noexcept;
   void note_success();
   Error ejected_error() const;  // with mutex_
 
   const std::string name_;
+  const bool speaks_text_;
   const std::chrono::milliseconds connect_timeout_;
   const size_t idle_connections_;
   const std::chrono::milliseconds lease_;
@@ -106,6 +113,8 @@ class Node {
   std::string last_failure_;
   OwedDeletes owed_;
   OwedDeletes moved_;
+  TimePoint old_before_{};     // what was stored there before may be old, if everything is owed
+  bool was_unlisted_ = false;  // since it was emptied last
   LingeringList lingering_;
   TimePoint close_ended_from_{};  // looked at once a second
   bool indebted_ = false;         // something is owed or lingers, or is being paid
