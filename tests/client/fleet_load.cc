@@ -48,6 +48,7 @@ struct Options {
   size_t keys = 500;  // of each thread
   int interval_ms = 200;
   int lease_ms = 600'000;
+  bool defaults = false;
 };
 
 const char* name_of(ErrorKind kind) {
@@ -212,11 +213,12 @@ int run(const Options& options) {
   with.discovery.enabled = true;
   with.discovery.interval = std::chrono::milliseconds(options.interval_ms);
   with.lease = std::chrono::milliseconds(options.lease_ms);
-  // A fleet of a test comes and goes in seconds.
-  with.request_timeout = std::chrono::milliseconds(500);
-  with.connect_timeout = std::chrono::milliseconds(250);
-  with.health.first_ejection = std::chrono::milliseconds(300);
-  with.health.longest_ejection = std::chrono::milliseconds(1000);
+  if (!options.defaults) {  // a fleet of a test comes and goes in seconds
+    with.request_timeout = std::chrono::milliseconds(500);
+    with.connect_timeout = std::chrono::milliseconds(250);
+    with.health.first_ejection = std::chrono::milliseconds(300);
+    with.health.longest_ejection = std::chrono::milliseconds(1000);
+  }
   const Result<std::unique_ptr<Client>> made = Client::make(with);
   if (!made) {
     std::fprintf(stderr, "fleet_load: %s\n", made.error().text.c_str());
@@ -252,6 +254,8 @@ int main(int argc, char** argv) {
   app.add_option("--keys", options.keys, "of each thread");
   app.add_option("--interval", options.interval_ms, "ms between two questions for the list");
   app.add_option("--lease", options.lease_ms, "ms; a node that was away for longer is flushed");
+  app.add_flag("--defaults", options.defaults,
+               "the client's own timeouts and ejections, not those of a fleet in a hurry");
   CLI11_PARSE(app, argc, argv);
   try {
     return run(options);

@@ -39,10 +39,10 @@ MOST_SECONDS = 100  # of the whole story
 class Load:
     """fleet_load, whose lines come with the time at which they came."""
 
-    def __init__(self, addresses, seconds, *options):
+    def __init__(self, addresses, seconds, *options, interval_ms=INTERVAL_MS):
         self.process = subprocess.Popen(
             [LOAD, "--servers", ",".join(addresses), "--seconds", str(seconds),
-             "--interval", str(INTERVAL_MS), *options],
+             "--interval", str(interval_ms), *options],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
         self.lines = []
         self.reader = threading.Thread(target=self.read, daemon=True)
@@ -126,8 +126,8 @@ class Story(unittest.TestCase):
         self.addCleanup(self.etcd.stop)
         self.figures = {}
 
-    def node(self, **more):
-        node = etcd.Node(self.etcd.address, **more)
+    def node(self, *options, **more):
+        node = etcd.Node(self.etcd.address, *options, **more)
         self.addCleanup(self.end, node)
         return node
 
@@ -137,11 +137,11 @@ class Story(unittest.TestCase):
             node.process.send_signal(signal.SIGCONT)
         node.stop()
 
-    def load(self, nodes, *options):
+    def load(self, nodes, *options, seconds=MOST_SECONDS, **more):
         for node in nodes:  # a node has no list before etcd's first answer
             support.wait_until(lambda: etcd.told(node), f"a list from {node.announced}",
                                FOLLOW_SECONDS)
-        load = Load([node.announced for node in nodes], MOST_SECONDS, *options)
+        load = Load([node.announced for node in nodes], seconds, *options, **more)
         self.addCleanup(load.stop)
         return load
 
@@ -193,6 +193,43 @@ class Story(unittest.TestCase):
     def show(self):
         for name, figures in self.figures.items():
             print(f"  {name}: {json.dumps(figures)}")
+
+
+class RollingRestart(Story):
+    """Each node of four is stopped, drains and is started again, under a client's default options.
+
+    By hand, with the interval and the drain that clients and servers have by default (6 minutes):
+    LARDER_POLL_SECONDS=60 LARDER_DRAIN_SECONDS=65 tests/client/test_fleet.py RollingRestart
+    """
+
+    def test_no_call_fails_and_no_client_flushes_a_node(self):
+        poll_seconds = int(os.environ.get("LARDER_POLL_SECONDS", 1))
+        drain_seconds = int(os.environ.get("LARDER_DRAIN_SECONDS", 3))
+        options = ("--cluster-drain", drain_seconds)
+        nodes = [self.node(*options) for _ in range(4)]
+        load = self.load(nodes, "--defaults", interval_ms=1000 * poll_seconds,
+                         seconds=4 * (drain_seconds + 10) + 2 * poll_seconds + 20)
+        expected = sorted(node.announced for node in nodes)
+
+        def all_are_followed():
+            return sorted(load.last()["nodes"]) == expected
+        support.wait_until(all_are_followed, "all nodes", FOLLOW_SECONDS + poll_seconds)
+        before = load.last()
+        for i, node in enumerate(nodes):
+            node.process.terminate()
+            self.assertEqual(node.process.wait(drain_seconds + support.STOP_TIMEOUT_SECONDS), 0)
+            nodes[i] = self.node(*options, port=node.port)
+        time.sleep(poll_seconds + 1)
+        support.wait_until(all_are_followed, "all nodes again", FOLLOW_SECONDS)
+        came = between(before, load.last())
+        self.assertEqual(came["errors"], {})
+        self.assert_nothing_stale(load)
+        flushes = [int(node.stat("cmd_flush")) for node in nodes]
+        self.assertEqual(flushes, [0] * 4)
+        self.figures["rolling restart"] = {
+            "poll s": poll_seconds, "drain s": drain_seconds, "operations": came["operations"],
+            "errors": 0, "misses": sum(came["misses"].values()), "flushes by clients": flushes}
+        self.show()
 
 
 class Fleet(Story):
