@@ -9,7 +9,9 @@
 
 #include "tests/library/fleet_support.h"
 #include "tests/library/gate.h"
+#include "tests/support/temp_folder.h"
 #include "tests/support/temp_server.h"
+#include "tools/client/ring.h"
 
 using namespace larder::client;
 using namespace larder::test;
@@ -285,5 +287,29 @@ TEST_CASE("a call ends by its deadline, whatever the node does") {
     CHECK_FALSE(cache->get("k").ok());
     const auto took = std::chrono::steady_clock::now() - begun;
     CHECK(took < 25 * options.request_timeout);  // a busy machine
+  }
+}
+
+TEST_CASE("a Unix socket needs its path alone, and the ring hashes that") {
+  const TempFolder folder;
+  const std::string paths[] = {folder.file("a"), folder.file("b")};
+  larder::daemon::Settings settings;
+  settings.port = 0;
+  settings.threads = 1;
+  settings.unix_socket = paths[0];
+  const TempServer first(settings);
+  settings.unix_socket = paths[1];
+  const TempServer second(settings);
+
+  ClientOptions options = options_for({});
+  for (const std::string& path : paths) options.servers.push_back({.host = "", .path = path});
+  options.ring = RingKind::PymemcacheRendezvous;
+  const auto cache = make_client(options);
+  const RingResult ring = Ring::make(options.ring, {{paths[0], 0}, {paths[1], 0}});
+  REQUIRE(ring.ring);
+  for (const std::string& key : numbered("k", 50)) {
+    CHECK(says(cache->set(key, "v"), Outcome::Done));
+    CHECK(value_of(cache->get(key)) == "v");
+    CHECK(cache->node_of(key) == paths[ring.ring->node_of(key)]);
   }
 }

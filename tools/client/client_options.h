@@ -14,7 +14,7 @@
 namespace larder::client {
 
 struct Server {
-  std::string host;  // as the ring hashes it
+  std::string host;  // as the ring hashes it; empty: that hashes the path of the Unix socket
   uint16_t port = 11211;
   uint32_t weight = 1;
   std::string ring_name = {};  // RingNode::name

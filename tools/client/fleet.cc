@@ -10,7 +10,9 @@ namespace {
 Result<Ring> ring_of(const std::vector<Server>& servers, RingKind kind) {
   std::vector<RingNode> nodes;
   for (const Server& server : servers) {
-    nodes.push_back({server.host, server.port, server.weight, server.ring_name});
+    const bool by_path = server.host.empty() && !server.path.empty();
+    nodes.push_back({by_path ? server.path : server.host, by_path ? uint16_t{0} : server.port,
+                     server.weight, server.ring_name});
   }
   RingResult made = Ring::make(kind, std::move(nodes));
   if (!made.ring) return Error{ErrorKind::BadRequest, std::move(made.error)};
