@@ -173,6 +173,16 @@ TEST_CASE("operations of all kinds may be run together, but for such without a k
     CHECK(answers[i].error->kind == ErrorKind::BadRequest);
   }
   CHECK(value_of(cache.get("a")) == "2");
+
+  const Operation two[] = {{.verb = Verb::Delete, .key = "a"}, {.verb = Verb::Delete, .key = "b"}};
+  for (const size_t count : {0u, 1u}) {
+    answers[0] = {};
+    cache.run(two, {answers, count});
+    if (count == 0) continue;
+    REQUIRE(answers[0].error);
+    CHECK(answers[0].error->kind == ErrorKind::BadRequest);
+  }
+  CHECK(value_of(cache.get("a")) == "2");
 }
 
 TEST_CASE("a key lives on the node that the ring names") {

@@ -542,6 +542,19 @@ TEST_CASE("a Unix socket is as good as a port") {
   CHECK(too_long.error().kind == ErrorKind::BadRequest);
 }
 
+TEST_CASE("operations that have no answer to be written to are not sent") {
+  TempServer server;
+  auto opened = Connection::open(at(server.port()), {}, patience());
+  REQUIRE(opened.ok());
+  const Operation operations[] = {store(Verb::Set, "a", "v"), store(Verb::Set, "b", "v")};
+  Answer answer;
+  (*opened)->run(operations, {&answer, 1}, patience());
+  REQUIRE(answer.error);
+  CHECK(answer.error->kind == ErrorKind::BadRequest);
+  CHECK((*opened)->is_in_step());
+  CHECK(run_one(**opened, get("a")).outcome == Outcome::Missing);
+}
+
 TEST_CASE("where nobody listens the error names the place") {
   int port = 0;
   {

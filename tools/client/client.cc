@@ -292,10 +292,12 @@ std::vector<OfNode<std::string>> Client::version() {
 }
 
 void Client::run(std::span<const Operation> operations, std::span<Answer> answers) {
-  if (std::all_of(operations.begin(), operations.end(), has_a_key)) {
+  Error error{ErrorKind::BadRequest, "version, flush_all and noop belong to no key's node"};
+  if (answers.size() < operations.size()) {
+    error.text = "there are fewer answers than operations";
+  } else if (std::all_of(operations.begin(), operations.end(), has_a_key)) {
     return state_->run(operations, answers);
   }
-  const Error error{ErrorKind::BadRequest, "version, flush_all and noop belong to no key's node"};
   for (Answer& answer : answers) {
     answer = {};
     answer.error = error;

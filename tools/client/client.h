@@ -119,7 +119,8 @@ class Client {
                                   const ComputeOptions& options = {});
 
   // What the protocol has beyond that: answers[i] is that of operations[i]. Version, FlushAll and
-  // Noop have no key, and so no node: BadRequest.
+  // Noop have no key, and so no node: BadRequest. Where there are fewer answers than operations,
+  // each has BadRequest and nothing is sent.
   void run(std::span<const Operation> operations, std::span<Answer> answers);
 
   // -- The list of servers.

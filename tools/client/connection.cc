@@ -278,7 +278,14 @@ void Connection::State::fail_protocol(const std::string& what) {
 // -- Asking.
 
 void Connection::State::submit(std::span<const Operation> operations, std::span<Answer> answers) {
-  assert(operations.size() == answers.size());
+  if (answers.size() < operations.size()) {
+    for (Answer& answer : answers) {
+      make_blank(answer);
+      answer.error =
+          error(ErrorKind::BadRequest, "is not asked: there are fewer answers than operations");
+    }
+    return;
+  }
   for (size_t i = 0; i < operations.size(); ++i) {
     make_blank(answers[i]);
     const std::string_view objection = objection_to(operations[i], options.dialect);

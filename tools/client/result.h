@@ -43,7 +43,7 @@ class [[nodiscard]] Result {
   bool ok() const noexcept { return content_.index() == 0; }
   explicit operator bool() const noexcept { return ok(); }
 
-  // Only if ok().
+  // Only if ok(), as with std::optional: where asserts are off nothing checks it.
   T& operator*() noexcept {
     assert(ok());
     return *std::get_if<0>(&content_);
