@@ -10,7 +10,7 @@
 #include "tests/library/child_server.h"
 #include "tests/library/fleet_support.h"
 #include "tests/library/gate.h"
-#include "tests/support/host_names.h"
+#include "tests/library/name_server.h"
 #include "tests/support/temp_server.h"
 #include "tools/client/client.h"
 
@@ -169,13 +169,15 @@ TEST_CASE("a name that moves to a server with older contents brings none of them
   other.servers[0].host = "127.0.0.3";
   const auto there = make_client(other);
   for (const char* key : {"k", "other"}) REQUIRE(says(there->set(key, "older"), Outcome::Done));
-  HostName name("cache.test", "127.0.0.2");
+  NameServer names;
+  names.set("cache.test", {"127.0.0.2"});
   ClientOptions options = options_for({before.port()});
   options.servers[0].host = "cache.test";
+  options.connection.name_servers = names.address();
   options.idle_connections = 1;
   const auto cache = make_client(options);
   REQUIRE(says(cache->set("k", "new"), Outcome::Done));
-  name.move_to("127.0.0.3");
+  names.set("cache.test", {"127.0.0.3"});
   // The open connection leads to the old server; the first thread that needs another one moves all.
   std::vector<std::thread> threads;
   std::atomic<int> older = 0;

@@ -5,6 +5,7 @@
 
 #include "tools/client/client_state.h"
 #include "tools/client/dispatch.h"
+#include "tools/client/name_lookup.h"
 #include "tools/client/retry.h"
 
 namespace larder::client {
@@ -32,7 +33,7 @@ std::string fault_of(const ClientOptions& options) {
   if (options.discovery.enabled && options.connection.dialect == Dialect::Binary) {
     return "discovery asks in text: it needs the dialect classic or meta";
   }
-  return {};
+  return fault_of_name_servers(options.connection.name_servers);
 }
 
 Result<std::optional<Item>> item_of(Answer& answer) {

@@ -63,7 +63,8 @@ struct ClientOptions {
   // meanwhile, which is a call to the kernel. If it has, that request fails with Closed. In classic
   // each is looked at.
   std::chrono::milliseconds trusted_idle{20};
-  // Of a connection, TLS and login included; never beyond the request's own end.
+  // Of a connection: the lookup of its name, TLS and login included; never beyond the request's own
+  // end. A name server has three quarters of it.
   std::chrono::milliseconds connect_timeout{500};
   // Of a whole call, with its connections, retries and what a node needs before it is used again.
   std::chrono::milliseconds request_timeout{1'000};

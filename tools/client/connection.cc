@@ -118,6 +118,7 @@ struct Connection::State {
   std::string address;
   ConnectionOptions options;
   std::unique_ptr<Transport> transport;
+  const Cancellation* cancellation = nullptr;  // of waits; null: nobody cancels
   std::optional<Error> failure;
   LingeringList lingering = LingeringList(1);  // not taken before the connection has failed
   bool lingers = false;
@@ -647,11 +648,11 @@ void Connection::State::go(Deadline deadline) {
   }
 }
 
-// False, and failed, at the deadline.
+// False, and failed, at the deadline or when cancelled.
 bool Connection::State::wait(Deadline deadline) {
   const short what = static_cast<short>(POLLIN | (has_output() ? POLLOUT : 0));
   const bool late = deadline != Deadline::max() && std::chrono::steady_clock::now() >= deadline;
-  if (!late && wait_until_ready(transport->fd(), what, deadline)) return true;
+  if (!late && wait_until_ready(transport->fd(), what, deadline, cancellation)) return true;
   fail(error(ErrorKind::Timeout, "did not answer in time"));
   return false;
 }
@@ -829,17 +830,19 @@ Connection::~Connection() {
 
 Result<std::unique_ptr<Connection>> Connection::open(const Endpoint& endpoint,
                                                      const ConnectionOptions& options,
-                                                     Deadline deadline,
-                                                     std::string_view preferred) {
-  Result<Connected> connected = connect_to(endpoint, deadline, preferred);
+                                                     Deadline deadline, std::string_view preferred,
+                                                     const Cancellation* cancellation) {
+  Result<Connected> connected =
+      connect_to(endpoint, options.name_servers, deadline, preferred, cancellation);
   if (!connected) return connected.error();
   auto state = std::make_unique<State>();
   state->endpoint = endpoint;
   state->address = std::move(connected->address);
   state->options = options;
+  state->cancellation = cancellation;
   if (options.tls.enabled) {
     Result<std::unique_ptr<Transport>> made =
-        tls_transport(std::move(connected->socket), options.tls, endpoint, deadline);
+        tls_transport(std::move(connected->socket), options.tls, endpoint, deadline, cancellation);
     if (!made) return made.error();
     state->transport = std::move(*made);
   } else {

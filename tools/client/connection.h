@@ -13,6 +13,7 @@
 #include <string>
 #include <string_view>
 
+#include "tools/client/cancellation.h"
 #include "tools/client/deadline.h"
 #include "tools/client/lingering.h"
 #include "tools/client/operation.h"
@@ -46,17 +47,23 @@ struct ConnectionOptions {
   std::string password;
   size_t most_value_bytes = 64u << 20;        // of one reply; a larger one is TooLarge
   size_t most_reply_bytes = size_t{1} << 30;  // of all values that are held for one submit
+  // Where names are looked up: "ADDRESS[:PORT],...", IPv6 with a port as "[::1]:53", as a local
+  // agent has it. Empty: the name servers of resolv.conf.
+  std::string name_servers;
 };
 
 class Connection {
  public:
-  // Looks the name up (which has no deadline of its own), connects, agrees on TLS, logs in.
+  // Looks the name up, connects, agrees on TLS, logs in, all before the deadline.
   //
-  // preferred  an address(): is tried first if the name still leads there
+  // preferred     an address(): is tried first if the name still leads there
+  // cancellation  ends this and the waits of the connection, which fails with Timeout, as the
+  //               deadline does; lives as long as the connection; null: nobody cancels
   static Result<std::unique_ptr<Connection>> open(const Endpoint& endpoint,
                                                   const ConnectionOptions& options,
                                                   Deadline deadline,
-                                                  std::string_view preferred = {});
+                                                  std::string_view preferred = {},
+                                                  const Cancellation* cancellation = nullptr);
   ~Connection();
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
@@ -78,7 +85,7 @@ class Connection {
   // which it takes some 4 MiB.
   void advance(Deadline deadline);
   // Likewise, but waits until it is idle or has failed, or for about as long as the deadline says;
-  // it may return before.
+  // it may return before. A cancellation does not end this wait.
   void advance_by(Deadline deadline);
   // All that is not answered fails with this, and so does the connection. Where memory has run out
   // answers have the kind of the error alone.

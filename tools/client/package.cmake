@@ -18,7 +18,7 @@ set_target_properties(larder_client_objects PROPERTIES
   INTERPROCEDURAL_OPTIMIZATION OFF)
 target_include_directories(larder_client_objects PRIVATE ${PROJECT_SOURCE_DIR})
 target_compile_definitions(larder_client_objects PRIVATE XXH_INLINE_ALL)
-target_link_libraries(larder_client_objects PRIVATE OpenSSL::SSL ZLIB::ZLIB)
+target_link_libraries(larder_client_objects PRIVATE OpenSSL::SSL ZLIB::ZLIB PkgConfig::cares)
 
 add_library(larder_client_static STATIC $<TARGET_OBJECTS:larder_client_objects>)
 add_library(larder_client_shared SHARED $<TARGET_OBJECTS:larder_client_objects>)
@@ -30,7 +30,7 @@ set_target_properties(larder_client_shared PROPERTIES
 set_target_properties(larder_client_static PROPERTIES EXPORT_NAME client_static)
 foreach(library larder_client_static larder_client_shared)
   set_target_properties(${library} PROPERTIES OUTPUT_NAME larder-client LINKER_LANGUAGE CXX)
-  target_link_libraries(${library} PRIVATE OpenSSL::SSL ZLIB::ZLIB Threads::Threads)
+  target_link_libraries(${library} PRIVATE OpenSSL::SSL ZLIB::ZLIB PkgConfig::cares Threads::Threads)
   target_compile_features(${library} INTERFACE cxx_std_20)
   target_include_directories(${library} INTERFACE $<INSTALL_INTERFACE:include/larder>)
 endforeach()

@@ -139,7 +139,8 @@ class TlsTransport : public Transport {
     ERR_clear_error();
   }
 
-  Result<void> begin(const Endpoint& endpoint, Deadline deadline) {
+  Result<void> begin(const Endpoint& endpoint, Deadline deadline,
+                     const Cancellation* cancellation) {
     ssl_.reset(SSL_new(context_.get()));
     BIO* const bio = socket_method() == nullptr ? nullptr : BIO_new(socket_method());
     over_ = true;
@@ -163,7 +164,7 @@ class TlsTransport : public Transport {
       const short what = why == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT;
       // Also where a peer sends so slowly that there is always something to read.
       const bool late = deadline != Deadline::max() && std::chrono::steady_clock::now() >= deadline;
-      if (late || !wait_until_ready(fd(), what, deadline)) {
+      if (late || !wait_until_ready(fd(), what, deadline, cancellation)) {
         return Error{ErrorKind::Timeout, endpoint.text() + " did not agree on TLS in time"};
       }
     }
@@ -314,11 +315,12 @@ class TlsTransport : public Transport {
 }  // namespace
 
 Result<std::unique_ptr<Transport>> tls_transport(Descriptor socket, const TlsSettings& settings,
-                                                 const Endpoint& endpoint, Deadline deadline) {
+                                                 const Endpoint& endpoint, Deadline deadline,
+                                                 const Cancellation* cancellation) {
   Result<ContextPtr> context = make_context(settings);
   if (!context) return context.error();
   auto made = std::make_unique<TlsTransport>(std::move(socket), std::move(*context));
-  const Result<void> begun = made->begin(endpoint, deadline);
+  const Result<void> begun = made->begin(endpoint, deadline, cancellation);
   if (!begun) return begun.error();
   return std::unique_ptr<Transport>(std::move(made));
 }

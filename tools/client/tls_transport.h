@@ -12,8 +12,9 @@ namespace larder::client {
 // Shakes hands over a socket that is connected to `endpoint`, whose host is what the certificate
 // must be for; over a Unix socket only who has issued it is looked at. Files are read anew for
 // each. BadRequest: a file cannot be used; Denied: no agreement, or a certificate that is not
-// trusted; else as the network errs.
+// trusted; Timeout: at the deadline or when cancelled; else as the network errs.
 Result<std::unique_ptr<Transport>> tls_transport(Descriptor socket, const TlsSettings& settings,
-                                                 const Endpoint& endpoint, Deadline deadline);
+                                                 const Endpoint& endpoint, Deadline deadline,
+                                                 const Cancellation* cancellation = nullptr);
 
 }  // namespace larder::client

@@ -1,7 +1,6 @@
 #include "tools/client/transport.h"
 
 #include <fcntl.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -13,17 +12,18 @@
 #include <cerrno>
 #include <climits>
 #include <cstring>
+#include <iterator>
 #include <system_error>
 #include <utility>
 #include <vector>
 
 #include "tools/client/connection.h"
+#include "tools/client/name_lookup.h"
 
 namespace larder::client {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-using AddressesPtr = std::unique_ptr<addrinfo, void (*)(addrinfo*)>;
 
 std::string error_text(int error) { return std::generic_category().message(error); }
 
@@ -44,13 +44,15 @@ ssize_t uninterrupted(Call call) {
   return n;
 }
 
-// For one address: a socket, or the errno that there is instead; ETIMEDOUT at the deadline.
+// For one address: a socket, or the errno that there is instead; ETIMEDOUT at the deadline or when
+// cancelled.
 struct Attempt {
   Descriptor socket;
   int error;
 };
 
-Attempt attempt(int family, const sockaddr* address, socklen_t bytes, Deadline deadline) {
+Attempt attempt(int family, const sockaddr* address, socklen_t bytes, Deadline deadline,
+                const Cancellation* cancellation) {
   Descriptor made(::socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (made.get() < 0) return {Descriptor(), errno};
   if (family != AF_UNIX) {
@@ -60,7 +62,9 @@ Attempt attempt(int family, const sockaddr* address, socklen_t bytes, Deadline d
   if (::connect(made.get(), address, bytes) == 0) return {std::move(made), 0};
   // A Unix socket whose queue is full says EAGAIN: its server does not take connections.
   if (errno != EINPROGRESS && errno != EINTR) return {Descriptor(), errno};
-  if (!wait_until_ready(made.get(), POLLOUT, deadline)) return {Descriptor(), ETIMEDOUT};
+  if (!wait_until_ready(made.get(), POLLOUT, deadline, cancellation)) {
+    return {Descriptor(), ETIMEDOUT};
+  }
   int error = 0;
   socklen_t size = sizeof error;
   if (getsockopt(made.get(), SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = errno;
@@ -68,55 +72,45 @@ Attempt attempt(int family, const sockaddr* address, socklen_t bytes, Deadline d
   return {std::move(made), 0};
 }
 
-// Without its port, in a form that is one to one.
-std::string address_of(const addrinfo& info) {
-  char text[NI_MAXHOST] = "";
-  getnameinfo(info.ai_addr, info.ai_addrlen, text, sizeof text, nullptr, 0, NI_NUMERICHOST);
-  return text;
-}
-
-Result<Connected> connect_to_path(const Endpoint& endpoint, Deadline deadline) {
+Result<Connected> connect_to_path(const Endpoint& endpoint, Deadline deadline,
+                                  const Cancellation* cancellation) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (endpoint.path.size() >= sizeof address.sun_path) {
     return Error{ErrorKind::BadRequest, "the path of a Unix socket is too long: " + endpoint.path};
   }
   std::memcpy(address.sun_path, endpoint.path.data(), endpoint.path.size());
-  Attempt made =
-      attempt(AF_UNIX, reinterpret_cast<const sockaddr*>(&address), sizeof address, deadline);
+  Attempt made = attempt(AF_UNIX, reinterpret_cast<const sockaddr*>(&address), sizeof address,
+                         deadline, cancellation);
   if (made.error != 0) return unreachable(endpoint, error_text(made.error));
   return Connected{std::move(made.socket), endpoint.path};
 }
 
-Result<Connected> connect_to_host(const Endpoint& endpoint, Deadline deadline,
-                                  std::string_view preferred) {
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_NUMERICSERV;
-  addrinfo* found = nullptr;
-  const int failed =
-      getaddrinfo(endpoint.host.c_str(), std::to_string(endpoint.port).c_str(), &hints, &found);
-  if (failed != 0) {
-    return unreachable(
-        endpoint, failed == EAI_SYSTEM ? error_text(errno) : std::string(gai_strerror(failed)));
+Result<Connected> connect_to_host(const Endpoint& endpoint, const std::string& name_servers,
+                                  Deadline deadline, std::string_view preferred,
+                                  const Cancellation* cancellation) {
+  Result<std::vector<SocketAddress>> found =
+      look_up(endpoint.host, endpoint.port, name_servers, deadline, cancellation);
+  if (!found) {
+    return Error{found.error().kind,
+                 "cannot find the address of " + endpoint.text() + ": " + found.error().text};
   }
-  const AddressesPtr addresses(found, freeaddrinfo);
-  std::vector<const addrinfo*> order;
-  for (const addrinfo* at = found; at != nullptr; at = at->ai_next) order.push_back(at);
-  std::stable_partition(order.begin(), order.end(), [&](const addrinfo* at) {
-    return !preferred.empty() && address_of(*at) == preferred;
+  std::vector<SocketAddress>& addresses = *found;
+  std::stable_partition(addresses.begin(), addresses.end(), [&](const SocketAddress& address) {
+    return !preferred.empty() && address.text() == preferred;
   });
-  auto left = static_cast<int64_t>(order.size());
+  auto left = static_cast<int64_t>(addresses.size());
   int error = ETIMEDOUT;
-  for (const addrinfo* at : order) {
+  for (const SocketAddress& address : addresses) {
     const Deadline now = Clock::now();
-    if (now >= deadline) return too_late(endpoint);
+    const bool cancelled = cancellation != nullptr && cancellation->cancelled();
+    if (now >= deadline || cancelled) return too_late(endpoint);
     // Each address has its share of the time: the first may be one that nobody answers at.
     const Deadline until =
         deadline == Deadline::max() || left == 1 ? deadline : now + (deadline - now) / left;
     --left;
-    Attempt made = attempt(at->ai_family, at->ai_addr, at->ai_addrlen, until);
-    if (made.error == 0) return Connected{std::move(made.socket), address_of(*at)};
+    Attempt made = attempt(address.family(), address.get(), address.bytes, until, cancellation);
+    if (made.error == 0) return Connected{std::move(made.socket), address.text()};
     error = made.error;
   }
   if (error == ETIMEDOUT) return too_late(endpoint);
@@ -218,26 +212,30 @@ Transport::Moved Transport::receive_by(std::span<const iovec> into, Deadline dea
   return receive(into);
 }
 
-bool wait_until_ready(int fd, short what, Deadline deadline) {
+bool wait_until_ready(int fd, short what, Deadline deadline, const Cancellation* cancellation) {
   for (;;) {
+    if (cancellation != nullptr && cancellation->cancelled()) return false;
     int wait = -1;
     if (deadline != Deadline::max()) {
       const auto left =
           std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
       wait = static_cast<int>(std::clamp<int64_t>(left, 0, INT_MAX));
     }
-    pollfd entry{fd, what, 0};
-    const int ready = ::poll(&entry, 1, wait);
-    if (ready > 0) return true;
+    pollfd entries[] = {{fd, what, 0},
+                        {cancellation != nullptr ? cancellation->fd() : -1, POLLIN, 0}};
+    const int ready = ::poll(entries, std::size(entries), wait);
+    if (ready > 0 && entries[0].revents != 0) return true;
     if (ready < 0 && errno != EINTR) return true;  // what comes next says what is wrong
     if (deadline != Deadline::max() && Clock::now() >= deadline) return false;
   }
 }
 
-Result<Connected> connect_to(const Endpoint& endpoint, Deadline deadline,
-                             std::string_view preferred) {
-  return endpoint.host.empty() ? connect_to_path(endpoint, deadline)
-                               : connect_to_host(endpoint, deadline, preferred);
+Result<Connected> connect_to(const Endpoint& endpoint, const std::string& name_servers,
+                             Deadline deadline, std::string_view preferred,
+                             const Cancellation* cancellation) {
+  return endpoint.host.empty()
+             ? connect_to_path(endpoint, deadline, cancellation)
+             : connect_to_host(endpoint, name_servers, deadline, preferred, cancellation);
 }
 
 std::unique_ptr<Transport> plain_transport(Descriptor socket) {

@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 
+#include "tools/client/cancellation.h"
 #include "tools/client/deadline.h"
 #include "tools/client/result.h"
 
@@ -64,9 +65,10 @@ class Transport {
   virtual int fd() const noexcept = 0;
 };
 
-// Waits until the descriptor is ready for `what` (POLLIN, POLLOUT) or the deadline has passed;
-// false: it has. Deadline::max() never passes.
-bool wait_until_ready(int fd, short what, Deadline deadline);
+// Waits until the descriptor is ready for `what` (POLLIN, POLLOUT). False: the deadline has passed,
+// which Deadline::max() never does, or the wait was cancelled; null: nobody cancels.
+bool wait_until_ready(int fd, short what, Deadline deadline,
+                      const Cancellation* cancellation = nullptr);
 
 // A socket that is connected and never waits.
 struct Connected {
@@ -74,9 +76,13 @@ struct Connected {
   std::string address;  // of the server, without its port; of a Unix socket the path
 };
 
-// Tries all addresses of a name, `preferred` first if it is one of them.
-Result<Connected> connect_to(const Endpoint& endpoint, Deadline deadline,
-                             std::string_view preferred = {});
+// Looks the host up (name_lookup.h) and tries all its addresses, `preferred` first if it is one of
+// them. Timeout at the deadline or when cancelled.
+//
+// name_servers  ConnectionOptions::name_servers
+Result<Connected> connect_to(const Endpoint& endpoint, const std::string& name_servers,
+                             Deadline deadline, std::string_view preferred = {},
+                             const Cancellation* cancellation = nullptr);
 
 // Without TLS.
 std::unique_ptr<Transport> plain_transport(Descriptor socket);
