@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/library/name_server.h"
 #include "tests/library/scripted_server.h"
 #include "tests/support/sasl_setup.h"
 #include "tests/support/temp_folder.h"
@@ -14,6 +15,7 @@
 
 using namespace larder::client;
 using larder::daemon::Settings;
+using larder::test::NameServer;
 using larder::test::Peer;
 using larder::test::SaslSetup;
 using larder::test::ScriptedServer;
@@ -61,10 +63,11 @@ std::unique_ptr<Connection> connected(const Endpoint& endpoint, const Connection
   return std::move(*opened);
 }
 
-// Certificates of a server that is called localhost.
+// Certificates of a server, which is called localhost unless a test says otherwise.
 struct LocalFiles : TlsFiles {
-  LocalFiles() {
-    authority.issue("localhost", {folder.file("certificate"), folder.file("key")});
+  explicit LocalFiles(const std::string& name = "localhost",
+                      const std::string& alternative_names = "DNS:localhost") {
+    authority.issue(name, {folder.file("certificate"), folder.file("key")}, alternative_names);
     options.tls.enabled = true;
     options.tls.ca_file = folder.file("ca");
   }
@@ -131,6 +134,31 @@ TEST_CASE("a certificate must be of somebody who is trusted, and of the host tha
   blind.tls.verify = false;
   auto connection = connected(local(server.port(), "127.0.0.1"), blind);
   CHECK(set(*connection, "k", "v").outcome == Outcome::Done);
+}
+
+TEST_CASE("a certificate is for its alternative names alone, and a wildcard for one whole label") {
+  NameServer names;
+  names.set("cache.shop.test", {"127.0.0.1"});
+  const auto check = [&](const std::string& alternative_names, bool fits) {
+    CAPTURE(alternative_names);
+    LocalFiles files("cache.shop.test", alternative_names);
+    files.options.name_servers = names.address();
+    TempServer server(files.settings());
+    const Endpoint endpoint = local(server.port(), "cache.shop.test");
+    if (fits) {
+      connected(endpoint, files.options);
+      return;
+    }
+    std::string text;
+    CHECK(why_not(endpoint, files.options, &text) == ErrorKind::Denied);
+    CHECK(text.find("mismatch") != std::string::npos);
+  };
+  check("", false);  // though its subject is cache.shop.test
+  check("DNS:elsewhere.test", false);
+  check("DNS:ca*.shop.test", false);
+  check("DNS:*.test", false);
+  check("DNS:*.shop.test", true);
+  check("DNS:elsewhere.test,DNS:cache.shop.test", true);
 }
 
 TEST_CASE("a client shows its certificate where the server wants one") {

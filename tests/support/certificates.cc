@@ -41,6 +41,13 @@ X509* blank_certificate(const std::string& subject, EVP_PKEY* key) {
   return certificate;
 }
 
+void add_extension(X509* certificate, int nid, const std::string& value) {
+  X509_EXTENSION* const made = X509V3_EXT_conf_nid(nullptr, nullptr, nid, value.c_str());
+  if (made == nullptr) throw std::runtime_error("cannot make the extension " + value);
+  X509_add_ext(certificate, made, -1);
+  X509_EXTENSION_free(made);
+}
+
 void sign(X509* certificate, X509* issuer, EVP_PKEY* key_of_issuer) {
   X509_set_issuer_name(certificate, X509_get_subject_name(issuer));
   if (X509_sign(certificate, key_of_issuer, EVP_sha256()) == 0) {
@@ -54,19 +61,20 @@ Authority::Authority(const std::string& name)
     : key_(EVP_EC_gen("P-256"), EVP_PKEY_free), certificate_(nullptr, X509_free) {
   if (key_ == nullptr) throw std::runtime_error("cannot make a key");
   certificate_.reset(blank_certificate(name, key_.get()));
-  X509_EXTENSION* const may_sign =
-      X509V3_EXT_conf_nid(nullptr, nullptr, NID_basic_constraints, "critical,CA:TRUE");
-  X509_add_ext(certificate_.get(), may_sign, -1);
-  X509_EXTENSION_free(may_sign);
+  add_extension(certificate_.get(), NID_basic_constraints, "critical,CA:TRUE");
   sign(certificate_.get(), certificate_.get(), key_.get());
 }
 
 void Authority::save(const std::string& file) const { write_certificate(file, certificate_.get()); }
 
-void Authority::issue(const std::string& name, const Files& into) const {
+void Authority::issue(const std::string& name, const Files& into,
+                      const std::string& alternative_names) const {
   const KeyPtr key(EVP_EC_gen("P-256"), EVP_PKEY_free);
   if (key == nullptr) throw std::runtime_error("cannot make a key");
   const CertificatePtr certificate(blank_certificate(name, key.get()), X509_free);
+  if (!alternative_names.empty()) {
+    add_extension(certificate.get(), NID_subject_alt_name, alternative_names);
+  }
   sign(certificate.get(), certificate_.get(), key_.get());
   write_certificate(into.certificate, certificate.get());
   PEM_write_PrivateKey(open_to_write(into.key).get(), key.get(), nullptr, nullptr, 0, nullptr,

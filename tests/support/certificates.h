@@ -17,11 +17,14 @@ class Authority {
   void save(const std::string& file) const;
 
   // Makes a key and a certificate of it for a subject of this name and writes both, PEM.
+  //
+  // alternative_names  subjectAltName as OpenSSL reads it, "DNS:a.test,IP:127.0.0.1"; empty: none
   struct Files {
     std::string certificate;
     std::string key;
   };
-  void issue(const std::string& name, const Files& into) const;
+  void issue(const std::string& name, const Files& into,
+             const std::string& alternative_names = {}) const;
 
  private:
   using KeyPtr = std::unique_ptr<evp_pkey_st, void (*)(evp_pkey_st*)>;
