@@ -50,8 +50,7 @@ class Transport {
   virtual Moved send(std::span<const iovec> pieces) = 0;
   // into  as above; filled in order. `bytes` below their sum: there is likely no more for now.
   virtual Moved receive(std::span<const iovec> into) = 0;
-  // Likewise, but waits for the first byte; Again at the deadline, or up to a sixteenth of the time
-  // after it.
+  // Likewise, but waits for the first byte; Again at the deadline.
   virtual Moved receive_by(std::span<const iovec> into, Deadline deadline);
   // Whether bytes have been taken from the socket that receive() has not given out yet: poll()
   // knows nothing of those.
