@@ -109,8 +109,28 @@ std::vector<Answer> ClientState::run_everywhere(const Fleet& on, const Operation
   return answers;
 }
 
-Result<bool> ClientState::refresh(const std::atomic<bool>& stop) {
-  const std::lock_guard lock(refreshing);
+Result<bool> ClientState::refresh(Deadline until, const Cancellation& cancellation) {
+  {
+    std::unique_lock lock(refresh_mutex);
+    if (!refreshed.wait_until(lock, until, [this] { return !refreshing; })) {
+      return Error{ErrorKind::Timeout, "another thread is still asking for the list of servers"};
+    }
+    refreshing = true;
+  }
+  struct Turn {
+    ClientState& state;
+    ~Turn() {
+      {
+        const std::lock_guard lock(state.refresh_mutex);
+        state.refreshing = false;
+      }
+      state.refreshed.notify_one();
+    }
+  } turn{*this};
+  return ask_and_follow(until, cancellation);
+}
+
+Result<bool> ClientState::ask_and_follow(Deadline until, const Cancellation& cancellation) {
   std::vector<Endpoint> whom;
   const std::shared_ptr<Fleet> before = fleet();
   if (before) {
@@ -126,7 +146,8 @@ Result<bool> ClientState::refresh(const std::atomic<bool>& stop) {
     if (!is_node) whom.push_back(seed);
   }
   const Result<std::optional<ClusterList>> newer =
-      before ? ask_for_newer_list(whom, list, options, stop) : ask_for_list(whom, options, stop);
+      before ? ask_for_newer_list(whom, list, options, until, cancellation)
+             : ask_for_list(whom, options, until, cancellation);
   Result<bool> followed = false;
   if (!newer) {
     followed = newer.error();
@@ -163,15 +184,17 @@ Result<std::unique_ptr<Client>> Client::make(ClientOptions options) {
     if (!fleet) return fleet.error();
     made.current = std::move(*fleet);
   } else {
-    const Result<bool> followed = made.refresh(false);
+    const Result<bool> followed = made.refresh(made.deadline(), Cancellation());
     if (!followed) return followed.error();
     if (made.options.discovery.interval > std::chrono::milliseconds(0)) {
       // What went wrong is tried again the next time; until then the list from before is good.
-      made.poller.emplace(made.options.discovery.interval, [&made](const std::atomic<bool>& stop) {
-        const Result<bool> ignored = made.refresh(stop);
-        static_cast<void>(ignored);
-        made.fleet()->close_ended();
-      });
+      // Nobody waits for this thread: each server has its own time, however many there are.
+      made.poller.emplace(
+          made.options.discovery.interval, [&made](const Cancellation& cancellation) {
+            const Result<bool> ignored = made.refresh(Deadline::max(), cancellation);
+            static_cast<void>(ignored);
+            made.fleet()->close_ended();
+          });
       made.watch->set_poller(&*made.poller);
     }
   }
@@ -322,7 +345,7 @@ Result<bool> Client::refresh() {
   if (!state_->options.discovery.enabled) {
     return Error{ErrorKind::BadRequest, "this client has a fixed list of servers"};
   }
-  return state_->refresh(false);
+  return state_->refresh(state_->deadline(), Cancellation());
 }
 
 }  // namespace larder::client

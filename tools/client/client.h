@@ -73,11 +73,13 @@ struct ClientCounters {
 // done is not known (it is deleted before it could be read); Refused, with the server's words.
 class Client {
  public:
-  // Connects to nobody, but for discovery: then one of the servers must tell a list.
+  // Connects to nobody, but for discovery: then one of the servers must tell a list within
+  // `request_timeout`, which is the bound for all of them together.
   //
   // BadRequest where options contradict each other or the ring has no use for the servers; with
   // discovery also what kept the servers from telling.
   static Result<std::unique_ptr<Client>> make(ClientOptions options);
+  // Ends what the thread of discovery is waiting for. While no other thread uses the client.
   ~Client();
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
@@ -129,7 +131,7 @@ class Client {
   // Where a key lives.
   std::string node_of(std::string_view key) const;
   // Asks for the list now and follows it if it is newer: true if it was (list_election.h). With
-  // discovery only (BadRequest); else what kept all nodes from telling.
+  // discovery only (BadRequest); else what kept all nodes from telling, or Timeout.
   Result<bool> refresh();
   // Since it was made.
   ClientCounters counters() const;

@@ -66,7 +66,9 @@ struct ClientOptions {
   // Of a connection: the lookup of its name, TLS and login included; never beyond the request's own
   // end. A name server has three quarters of it.
   std::chrono::milliseconds connect_timeout{500};
-  // Of a whole call, with its connections, retries and what a node needs before it is used again.
+  // Of a whole call, with its lookups, connections, retries and what a node needs before it is used
+  // again. Also of Client::make() and Client::refresh(), for all servers together. A call returns
+  // at most 20 ms later.
   std::chrono::milliseconds request_timeout{1'000};
   // How often what is safe is tried again (retry.h); 0: never.
   uint32_t retries = 2;

@@ -1,7 +1,7 @@
 // What a Client is made of: for the sources that implement it.
 #pragma once
 
-#include <atomic>
+#include <condition_variable>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -37,17 +37,23 @@ struct ClientState {
   std::vector<Result<Outcome>> outcomes_of(std::span<const Operation> operations);
   // The same operation to every node of the fleet.
   std::vector<Answer> run_everywhere(const Fleet& on, const Operation& operation);
-  // Asks for the list and follows it if it is newer than the one before.
-  Result<bool> refresh(const std::atomic<bool>& stop);
-  Result<bool> follow(const ClusterList& list);  // with `refreshing`
+  // Asks for the list and follows it if it is newer than the one before. Timeout also if another
+  // thread still asks at the deadline.
+  Result<bool> refresh(Deadline until, const Cancellation& cancellation);
+  Result<bool> ask_and_follow(Deadline until, const Cancellation& cancellation);  // in a Turn
+  Result<bool> follow(const ClusterList& newer);                                  // in a Turn
 
   const std::shared_ptr<ClientWatch> watch;
   const ClientOptions options;
   mutable std::mutex mutex;
   std::shared_ptr<Fleet> current;  // guarded by mutex; never null once made
 
-  std::mutex refreshing;         // held while a list is asked for and followed
-  ClusterList list;              // that is followed; guarded by refreshing
+  // One thread at a time asks for a list and follows it. Not a mutex, for which nobody can wait
+  // until a deadline (std::timed_mutex can, but the thread sanitizer of GCC 12 does not know it).
+  std::mutex refresh_mutex;
+  std::condition_variable refreshed;
+  bool refreshing = false;       // guarded by refresh_mutex
+  ClusterList list;              // that is followed; used while `refreshing` by its thread
   std::optional<Poller> poller;  // the last member: it ends before the rest goes
 };
 

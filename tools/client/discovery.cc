@@ -14,15 +14,36 @@ namespace {
 
 // Between two questions though nodes fail all the time.
 constexpr std::chrono::milliseconds kLeastInterval{1'000};
+// Of one server, where many share the time: a connection with TLS between continents.
+constexpr std::chrono::milliseconds kLeastShare{100};
 constexpr std::string_view kAsk = "config get cluster";
 constexpr std::array<std::string_view, 1> kEnds = {"END"};
 
-Result<ClusterList> ask(const Endpoint& whom, const ClientOptions& options) {
-  const auto now = std::chrono::steady_clock::now();
-  auto connection = Connection::open(whom, options.connection, now + options.connect_timeout);
+Error going_away() { return {ErrorKind::BadRequest, "the client is going away"}; }
+
+Deadline now() { return std::chrono::steady_clock::now(); }
+
+Error not_asked(size_t servers, const Error& last) {
+  return {ErrorKind::Timeout, std::to_string(servers) + " servers were not asked for a list: " +
+                                  "the time was over before; the one before them: " + last.text};
+}
+
+// The end of the exchange with the next of `left` servers.
+Deadline share_of(Deadline deadline, size_t left) {
+  if (deadline == Deadline::max()) return deadline;
+  const Deadline begin = now();
+  const auto share = (deadline - begin) / static_cast<int64_t>(left);
+  return std::min(deadline, begin + std::max<Deadline::duration>(share, kLeastShare));
+}
+
+Result<ClusterList> ask(const Endpoint& whom, const ClientOptions& options, Deadline deadline,
+                        const Cancellation& cancellation) {
+  auto connection =
+      Connection::open(whom, options.connection,
+                       std::min(deadline, now() + options.connect_timeout), {}, &cancellation);
   if (!connection) return connection.error();
   const Result<std::string> reply =
-      (*connection)->ask(kAsk, kEnds, std::chrono::steady_clock::now() + options.request_timeout);
+      (*connection)->ask(kAsk, kEnds, std::min(deadline, now() + options.request_timeout));
   if (!reply) return reply.error();
   Result<std::optional<ClusterList>> list = parse_cluster_reply(*reply);
   if (!list) return Error{list.error().kind, whom.text() + ": " + list.error().text};
@@ -33,12 +54,14 @@ Result<ClusterList> ask(const Endpoint& whom, const ClientOptions& options) {
 }  // namespace
 
 Result<std::optional<ClusterList>> ask_for_list(const std::vector<Endpoint>& whom,
-                                                const ClientOptions& options,
-                                                const std::atomic<bool>& stop) {
+                                                const ClientOptions& options, Deadline deadline,
+                                                const Cancellation& cancellation) {
   Error error{ErrorKind::BadRequest, "there is nobody to ask for a list"};
+  size_t left = whom.size();
   for (const Endpoint& endpoint : whom) {
-    if (stop) return Error{ErrorKind::BadRequest, "the client is going away"};
-    Result<ClusterList> list = ask(endpoint, options);
+    if (now() >= deadline) return not_asked(left, error);
+    Result<ClusterList> list = ask(endpoint, options, share_of(deadline, left--), cancellation);
+    if (cancellation.cancelled()) return going_away();
     if (list) return std::optional(std::move(*list));
     error = list.error();
   }
@@ -48,14 +71,19 @@ Result<std::optional<ClusterList>> ask_for_list(const std::vector<Endpoint>& who
 Result<std::optional<ClusterList>> ask_for_newer_list(const std::vector<Endpoint>& whom,
                                                       const ClusterList& followed,
                                                       const ClientOptions& options,
-                                                      const std::atomic<bool>& stop) {
+                                                      Deadline deadline,
+                                                      const Cancellation& cancellation) {
   Error error{ErrorKind::BadRequest, "there is nobody to ask for a list"};
   ListElection election(followed, whom.size());
   bool is_told = false;
   bool is_newer = false;
+  size_t left = whom.size();
   for (const Endpoint& endpoint : whom) {
-    if (stop) return Error{ErrorKind::BadRequest, "the client is going away"};
-    const Result<ClusterList> list = ask(endpoint, options);
+    // Their votes could outweigh the known ones.
+    if (now() >= deadline) return not_asked(left, error);
+    const Result<ClusterList> list =
+        ask(endpoint, options, share_of(deadline, left--), cancellation);
+    if (cancellation.cancelled()) return going_away();
     if (!list) error = list.error();
     is_told = is_told || list.ok();
     is_newer = is_newer || (list.ok() && list->version > followed.version);
@@ -82,7 +110,7 @@ Poller::Poller(std::chrono::milliseconds interval, Tick tick)
 Poller::~Poller() {
   {
     const std::lock_guard lock(mutex_);
-    stopping_ = true;
+    stopping_.cancel();
   }
   wake_.notify_all();
   thread_.join();
@@ -98,14 +126,14 @@ void Poller::wake() {
 
 void Poller::run() {
   std::unique_lock lock(mutex_);
-  while (!stopping_) {
+  while (!stopping_.cancelled()) {
     const auto until =
         std::chrono::steady_clock::now() +
         std::chrono::duration_cast<std::chrono::microseconds>(interval_ * (1 - any_chance() / 10));
     const auto not_before = std::chrono::steady_clock::now() + std::min(interval_, kLeastInterval);
-    wake_.wait_until(lock, until, [this] { return stopping_ || woken_; });
-    wake_.wait_until(lock, std::min(until, not_before), [this] { return stopping_.load(); });
-    if (stopping_) return;
+    wake_.wait_until(lock, until, [this] { return stopping_.cancelled() || woken_; });
+    wake_.wait_until(lock, std::min(until, not_before), [this] { return stopping_.cancelled(); });
+    if (stopping_.cancelled()) return;
     woken_ = false;
     lock.unlock();
     try {

@@ -3,7 +3,6 @@
 // larger than that of the one before.
 #pragma once
 
-#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <functional>
@@ -11,8 +10,10 @@
 #include <thread>
 #include <vector>
 
+#include "tools/client/cancellation.h"
 #include "tools/client/client_options.h"
 #include "tools/client/cluster_list.h"
+#include "tools/client/deadline.h"
 #include "tools/client/result.h"
 
 namespace larder::client {
@@ -20,30 +21,34 @@ namespace larder::client {
 // Asks one after the other until one tells a list, in their order. If none does: what the last one
 // said instead. Never empty.
 //
-// stop  is looked at before each of them; BadRequest then
+// deadline      of all of them together. Each has an equal share of the time that is left, and at
+//               least 100 ms, so that one that is silent leaves time for the next; Timeout if some
+//               could not be asked
+// cancellation  ends what is under way, with BadRequest
 //
-// Each may take the connect timeout and the request timeout of the options. Any thread.
+// Each takes the connect timeout and the request timeout of the options at most. Any thread.
 Result<std::optional<ClusterList>> ask_for_list(const std::vector<Endpoint>& whom,
-                                                const ClientOptions& options,
-                                                const std::atomic<bool>& stop);
+                                                const ClientOptions& options, Deadline deadline,
+                                                const Cancellation& cancellation);
 
 // Likewise, until it is clear which list is to be followed next (list_election.h); where nobody
 // tells one with a larger version, the first that tells any ends it. Empty: the one that is
-// followed.
+// followed. Timeout if the deadline comes before that is clear.
 Result<std::optional<ClusterList>> ask_for_newer_list(const std::vector<Endpoint>& whom,
                                                       const ClusterList& followed,
                                                       const ClientOptions& options,
-                                                      const std::atomic<bool>& stop);
+                                                      Deadline deadline,
+                                                      const Cancellation& cancellation);
 
 // As servers of a ring, each with weight 1: the ring hashes the name of a node. It is connected to
 // by its address where the list has one, unless TLS is to check the name.
 std::vector<Server> servers_of(const ClusterList& list, const TlsSettings& tls);
 
 // Calls `tick` every `interval` in a thread of its own, less up to a tenth by chance, until it is
-// destroyed, which waits for a call that is under way: `tick` gets a flag that says so.
+// destroyed, which cancels a call that is under way and waits for its end.
 class Poller {
  public:
-  using Tick = std::function<void(const std::atomic<bool>& stop)>;
+  using Tick = std::function<void(const Cancellation& cancellation)>;
 
   Poller(std::chrono::milliseconds interval, Tick tick);
   ~Poller();
@@ -60,7 +65,7 @@ class Poller {
   std::mutex mutex_;
   bool woken_ = false;  // guarded by mutex_
   std::condition_variable wake_;
-  std::atomic<bool> stopping_ = false;  // set with mutex_; read without: a hint to hurry
+  Cancellation stopping_;  // cancelled with mutex_
   std::thread thread_;
 };
 
