@@ -1,13 +1,11 @@
 #include "tools/larder/check_command.h"
 
-#include <netdb.h>
-#include <sys/socket.h>
-
 #include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "tools/client/name_lookup.h"
 #include "tools/larder/exit_status.h"
 #include "tools/larder/fleet_options.h"
 #include "tools/larder/health.h"
@@ -52,32 +50,23 @@ NodeHealth examine(Fleet& fleet, size_t node) {
   return health;
 }
 
-// Numeric; none where the name is not known.
-std::vector<std::string> addresses_of(const std::string& host) {
-  addrinfo wanted = {};
-  wanted.ai_socktype = SOCK_STREAM;
-  addrinfo* found = nullptr;
-  if (getaddrinfo(host.c_str(), nullptr, &wanted, &found) != 0) return {};
+// Numeric; none where the name is not known, or not found by the deadline.
+std::vector<std::string> addresses_of(const std::string& host, client::Deadline deadline) {
+  const auto found = client::look_up(host, 0, {}, deadline);
+  if (!found) return {};
   std::vector<std::string> addresses;
-  for (const addrinfo* one = found; one != nullptr; one = one->ai_next) {
-    char text[NI_MAXHOST];
-    if (getnameinfo(one->ai_addr, one->ai_addrlen, text, sizeof(text), nullptr, 0,
-                    NI_NUMERICHOST) == 0) {
-      addresses.emplace_back(text);
-    }
-  }
-  freeaddrinfo(found);
+  for (const client::SocketAddress& address : *found) addresses.push_back(address.text());
   return addresses;
 }
 
 // Names are only looked up where a list has to be compared with them.
-std::vector<AskedPlace> places_of(const Fleet& fleet) {
+std::vector<AskedPlace> places_of(const Fleet& fleet, client::Deadline deadline) {
   std::vector<AskedPlace> places;
   for (const client::RingNode& node : fleet.ring().nodes()) {
     AskedPlace& place = places.emplace_back();
     if (is_socket(node)) continue;
     place.port = node.port;
-    place.hosts = addresses_of(node.host);
+    place.hosts = addresses_of(node.host, deadline);
     place.hosts.push_back(node.host);
   }
   return places;
@@ -86,9 +75,13 @@ std::vector<AskedPlace> places_of(const Fleet& fleet) {
 void find_unasked(const Fleet& fleet, std::vector<NodeHealth>& nodes) {
   const auto publishes = [](const NodeHealth& node) { return node.cluster.has_value(); };
   if (std::none_of(nodes.begin(), nodes.end(), publishes)) return;
-  const std::vector<AskedPlace> places = places_of(fleet);
+  const client::Deadline deadline = fleet.deadline();  // of all lookups together
+  const std::vector<AskedPlace> places = places_of(fleet, deadline);
   for (NodeHealth& node : nodes) {
-    if (node.cluster) node.unasked = unasked_nodes(*node.cluster, places, addresses_of);
+    if (!node.cluster) continue;
+    node.unasked = unasked_nodes(*node.cluster, places, [&](const std::string& host) {
+      return addresses_of(host, deadline);
+    });
   }
 }
 
