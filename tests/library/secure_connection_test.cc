@@ -328,30 +328,33 @@ TEST_CASE("half a reply to a login is a timeout, and a wrong one a protocol erro
   ConnectionOptions options;
   options.user = "foo";
   options.password = "bar";
-  const auto result = [&](Dialect dialect, const std::string& reply) {
+  const auto result = [&](Dialect dialect, const std::string& reply, Deadline deadline) {
     ScriptedServer server([&](Peer& peer) {
       peer.read_some();
       peer.write(reply);
       peer.read_until_closed();
     });
     options.dialect = dialect;
-    return why_not(local(server.port()), options, nullptr,
-                   std::chrono::steady_clock::now() + std::chrono::milliseconds(30));
+    return why_not(local(server.port()), options, nullptr, deadline);
   };
-  for (const Dialect dialect : kDialects) CHECK(result(dialect, "") == ErrorKind::Timeout);
-  CHECK(result(Dialect::Meta, "STO") == ErrorKind::Timeout);
-  CHECK(result(Dialect::Meta, "CLIENT_ERROR authentication failure\r\n") == ErrorKind::Denied);
-  CHECK(result(Dialect::Meta, "ERROR\r\n") == ErrorKind::Denied);
+  const auto soon = [] { return std::chrono::steady_clock::now() + std::chrono::milliseconds(30); };
+  for (const Dialect dialect : kDialects) CHECK(result(dialect, "", soon()) == ErrorKind::Timeout);
+  CHECK(result(Dialect::Meta, "STO", soon()) == ErrorKind::Timeout);
+  CHECK(result(Dialect::Meta, "CLIENT_ERROR authentication failure\r\n", patience()) ==
+        ErrorKind::Denied);
+  CHECK(result(Dialect::Meta, "ERROR\r\n", patience()) == ErrorKind::Denied);
   const auto header = [](char opcode, char status, const std::string& length) {
     return std::string("\x81") + opcode + std::string(5, '\0') + status + length +
            std::string(12, '\0');
   };
   const std::string none(4, '\0');
-  CHECK(result(Dialect::Binary, header(0x21, 0, none).substr(0, 20)) == ErrorKind::Timeout);
-  CHECK(result(Dialect::Binary, header(0x21, 0, std::string("\0\0\0\5", 4))) == ErrorKind::Timeout);
-  CHECK(result(Dialect::Binary, header(0x21, 0, "\xff\xff\xff\xff")) == ErrorKind::Protocol);
-  CHECK(result(Dialect::Binary, header(0x01, 0, none)) == ErrorKind::Protocol);
-  CHECK(result(Dialect::Binary, "STORED\r\n") == ErrorKind::Protocol);
-  CHECK(result(Dialect::Binary, header(0x21, 0x21, none)) == ErrorKind::Denied);
-  CHECK(result(Dialect::Binary, header(0x21, 0x20, none)) == ErrorKind::Denied);
+  CHECK(result(Dialect::Binary, header(0x21, 0, none).substr(0, 20), soon()) == ErrorKind::Timeout);
+  CHECK(result(Dialect::Binary, header(0x21, 0, std::string("\0\0\0\5", 4)), soon()) ==
+        ErrorKind::Timeout);
+  CHECK(result(Dialect::Binary, header(0x21, 0, "\xff\xff\xff\xff"), patience()) ==
+        ErrorKind::Protocol);
+  CHECK(result(Dialect::Binary, header(0x01, 0, none), patience()) == ErrorKind::Protocol);
+  CHECK(result(Dialect::Binary, "STORED\r\n", patience()) == ErrorKind::Protocol);
+  CHECK(result(Dialect::Binary, header(0x21, 0x21, none), patience()) == ErrorKind::Denied);
+  CHECK(result(Dialect::Binary, header(0x21, 0x20, none), patience()) == ErrorKind::Denied);
 }
