@@ -23,6 +23,7 @@ DIALECTS = ("classic", "meta", "binary")
 
 
 BENCH = support.bench_program()
+CLIENT_BENCH = support.tool("larder-client-bench", "LARDER_CLIENT_BENCH")
 
 
 def bench(*options):
@@ -164,6 +165,35 @@ class Lies(unittest.TestCase):
                 self.assertEqual(done.returncode, 1, done.stdout)
                 self.assertIn("larder-bench: expected get of key-", done.stdout)
                 self.assertIn("1 errors", done.stdout)
+
+
+class TwoLibraries(unittest.TestCase):
+    """larder-client-bench: liblarder-client and libmemcached."""
+
+    def run_it(self, server, *options):
+        command = " ".join(server)
+        return support.run([CLIENT_BENCH, "--server", command, "--server-cpu", "0",
+                            "--client-cpu", "0", "--rounds", "2", "--seconds", "0.02", *options],
+                           timeout=120)
+
+    def test_every_row_in_every_dialect(self):
+        done = self.run_it([*support.server_command(), "-u", "root", "-l", "127.0.0.1", "-p",
+                            "{port}"])
+        self.assertEqual(done.returncode, 0, done.stdout)
+        title, _, *rows = (line.split("|")[1:-1] for line in done.stdout.splitlines())
+        self.assertEqual(title[0].strip(), "row")
+        names = [row[0].strip() for row in rows]
+        self.assertEqual([names.count(name) for name in names], [3] * len(names))
+        self.assertGreaterEqual(len(set(names)), 4)
+        for row in rows:
+            for figure in row[2:]:
+                self.assertGreater(float(figure), 0, row)
+
+    def test_a_wrong_value_ends_it(self):
+        liar = [sys.executable, os.path.join(support.HERE, "lying_server.py"), "{port}"]
+        done = self.run_it(liar, "--only", "get", "--nodes", "1")
+        self.assertEqual(done.returncode, 1, done.stdout)
+        self.assertIn("larder-client-bench: a wrong answer to get\n", done.stdout)
 
 
 class WithoutAServer(unittest.TestCase):
