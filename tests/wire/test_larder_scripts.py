@@ -292,6 +292,21 @@ class Faults(Case):
         self.assertEqual(status, 6)
         self.assertLess(error.count("\n"), 15)
 
+    def test_lines_of_a_dump_that_name_no_key_are_told(self):
+        lines = [b"key=b%ZZ exp=-1 la=1 size=60", b"key=c exp=99999999999999999999 la=1 size=6",
+                 b"key=d exp=-1 la=1 size=-5", b"key=", b"non\x1bsense"]
+
+        def reply(words, _):
+            if words[0] == b"lru_crawler":
+                return line_of_key(b"a") + b"\r\n".join(lines) + b"\r\nEND\r\n"
+            return b"VA 1 f0 c1\r\nx\r\n"
+        for words, printed in (("dump", b"larder-dump 1\n"), ("keys", b"a\n")):
+            with self.subTest(words):
+                status, text, error = larder(words, "--servers", self.fake(reply))
+                self.assertEqual(status, 6)
+                self.assertTrue(text.startswith(printed), text)
+                self.assertIn("told 5 lines that cannot be read as a key: 'key=b%ZZ exp", error)
+
     def test_a_dead_node_does_not_end_a_dump_or_a_copy(self):
         self.fill(300)
         whole = parsed(self.on_fleet("dump")[1])

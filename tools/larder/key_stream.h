@@ -16,7 +16,8 @@ namespace larder::operate {
 // on_key  gets each; false: no more are wanted
 //
 // Fails with Timeout if nothing came for the fleet's timeout (the time that on_key takes does not
-// count), or if another's dump, which is one at a time in memcached, did not end within it.
+// count), or if another's dump, which is one at a time in memcached, did not end within it; with
+// Protocol, after all keys were told, if lines among them could not be read.
 client::Result<void> stream_keys(const Fleet& fleet, size_t node,
                                  const std::function<bool(const DumpedKey&)>& on_key);
 
