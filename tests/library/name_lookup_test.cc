@@ -31,10 +31,10 @@ using Addresses = std::set<std::string>;
 Deadline in(milliseconds time) { return Clock::now() + time; }
 Deadline patience() { return Clock::now() + kPatience; }
 
-Addresses texts_of(const Result<std::vector<SocketAddress>>& found) {
+Addresses texts_of(const Result<HostAddresses>& found) {
   if (!found) return {"(error: " + found.error().text + ")"};
   Addresses texts;
-  for (const SocketAddress& address : *found) texts.insert(address.text());
+  for (const SocketAddress& address : found->list) texts.insert(address.text());
   return texts;
 }
 
@@ -97,7 +97,7 @@ TEST_CASE("an address in digits needs no name server") {
   CHECK(server.asked().empty());
   const auto found = look_up("127.0.0.1", 11211, server.address(), patience());
   REQUIRE(found.ok());
-  CHECK(reinterpret_cast<const sockaddr_in*>(found->front().get())->sin_port == htons(11211));
+  CHECK(reinterpret_cast<const sockaddr_in*>(found->list.front().get())->sin_port == htons(11211));
 }
 
 TEST_CASE("names of this machine are found as the system finds them, without a name server") {
@@ -124,7 +124,8 @@ TEST_CASE("a name leads to its addresses of both families") {
   CHECK(look_up_at(server, "six.test") == Addresses{"fd00::8"});
   const auto found = look_up("six.test", 11211, server.address(), patience());
   REQUIRE(found.ok());
-  CHECK(reinterpret_cast<const sockaddr_in6*>(found->front().get())->sin6_port == htons(11211));
+  CHECK(reinterpret_cast<const sockaddr_in6*>(found->list.front().get())->sin6_port ==
+        htons(11211));
   for (const char* unknown : {"none.test", "unknown.test"}) {
     const auto failed = look_up(unknown, 1, server.address(), patience());
     REQUIRE_FALSE(failed.ok());
@@ -164,6 +165,23 @@ TEST_CASE("a name server that is silent leaves time for the next, and one family
   server.be_silent_about_ipv6();
   CHECK(texts_of(look_up("cache.test", 1, server.address(), in(milliseconds(1'200)))) ==
         Addresses{"10.1.2.3"});
+}
+
+TEST_CASE("a part of the addresses does not lead a node away from the address that it has") {
+  NameServer names;
+  names.set("cache.test", {"127.0.0.1", "::1"});
+  TempServer server;
+  const Endpoint endpoint{"cache.test", static_cast<uint16_t>(server.port())};
+  ConnectionOptions options;
+  options.name_servers = names.address();
+  names.be_silent_about_ipv6();
+  CHECK_FALSE(look_up("cache.test", 1, names.address(), in(milliseconds(1'000)))->complete);
+  const auto open = [&](std::string_view preferred) {
+    return Connection::open(endpoint, options, in(milliseconds(1'000)), preferred);
+  };
+  CHECK(open("").ok());
+  CHECK(open("127.0.0.1").ok());
+  CHECK(fails_with(open("::1"), ErrorKind::Timeout));
 }
 
 TEST_CASE("where no name server listens the name is unreachable") {

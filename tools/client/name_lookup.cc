@@ -110,6 +110,7 @@ class Lookup {
     while (!over_) {
       const bool late = deadline != Deadline::max() && Clock::now() >= deadline;
       if (late || (cancellation != nullptr && cancellation->cancelled())) {
+        cut_short_ = true;
         ares_cancel(channel_.get());  // calls on_end, with what has come of the two families
         break;
       }
@@ -117,6 +118,9 @@ class Lookup {
     }
     return over_ ? status_ : ARES_ECANCELLED;
   }
+
+  // Whether the deadline or the cancellation ended it.
+  bool was_cut_short() const noexcept { return cut_short_; }
 
   std::vector<SocketAddress> addresses(uint16_t port) const {
     std::vector<SocketAddress> addresses;
@@ -184,6 +188,7 @@ class Lookup {
   std::array<pollfd, kMostSockets> sockets_;
   size_t count_ = 0;  // of sockets_
   bool over_ = false;
+  bool cut_short_ = false;
   int status_ = ARES_ECANCELLED;
   std::unique_ptr<ares_addrinfo, void (*)(ares_addrinfo*)> found_{nullptr, ares_freeaddrinfo};
   // The last member: its end calls back.
@@ -221,11 +226,12 @@ std::string SocketAddress::text() const {
   return text;
 }
 
-Result<std::vector<SocketAddress>> look_up(const std::string& host, uint16_t port,
-                                           const std::string& name_servers, Deadline deadline,
-                                           const Cancellation* cancellation) {
+Result<HostAddresses> look_up(const std::string& host, uint16_t port,
+                              const std::string& name_servers, Deadline deadline,
+                              const Cancellation* cancellation) {
   Result<std::vector<SocketAddress>> in_digits = addresses_in_digits(host, port);
-  if (!in_digits || !in_digits->empty()) return in_digits;
+  if (!in_digits) return in_digits.error();
+  if (!in_digits->empty()) return HostAddresses{std::move(*in_digits)};
   Lookup lookup;
   const int begun = lookup.begin(name_servers, first_wait(deadline));
   check_memory(begun);
@@ -236,7 +242,7 @@ Result<std::vector<SocketAddress>> look_up(const std::string& host, uint16_t por
   if (status != ARES_SUCCESS) return error_of(status);
   std::vector<SocketAddress> addresses = lookup.addresses(port);
   if (addresses.empty()) return error_of(ARES_ENODATA);
-  return addresses;
+  return HostAddresses{std::move(addresses), !lookup.was_cut_short()};
 }
 
 std::string fault_of_name_servers(const std::string& name_servers) {

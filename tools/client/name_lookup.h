@@ -26,7 +26,13 @@ struct SocketAddress {
   std::string text() const;
 };
 
-// The addresses of a host, best first (RFC 6724), never empty. An address in digits needs no name
+struct HostAddresses {
+  std::vector<SocketAddress> list;  // best first; never empty
+  // False: the time was over when only those of IPv4 or those of IPv6 had come.
+  bool complete = true;
+};
+
+// The addresses of a host, best first (RFC 6724). An address in digits needs no name
 // server. A name is looked up in /etc/hosts and then by DNS, with the search domains of
 // resolv.conf; nsswitch.conf does not count. Each call reads both files anew.
 //
@@ -39,9 +45,9 @@ struct SocketAddress {
 // deadline or when cancelled, BadRequest if name_servers is no list of addresses. The error's text
 // is the reason alone, without the host. Throws std::bad_alloc, also where c-ares has no memory.
 // Any thread.
-Result<std::vector<SocketAddress>> look_up(const std::string& host, uint16_t port,
-                                           const std::string& name_servers, Deadline deadline,
-                                           const Cancellation* cancellation = nullptr);
+Result<HostAddresses> look_up(const std::string& host, uint16_t port,
+                              const std::string& name_servers, Deadline deadline,
+                              const Cancellation* cancellation = nullptr);
 
 // What is wrong with ConnectionOptions::name_servers, in a sentence; empty: nothing.
 std::string fault_of_name_servers(const std::string& name_servers);

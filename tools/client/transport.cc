@@ -89,16 +89,22 @@ Result<Connected> connect_to_path(const Endpoint& endpoint, Deadline deadline,
 Result<Connected> connect_to_host(const Endpoint& endpoint, const std::string& name_servers,
                                   Deadline deadline, std::string_view preferred,
                                   const Cancellation* cancellation) {
-  Result<std::vector<SocketAddress>> found =
+  Result<HostAddresses> found =
       look_up(endpoint.host, endpoint.port, name_servers, deadline, cancellation);
   if (!found) {
     return Error{found.error().kind,
                  "cannot find the address of " + endpoint.text() + ": " + found.error().text};
   }
-  std::vector<SocketAddress>& addresses = *found;
+  std::vector<SocketAddress>& addresses = found->list;
   std::stable_partition(addresses.begin(), addresses.end(), [&](const SocketAddress& address) {
     return !preferred.empty() && address.text() == preferred;
   });
+  // The preferred one may be among those that have not come. Connected elsewhere, a pool would take
+  // its server for another one and flush it.
+  if (!found->complete && !preferred.empty() && addresses.front().text() != preferred) {
+    return Error{ErrorKind::Timeout,
+                 "cannot find all addresses of " + endpoint.text() + " in time"};
+  }
   auto left = static_cast<int64_t>(addresses.size());
   int error = ETIMEDOUT;
   for (const SocketAddress& address : addresses) {

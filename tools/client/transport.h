@@ -76,7 +76,8 @@ struct Connected {
 };
 
 // Looks the host up (name_lookup.h) and tries all its addresses, `preferred` first if it is one of
-// them. Timeout at the deadline or when cancelled.
+// them. Timeout at the deadline or when cancelled, and if the lookup has found a part of the
+// addresses in time, of which `preferred` is none.
 //
 // name_servers  ConnectionOptions::name_servers
 Result<Connected> connect_to(const Endpoint& endpoint, const std::string& name_servers,

@@ -55,7 +55,7 @@ std::vector<std::string> addresses_of(const std::string& host, client::Deadline 
   const auto found = client::look_up(host, 0, {}, deadline);
   if (!found) return {};
   std::vector<std::string> addresses;
-  for (const client::SocketAddress& address : *found) addresses.push_back(address.text());
+  for (const client::SocketAddress& address : found->list) addresses.push_back(address.text());
   return addresses;
 }
 
