@@ -16,7 +16,7 @@ struct StreamName {
   std::string_view name;
   uint32_t stream;
 };
-// In memcached's order: where a beginning is that of several, the first one counts.
+// In memcached's order, then ours: where a beginning is that of several, the first one counts.
 constexpr auto kStreamNames = std::to_array<StreamName>({
     {"rawcmds", Streams::kSilent},
     {"evictions", Streams::kEvictions},
@@ -28,6 +28,7 @@ constexpr auto kStreamNames = std::to_array<StreamName>({
     {"proxyevents", Streams::kSilent},
     {"proxyuser", Streams::kSilent},
     {"deletions", Streams::kDeletions},
+    {"changes", Streams::kChanges},
 });
 
 constexpr std::array<const char*, 4> kFetchStatuses = {"not_found", "found", "flushed", "expired"};
@@ -35,7 +36,9 @@ constexpr std::array<const char*, 6> kStoreOutcomes = {"not_stored", "stored",  
                                                        "not_found",  "too_large", "no_memory"};
 constexpr std::array<const char*, 6> kStoreCommands = {"add",    "set",     "replace",
                                                        "append", "prepend", "cas"};
-constexpr std::array<const char*, 2> kDeleteCommands = {"delete", "md"};
+constexpr std::array<const char*, 3> kDeleteCommands = {"delete", "md", "set"};
+constexpr std::array<const char*, 5> kChangeCommands = {"incr", "decr", "invalidate", "expire",
+                                                        "vivify"};
 constexpr std::array<const char*, 3> kTransports = {"local", "tcp", "udp"};
 constexpr std::array<const char*, 4> kCloseReasons = {"error", "normal", "idle_timeout",
                                                       "shutdown"};
@@ -100,6 +103,41 @@ uint32_t Streams::parse(std::string_view words) noexcept {
   return streams;
 }
 
+uint32_t streams_of(const Event& event) noexcept {
+  switch (event.kind) {
+    case EventKind::ItemGet:
+      return Streams::kFetchers;
+    case EventKind::ItemStore:
+      switch (static_cast<StoreOutcome>(event.what)) {
+        case StoreOutcome::Stored:
+        case StoreOutcome::TooLarge:  // a set that finds no room removes the old value
+        case StoreOutcome::NoMemory:
+          return Streams::kMutations | Streams::kChanges;
+        case StoreOutcome::NotStored:
+        case StoreOutcome::Exists:
+        case StoreOutcome::NotFound:
+          break;
+      }
+      return Streams::kMutations;
+    case EventKind::Eviction:
+      return Streams::kEvictions;
+    case EventKind::Deleted:
+      return event.what == static_cast<uint8_t>(DeletionShown::Everywhere)
+                 ? Streams::kDeletions | Streams::kChanges
+                 : Streams::kChanges;
+    case EventKind::ConnNew:
+    case EventKind::ConnClose:
+    case EventKind::TlsError:
+      return Streams::kConnEvents;
+    case EventKind::SlabMove:
+      return Streams::kSysEvents;
+    case EventKind::ItemChange:
+    case EventKind::FlushAll:
+      return Streams::kChanges;
+  }
+  return 0;
+}
+
 void append_line(const Event& event, std::string_view text, std::string& out) {
   // memcached leaves out the zeros in front of the microseconds; with them it is a number.
   append_format(out,
@@ -143,6 +181,13 @@ void append_line(const Event& event, std::string_view text, std::string& out) {
       break;
     case EventKind::SlabMove:
       append_format(out, "slab_move src=%" PRIu32 " dst=0 state=ok", event.size_class);
+      break;
+    case EventKind::ItemChange:
+      append_key("item_change", text, out);
+      append_format(out, " cmd=%s cfd=%d", kChangeCommands[event.how], event.fd);
+      break;
+    case EventKind::FlushAll:
+      append_format(out, "flush_all cfd=%d", event.fd);
       break;
   }
   out += '\n';

@@ -21,6 +21,9 @@ struct Streams {
   // May be asked for, and show nothing: as of memcached without its proxy, which also never writes
   // raw commands.
   static constexpr uint32_t kSilent = 1u << 6;
+  // Ours: every request that changed or removed an item or was to do so, by any protocol
+  // (item_store, item_change, deleted, flush_all).
+  static constexpr uint32_t kChanges = 1u << 7;
 
   // The streams of a watch command; of an empty one kFetchers. As memcached has it, any beginning
   // of a name will do. 0: some word is none.
@@ -35,13 +38,18 @@ enum class EventKind : uint8_t {
   ConnNew,
   ConnClose,
   TlsError,
-  SlabMove
+  SlabMove,
+  ItemChange,  // kChanges alone: a change that memcached does not show
+  FlushAll     // likewise
 };
 
 enum class FetchStatus : uint8_t { NotFound, Found, Flushed, Expired };
 enum class StoreOutcome : uint8_t { NotStored, Stored, Exists, NotFound, TooLarge, NoMemory };
 enum class StoreCommand : uint8_t { Add, Set, Replace, Append, Prepend, Cas };
-enum class DeleteCommand : uint8_t { Delete, Md };
+enum class DeleteCommand : uint8_t { Delete, Md, RefusedSet };
+enum class ChangeCommand : uint8_t { Incr, Decr, Invalidate, Expire, Vivify };
+// Of Deleted: whether kDeletions shows it, which are memcached's.
+enum class DeletionShown : uint8_t { Everywhere, InChanges };
 enum class Transport : uint8_t { Local, Tcp, Udp };
 enum class CloseReason : uint8_t { Error, Normal, IdleTimeout, Shutdown };
 
@@ -51,8 +59,9 @@ struct Event {
   uint32_t record_bytes = 0;  // of the whole record: the ring's
   EventKind kind = EventKind::ItemGet;
   uint8_t text_bytes = 0;  // the ring's
-  uint8_t what = 0;  // FetchStatus, StoreOutcome, Transport; of an eviction: 1 if it was fetched
-  uint8_t how = 0;   // StoreCommand, DeleteCommand, CloseReason
+  // FetchStatus, StoreOutcome, DeletionShown, Transport; of an eviction: 1 if it was fetched
+  uint8_t what = 0;
+  uint8_t how = 0;   // StoreCommand, DeleteCommand, ChangeCommand, CloseReason
   uint64_t gid = 0;  // numbers all events of the process
   int64_t unix_us = 0;
   int64_t ttl_seconds = 0;  // of an eviction -1: never
@@ -62,7 +71,11 @@ struct Event {
   uint32_t number = 0;      // of an eviction: seconds since the last access; of a client: its port
 };
 
-// Appends the event's line, with its newline, as memcached 1.6.45 spells it. Keys are URI-encoded.
+// The streams that show the event.
+uint32_t streams_of(const Event& event) noexcept;
+
+// Appends the event's line, with its newline, as memcached 1.6.45 spells it, which has no
+// item_change and no flush_all. Keys are URI-encoded.
 void append_line(const Event& event, std::string_view text, std::string& out);
 
 // At the other end of a socket, as conn_new and conn_close show it.

@@ -67,6 +67,14 @@ void EventLog::write_tls_error(int fd, std::string_view message) noexcept {
   write(event, message);
 }
 
+void EventLog::write_flush(int fd) noexcept {
+  if (!wants(Streams::kChanges)) return;
+  Event event;
+  event.kind = EventKind::FlushAll;
+  event.fd = fd;
+  write(event, {});
+}
+
 void EventLog::evicted(const core::Item& item, uint32_t size_class, core::Seconds now) noexcept {
   const core::Heat heat = item.heat();
   Event event;

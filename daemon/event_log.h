@@ -41,6 +41,8 @@ class EventLog final : public core::Observer {
   void write_connection(EventKind kind, int fd, const Endpoint& peer,
                         CloseReason reason = CloseReason::Error) noexcept;
   void write_tls_error(int fd, std::string_view message) noexcept;
+  // If anybody watches changes. fd: -1 where a flush was scheduled before.
+  void write_flush(int fd) noexcept;
 
   // -- core::Observer: a writer, under a shard's lock.
   void evicted(const core::Item& item, uint32_t size_class, core::Seconds now) noexcept override;

@@ -29,6 +29,7 @@ bool EventRing::write(const Event& event, std::string_view text) noexcept {
       capacity_ > 0 && left_before_end(tail) < bytes ? left_before_end(tail) : 0;
   if (room < skipped + bytes) {
     dropped_.add();
+    if ((streams_of(event) & Streams::kChanges) != 0) lost_changes_.add();
     return false;
   }
   if (skipped > 0) std::memcpy(at(tail), &kWrap, sizeof kWrap);

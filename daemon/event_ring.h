@@ -40,6 +40,8 @@ class EventRing {
   // -- Any thread. Counters of the writer.
   core::Counter& written() noexcept { return written_; }
   core::Counter& dropped() noexcept { return dropped_; }
+  // Of those dropped the changes (Streams::kChanges); never reset.
+  const core::Counter& lost_changes() const noexcept { return lost_changes_; }
 
  private:
   char* at(uint64_t position) const noexcept { return memory_.get() + position % capacity_; }
@@ -52,7 +54,7 @@ class EventRing {
   // Bytes ever written, and read. Each release store pairs with the other side's acquire load: the
   // record is there, or its room is free.
   alignas(64) std::atomic<uint64_t> tail_{0};
-  core::Counter written_, dropped_;
+  core::Counter written_, dropped_, lost_changes_;
   alignas(64) std::atomic<uint64_t> head_{0};
 };
 

@@ -316,6 +316,7 @@ bool Executor::run_gat(const Command& command, const KeyRef& key, Reply& reply, 
     if (touched.memory == core::AllocateStatus::Busy) return false;
   }
   tell_fetch(command.key, before);
+  tell_expiry(command.key, expiry_of(command, command.exptime, now), now);
   stats_.touch_cmds.add();
   if (touched.memory != core::AllocateStatus::Ok) return true;
   if (touched.item == nullptr) {
@@ -362,6 +363,7 @@ bool Executor::run_meta_change(const Command& command, const KeyRef& key, Reply&
       rule.win_sent = true;
       const core::StoreResult stored = cache_.store(worker_, std::move(draft), rule, now);
       change.created = stored.status == core::StoreStatus::Stored;
+      if (change.created) tell_change(key.key, ChangeCommand::Vivify);
       // The hit that goes with it; or what somebody else created meanwhile.
       found = find(key, bump, now);
       if (found.item == nullptr && change.created) found = {stored.item, stored.item->heat()};
@@ -386,6 +388,7 @@ bool Executor::run_meta_change(const Command& command, const KeyRef& key, Reply&
   }
   stats_.meta_cmds.add();
   if (events_.wants(Streams::kFetchers)) tell_fetch(key.key, before);
+  if (change.touch && !change.created) tell_expiry(key.key, change.touch_expiry, now);
   count_misses(before);
   if (before.item != nullptr && memory != core::AllocateStatus::Ok) {
     fail(reply, ErrorId::OutOfMemory);
@@ -563,12 +566,15 @@ bool Executor::run_remove(const Command& command, Reply& reply, Seconds now,
       }
       if (!rule.invalidate) {
         class_stats(*removed.item).delete_hits.add();
-        tell_removal(command, *removed.item);
+        tell_removal(command, removed.item);
+      } else {
+        tell_change(command.key, ChangeCommand::Invalidate);
       }
       reply.status = Status::Ok;
       break;
     case core::RemoveStatus::NotFound:
       stats_.delete_misses.add();
+      tell_removal(command, nullptr);
       reply.status = Status::Miss;
       break;
     case core::RemoveStatus::Exists:
@@ -613,6 +619,7 @@ bool Executor::run_arith(const Command& command, Reply& reply, Seconds now,
       case core::ArithStatus::Done: {
         ClassStats& counts = class_stats(*result.item);
         (rule.decrement ? counts.decr_hits : counts.incr_hits).add();
+        tell_change(command.key, rule.decrement ? ChangeCommand::Decr : ChangeCommand::Incr);
         const Seconds old_expiry =
             result.old_item != nullptr ? result.old_item->expiry() : result.item->expiry();
         reply.status = Status::Hit;
@@ -738,7 +745,7 @@ void Executor::tell_fetch(std::string_view key, const std::optional<Event>& seen
 
 void Executor::tell_store(const Command& command, StoreOutcome outcome, const Item* stored,
                           Seconds now) {
-  if (!events_.wants(Streams::kMutations)) [[likely]]
+  if (!events_.wants(Streams::kMutations | Streams::kChanges)) [[likely]]
     return;
   Event event;
   event.kind = EventKind::ItemStore;
@@ -764,17 +771,39 @@ void Executor::tell_refusal(const Command& command, StoreOutcome outcome, Second
   tell_store(command, outcome, nullptr, now);
 }
 
-// Binary deletes are not shown, nor are they by memcached.
-void Executor::tell_removal(const Command& command, const Item& item) {
-  if (!events_.wants(Streams::kDeletions) || command.dialect == Dialect::Binary) [[likely]]
+// Deletions leave out what memcached leaves out: binary deletes, and those that find nothing.
+// Changes have both: an older value of such a key must not come back from elsewhere.
+void Executor::tell_removal(const Command& command, const Item* item) {
+  const bool everywhere = item != nullptr && command.dialect != Dialect::Binary;
+  if (!events_.wants(everywhere ? Streams::kDeletions | Streams::kChanges : Streams::kChanges))
+      [[likely]]
     return;
   Event event;
   event.kind = EventKind::Deleted;
+  event.what =
+      static_cast<uint8_t>(everywhere ? DeletionShown::Everywhere : DeletionShown::InChanges);
   event.how = static_cast<uint8_t>(command.dialect == Dialect::Meta ? DeleteCommand::Md
                                                                     : DeleteCommand::Delete);
-  event.size_class = cache_.class_of(item) + 1;
-  event.value_bytes = item.value_bytes();
-  events_.write(event, item.key());
+  if (item != nullptr) {
+    event.size_class = cache_.class_of(*item) + 1;
+    event.value_bytes = item->value_bytes();
+  }
+  events_.write(event, command.key);
+}
+
+void Executor::tell_change(std::string_view key, ChangeCommand how) {
+  if (!events_.wants(Streams::kChanges)) [[likely]]
+    return;
+  Event event;
+  event.kind = EventKind::ItemChange;
+  event.how = static_cast<uint8_t>(how);
+  event.fd = client_fd_;
+  events_.write(event, key);
+}
+
+void Executor::tell_expiry(std::string_view key, Seconds expiry, Seconds now) {
+  if (expiry != core::kNever && expiry <= now) [[unlikely]]
+    tell_change(key, ChangeCommand::Expire);
 }
 
 // -- Whole cache, whole server -------------------------------------------------------------------
@@ -792,6 +821,7 @@ void Executor::run_flush(const Command& command, Reply& reply, Seconds now) {
     const std::chrono::milliseconds began = Emptied::now();
     cache_.flush(now);
     control_.emptied().note(began);
+    events_.write_flush(client_fd_);
   };
   if (!command.wants(Want::kDelay) || delay <= 0) return flush();
   const Seconds when = expiry_of(command, command.exptime, now);
@@ -1050,6 +1080,13 @@ StoreStart Executor::begin_store(const Command& command, Seconds now) {
 void Executor::remove_old_value(const KeyRef& key, Seconds now) {
   tell_fetch(key, now);
   (void)cache_.remove(worker_, key, core::RemoveRule{}, now);
+  if (!events_.wants(Streams::kChanges)) [[likely]]
+    return;
+  Event event;
+  event.kind = EventKind::Deleted;
+  event.what = static_cast<uint8_t>(DeletionShown::InChanges);
+  event.how = static_cast<uint8_t>(DeleteCommand::RefusedSet);
+  events_.write(event, key.key);
 }
 
 bool Executor::finish_store(const Command& command, core::ItemDraft& draft, Reply& reply,
@@ -1070,7 +1107,7 @@ void Executor::answer_store(const Command& command, const core::StoreResult& res
   reply.base64_key = command.wants(Want::kBase64Key);
   reply.value_bytes = command.value_bytes;
   count_store(command, result);
-  if (events_.wants(Streams::kMutations)) [[unlikely]]
+  if (events_.wants(Streams::kMutations | Streams::kChanges)) [[unlikely]]
     tell_store(command, outcome_of(result.status), result.item, now);
   switch (result.status) {
     case core::StoreStatus::Stored:

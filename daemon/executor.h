@@ -175,7 +175,11 @@ class Executor {
   void tell_store(const proto::Command& command, StoreOutcome outcome, const core::Item* stored,
                   Seconds now);
   void tell_refusal(const proto::Command& command, StoreOutcome outcome, core::Seconds now);
-  void tell_removal(const proto::Command& command, const core::Item& item);
+  // The item that a delete has removed; null: it found none.
+  void tell_removal(const proto::Command& command, const core::Item* item);
+  void tell_change(std::string_view key, ChangeCommand how);
+  // A touch that ends the item's life at once.
+  void tell_expiry(std::string_view key, Seconds expiry, Seconds now);
 
   core::ItemShape shape_of(const proto::Command& command, Seconds now) const;
   static core::StoreRule rule_of(const proto::Command& command);

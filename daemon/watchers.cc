@@ -28,26 +28,6 @@ constexpr int kForever = -1;
 // What of a watcher's input goes in one pass.
 constexpr size_t kInputBytes = 4096;
 
-uint32_t stream_of(EventKind kind) noexcept {
-  switch (kind) {
-    case EventKind::ItemGet:
-      return Streams::kFetchers;
-    case EventKind::ItemStore:
-      return Streams::kMutations;
-    case EventKind::Eviction:
-      return Streams::kEvictions;
-    case EventKind::Deleted:
-      return Streams::kDeletions;
-    case EventKind::ConnNew:
-    case EventKind::ConnClose:
-    case EventKind::TlsError:
-      return Streams::kConnEvents;
-    case EventKind::SlabMove:
-      return Streams::kSysEvents;
-  }
-  return 0;
-}
-
 }  // namespace
 
 Watchers::Watchers(EventLog& log, uint32_t writer, size_t buffer_bytes,
@@ -202,7 +182,9 @@ uint32_t Watchers::pass() {
   }
   for (Watcher* const watcher : present_) watcher->blocked = false;
   const uint32_t events = show_events();
+  note_lost_changes();
   for (Watcher* const watcher : present_) {
+    if ((watcher->streams & Streams::kChanges) != 0) show(*watcher, {});
     send(*watcher);
     throw_input_away(*watcher);
   }
@@ -228,9 +210,10 @@ uint32_t Watchers::show_events() {
       }
     }
     if (oldest == nullptr) break;
+    note_lost_changes();
     line_.clear();
     for (Watcher* const watcher : present_) {
-      if ((watcher->streams & stream_of(first.event->kind)) == 0 || watcher->gone ||
+      if ((watcher->streams & streams_of(*first.event)) == 0 || watcher->gone ||
           first.event->gid < watcher->first_gid) {
         continue;
       }
@@ -242,7 +225,21 @@ uint32_t Watchers::show_events() {
   return events;
 }
 
+// Before each line: who has read a line of a change that he has made himself has been told of all
+// that was lost before.
+void Watchers::note_lost_changes() noexcept {
+  uint64_t lost = 0;
+  for (const auto& ring : log_.rings()) lost += ring->lost_changes().get();
+  if (lost == lost_changes_) [[likely]]
+    return;
+  for (Watcher* const watcher : present_) {
+    if ((watcher->streams & Streams::kChanges) != 0) watcher->skipped += lost - lost_changes_;
+  }
+  lost_changes_ = lost;
+}
+
 void Watchers::show(Watcher& watcher, std::string_view line) {
+  if (line.empty() && watcher.skipped == 0) return;
   try {
     const std::string told =
         watcher.skipped > 0 ? "skipped=" + std::to_string(watcher.skipped) + "\n" : std::string();
@@ -253,12 +250,13 @@ void Watchers::show(Watcher& watcher, std::string_view line) {
       watcher.out += told;
       watcher.out += line;
       watcher.skipped = 0;
-      sent_.add();
+      if (!line.empty()) sent_.add();
       return;
     }
   } catch (const std::bad_alloc&) {
     // Only this watcher does without: others have been shown the line.
   }
+  if (line.empty()) return;
   ++watcher.skipped;
   skipped_.add();
 }

@@ -4,6 +4,8 @@
 // out of the rings in the order of their numbers, spells each once, puts the line into the buffers
 // of those who watch its stream, sends. It never waits for a client: what finds no room in a
 // client's buffer is skipped, and the client is told how much before the next line ("skipped=3").
+// Watchers of changes, which tell others what to believe, are told at once, and of what found no
+// room in a ring as well.
 //
 // What a watcher sends is read and thrown away; when it has sent all, or is gone, it is closed.
 #pragma once
@@ -69,7 +71,9 @@ class Watchers {
   uint32_t pass_in_spare_memory() noexcept;
   void enlist(Socket client, uint32_t streams, core::Seconds now) EXCLUDES(mutex_);
   uint32_t show_events();
+  // An empty line shows only how much was skipped, if anything was.
   void show(Watcher& watcher, std::string_view line);
+  void note_lost_changes() noexcept;
   void send(Watcher& watcher);
   void throw_input_away(Watcher& watcher);
   void drop_those_gone();
@@ -90,6 +94,7 @@ class Watchers {
 
   std::vector<Watcher*> present_;  // of this pass, the thread's
   std::string line_;
+  uint64_t lost_changes_ = 0;          // of all rings, as far as watchers have been told
   std::atomic<bool> stopping_{false};  // read after the wake-up that follows it
   core::Counter sent_, skipped_;
 };

@@ -265,8 +265,10 @@ void Worker::enter_turn() noexcept {
   ++passes_;
   now_ = around_.clock.sample();
   around_.cache.begin_turn(id_);
-  if (const uint64_t due = around_.flush.due(now_); due != 0) [[unlikely]]
+  if (const uint64_t due = around_.flush.due(now_); due != 0) [[unlikely]] {
     around_.flush.run(due, now_);
+    around_.event_log.write_flush(-1);
+  }
 }
 
 void Worker::leave_turn() noexcept {

@@ -3,11 +3,14 @@
 #include <string>
 #include <vector>
 
+#include "tests/proto/binary_request.h"
 #include "tests/support/temp_folder.h"
 #include "tests/support/temp_server.h"
 #include "tests/support/wire_client.h"
 
 using larder::daemon::Settings;
+using larder::test::big_endian;
+using larder::test::BinaryRequest;
 using larder::test::eventually;
 using larder::test::loopback_settings;
 using larder::test::TempFolder;
@@ -128,6 +131,131 @@ TEST_CASE("deletions see what delete and md take away") {
   CHECK(client.ask_line("md k") == "HD");
   shows(watcher,
         {"deleted key=k cmd=delete clsid=1 size=4", "deleted key=k cmd=md clsid=1 size=4"});
+}
+
+TEST_CASE("changes see every way to change or remove an item, and flushes") {
+  TempServer server;
+  server.server().clock().freeze();
+  WireClient watcher = watch(server, "changes");
+  WireClient client = server.connect();
+  const auto ask = [&](const std::string& request) { return client.ask_line(request); };
+  const auto stored = [](const std::string& command, const std::string& size) {
+    return "item_store key=k status=stored cmd=" + command + " ttl=0 clsid=1 cfd=# size=" + size;
+  };
+  const auto changed = [](const std::string& command) {
+    return "item_change key=k cmd=" + command + " cfd=#";
+  };
+
+  // Deletes of what is not there, and no other request that finds nothing.
+  CHECK(ask("get k") == "END");
+  CHECK(ask("incr k 1") == "NOT_FOUND");
+  CHECK(ask("touch k 5") == "NOT_FOUND");
+  CHECK(ask("replace k 0 0 1\r\n1") == "NOT_STORED");
+  CHECK(ask("delete k") == "NOT_FOUND");
+  CHECK(ask("md k") == "NF");
+  CHECK(ask("md k I q") == "NF");
+  shows(watcher, {"deleted key=k cmd=delete clsid=0 size=0", "deleted key=k cmd=md clsid=0 size=0",
+                  "deleted key=k cmd=md clsid=0 size=0"});
+
+  CHECK(ask("set k 0 0 1\r\n1") == "STORED");
+  CHECK(ask("add k 0 0 1\r\n1") == "NOT_STORED");
+  CHECK(ask("cas k 0 0 1 999999\r\n1") == "EXISTS");
+  CHECK(ask("append k 0 0 1\r\n2") == "STORED");
+  CHECK(ask("prepend k 0 0 1\r\n3") == "STORED");
+  CHECK(ask("replace k 0 0 1\r\n4") == "STORED");
+  CHECK(ask("ms k 1 C999999\r\n4") == "EX");
+  CHECK(ask("ms k 1\r\n5") == "HD");
+  shows(watcher, {stored("set", "1"), stored("append", "2"), stored("prepend", "3"),
+                  stored("replace", "1"), stored("set", "1")});
+  CHECK(ask("incr k 1") == "6");
+  CHECK(ask("decr k 1") == "5");
+  CHECK(ask("ma k") == "HD");
+  CHECK(ask("touch k 5") == "TOUCHED");
+  CHECK(ask("mg k T0") == "HD");
+  CHECK(ask("md k I T0") == "HD");
+  CHECK(ask("md k C1") == "EX");
+  shows(watcher, {changed("incr"), changed("decr"), changed("incr"), changed("invalidate")});
+  CHECK(ask("touch k -1") == "TOUCHED");
+  CHECK(ask("gat -1 k") == "END");
+  CHECK(ask("mg k T-1") == "EN");
+  CHECK(ask("mg k N0 T0") == "HD W");
+  CHECK(ask("md k x") == "HD");
+  CHECK(ask("delete k") == "DELETED");
+  shows(watcher,
+        {changed("expire"), changed("expire"), changed("expire"), changed("vivify"),
+         "item_store key=k status=stored cmd=set ttl=0 clsid=1 cfd=# size=0",
+         "deleted key=k cmd=md clsid=1 size=0", "deleted key=k cmd=delete clsid=1 size=0"});
+
+  CHECK(ask("flush_all") == "OK");
+  shows(watcher, {"flush_all cfd=#"});
+  CHECK(ask("flush_all 10") == "OK");
+  server.advance(11);
+  CHECK(ask("mn") == "MN");
+  CHECK(watcher.receive_until("\n").ends_with(" type=flush_all cfd=-1\n"));
+}
+
+TEST_CASE("changes see binary deletes, touches and flushes, and the words of memcached do not") {
+  TempServer server;
+  WireClient watcher = watch(server, "changes");
+  WireClient plain = watch(server, "deletions mutations");
+  WireClient client = server.connect();
+  const auto ask = [](uint8_t opcode, const std::string& key, const std::string& extras = {}) {
+    return BinaryRequest{.opcode = opcode, .key = key, .extras = extras}.bytes();
+  };
+  CHECK(client.ask_line("set k 0 0 1\r\n1") == "STORED");
+  WireClient binary = server.connect();
+  // delete twice, deleteq, touch to a time long gone, flushq, noop
+  binary.send(ask(0x04, "k") + ask(0x04, "k") + ask(0x14, "q") +
+              ask(0x1c, "q", big_endian(2592001, 4)) + ask(0x18, "") + ask(0x0a, ""));
+  shows(watcher,
+        {"item_store key=k status=stored cmd=set ttl=0 clsid=1 cfd=# size=1",
+         "deleted key=k cmd=delete clsid=1 size=1", "deleted key=k cmd=delete clsid=0 size=0",
+         "deleted key=q cmd=delete clsid=0 size=0", "item_change key=q cmd=expire cfd=#",
+         "flush_all cfd=#"});
+  CHECK(client.ask_line("set k 0 0 1\r\n1") == "STORED");
+  CHECK(client.ask_line("delete k") == "DELETED");
+  shows(plain, {"item_store key=k status=stored cmd=set ttl=0 clsid=1 cfd=# size=1",
+                "item_store key=k status=stored cmd=set ttl=0 clsid=1 cfd=# size=1",
+                "deleted key=k cmd=delete clsid=1 size=1"});
+}
+
+TEST_CASE("changes see that a set that found no room took the old value") {
+  TempServer server;
+  WireClient client = server.connect();
+  CHECK(client.ask_line("set k 0 0 1\r\n1") == "STORED");
+  WireClient watcher = watch(server, "changes");
+  CHECK(client.ask_line("set k 0 0 1048577\r\n" + std::string(1048577, 'x')) ==
+        "SERVER_ERROR object too large for cache");
+  CHECK(client.ask_line("get k") == "END");
+  shows(watcher, {"item_store key=k status=too_large cmd=set ttl=0 clsid=0 cfd=# size=0",
+                  "deleted key=k cmd=set clsid=0 size=0"});
+}
+
+TEST_CASE("a watcher of changes is told of those that found no room in a ring") {
+  Settings settings = loopback_settings();
+  settings.worker_logbuf_bytes = 1 << 10;
+  TempServer server(settings);
+  WireClient watcher = watch(server, "changes");
+  WireClient plain = watch(server, "deletions");
+  WireClient client = server.connect();
+  std::string deletes;
+  for (int i = 0; i < 500; ++i) deletes += "delete none" + std::to_string(i) + " noreply\r\n";
+  CHECK(client.ask(deletes + "mn\r\n", 4) == "MN\r\n");
+  const uint64_t dropped = stat(server, "log_worker_dropped");
+  REQUIRE(dropped > 0);
+  uint64_t skipped = 0;
+  uint64_t shown = 0;
+  while (shown + skipped < 500) {
+    const std::string line = watcher.receive_until("\n");
+    const bool told = line.starts_with("skipped=");
+    if (told) skipped += std::stoull(line.substr(8));
+    if (!told) ++shown;
+  }
+  CHECK(skipped == dropped);
+  CHECK(client.ask_line("set mark 0 0 1\r\n1") == "STORED");
+  CHECK(next(watcher).starts_with("item_store key=mark "));
+  CHECK(client.ask_line("delete mark") == "DELETED");
+  shows(plain, {"deleted key=mark cmd=delete clsid=1 size=1"});
 }
 
 TEST_CASE("an item that loses its value is looked for again and stored anew") {
