@@ -105,7 +105,7 @@ class Server:
 
     port     TCP port; None over a unix socket
     path     unix socket path; None over TCP
-    address  "127.0.0.1:port" or the path: what most clients want to be told
+    address  "127.0.0.1:port", "[::1]:port" or the path: what most clients want to be told
     """
 
     def __init__(self, *options, unix=False, command=None, port=None, host="127.0.0.1"):
@@ -113,7 +113,8 @@ class Server:
         self.port = None if unix else port or free_port()
         self.path = os.path.join(self.folder, "socket") if unix else None
         self.host = host
-        self.address = self.path if unix else f"{host}:{self.port}"
+        self.ipv6 = ":" in host
+        self.address = self.path or (f"[{host}]:{self.port}" if self.ipv6 else f"{host}:{self.port}")
         arguments = list(command or server_command())
         if os.geteuid() == 0:
             arguments += ["-u", pwd.getpwuid(0).pw_name]
@@ -130,7 +131,8 @@ class Server:
 
     def connect(self):
         """A plain socket to the server, for what a client library cannot say."""
-        plain = socket.socket(socket.AF_UNIX if self.path else socket.AF_INET)
+        plain = socket.socket(socket.AF_UNIX if self.path else
+                              socket.AF_INET6 if self.ipv6 else socket.AF_INET)
         try:
             plain.settimeout(10)
             plain.connect(self.path or (self.host, self.port))

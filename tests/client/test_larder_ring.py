@@ -70,13 +70,16 @@ def larder(*words):
     return done.returncode, done.stdout, done.stderr
 
 
-class Placement(unittest.TestCase):
+class PlacementCase(unittest.TestCase):
     """Three servers; a test stores KEYS through other software and compares who holds them."""
 
+    host = "127.0.0.1"
+
     def setUp(self):
-        self.servers = [support.Server() for _ in WEIGHTS]
-        for server in self.servers:
-            self.addCleanup(server.stop)
+        self.servers = []
+        for _ in WEIGHTS:
+            self.servers.append(support.Server(host=self.host))
+            self.addCleanup(self.servers[-1].stop)
         self.folder = self.servers[0].folder
 
     def list_of_servers(self, weights=WEIGHTS, names=False):
@@ -132,7 +135,7 @@ class Placement(unittest.TestCase):
         self.assertEqual((done.returncode, done.stdout), (0, ""))
         self.assert_keys_are_where_the_ring_says(ring, servers)
 
-    def test_nginx_asks_where_the_ring_says(self):
+    def through_nginx(self):
         servers = self.list_of_servers()
         for server in self.servers:  # each shows itself under every key
             for key in KEYS:
@@ -158,6 +161,11 @@ class Placement(unittest.TestCase):
         status, text, error = larder("where", *KEYS, "--servers", servers, "--ring", "nginx")
         self.assertEqual((status, error), (0, ""))
         self.assertEqual(asked, dict(line.split(" ") for line in text.splitlines()))
+
+
+class Placement(PlacementCase):
+    def test_nginx_asks_where_the_ring_says(self):
+        self.through_nginx()
 
     def test_clients_shard_over_haproxy(self):
         servers = ",".join(server.address for server in self.servers)
@@ -217,6 +225,19 @@ class Placement(unittest.TestCase):
         self.assertEqual(larder("where", *KEYS, "--servers", servers),
                          larder("where", *KEYS, "--servers", servers,
                                 "--ring", "pymemcache-rendezvous"))
+
+
+class PlacementOverIpv6(PlacementCase):
+    host = "::1"
+
+    def test_nginx_asks_where_the_ring_says(self):
+        self.through_nginx()
+
+    def test_nutcracker_with_md5(self):
+        self.through_nutcracker("libmemcached-ketama-weighted", names=False)
+
+    def test_nutcracker_with_its_default_hash(self):
+        self.through_nutcracker("twemproxy-ketama-fnv1a_64", names=False)
 
 
 class CommandLine(unittest.TestCase):

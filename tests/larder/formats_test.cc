@@ -48,11 +48,18 @@ TEST_CASE("nginx's upstream has the key that is hashed, and servers with weights
   CHECK(text.find("\nupstream larder {\n    hash $memcached_key consistent;\n"
                   "    server a:1 weight=2;\n    server 10.0.0.2:11211 weight=1;\n") !=
         std::string::npos);
-  CHECK(refusal("nginx", ring(RingKind::Nginx, {{"::1", 1}})).starts_with("IPv6 addresses"));
   CHECK(refusal("nginx", ring(RingKind::Nginx, {{"a", 1, 1, "first"}}))
             .starts_with("nginx knows no names"));
   CHECK(refusal("nginx", ring(RingKind::Dalli, {{"a", 1}})) ==
         "nginx does not have the ring dalli: it has nginx");
+}
+
+TEST_CASE("an IPv6 address has brackets for nginx, and none for twemproxy") {
+  const auto nginx = ring(RingKind::Nginx, {{"fd00::1", 11211, 2}});
+  CHECK(configuration("nginx", nginx).text.find("    server [fd00::1]:11211 weight=2;\n") !=
+        std::string::npos);
+  const auto twemproxy = ring(RingKind::TwemproxyKetamaFnv1a64, {{"fd00::1", 11211, 2}});
+  CHECK(configuration("twemproxy", twemproxy).text.ends_with("   - fd00::1:11211:2\n"));
 }
 
 TEST_CASE("haproxy gets a listener for each server, and says which ring these are") {
@@ -81,7 +88,6 @@ TEST_CASE("a ring that a software does not have is refused with those that it ha
 
 TEST_CASE("servers that a software cannot take are refused") {
   const auto kind = RingKind::LibmemcachedKetamaWeighted;
-  CHECK(refusal("twemproxy", ring(kind, {{"::1", 1}})).starts_with("IPv6 addresses"));
   CHECK(refusal("php", ring(kind, {{"a", 1, 1, "first"}})).starts_with("php-memcached knows no "));
   for (const char* const name : {"twemproxy", "php"}) {
     CHECK(refusal(name, ring(kind, {{"/run/a", 0}}))

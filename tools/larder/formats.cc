@@ -83,9 +83,6 @@ std::string heading(const Ring& ring) {
 FormatResult twemproxy(const Ring& ring) {
   const std::string_view hash = text_for(kTwemproxyHashes, ring.kind());
   if (hash.empty()) return no_such_ring("twemproxy", kTwemproxyHashes, ring);
-  if (any_node(ring, is_ipv6)) {
-    return {{}, "IPv6 addresses were not tried with twemproxy: give hosts names"};
-  }
   std::string text = "# " + heading(ring) +
                      "larder:\n"
                      "  listen: 127.0.0.1:22121\n"
@@ -95,6 +92,8 @@ FormatResult twemproxy(const Ring& ring) {
                      "\n"
                      "  auto_eject_hosts: false\n"
                      "  servers:\n";
+  // twemproxy takes what is before the last two colons for the host: an IPv6 address without
+  // brackets.
   for (const RingNode& node : ring.nodes()) {
     text += "   - " + node.host + ":" + std::to_string(node.port) + ":" +
             std::to_string(node.weight) + (node.name.empty() ? "" : " " + node.name) + "\n";
@@ -130,16 +129,12 @@ FormatResult nginx(const Ring& ring) {
   if (any_node(ring, [](const RingNode& node) { return !node.name.empty(); })) {
     return {{}, "nginx knows no names of servers beside their hosts"};
   }
-  if (any_node(ring, is_ipv6)) {
-    return {{}, "IPv6 addresses were not tried with nginx: give hosts names"};
-  }
   std::string text = "# " + heading(ring) +
                      "# In a location: set $memcached_key ...; memcached_pass larder;\n"
                      "upstream larder {\n    " +
                      std::string(hash) + ";\n";
   for (const RingNode& node : ring.nodes()) {
-    text += "    server " + node.host + ":" + std::to_string(node.port) +
-            " weight=" + std::to_string(node.weight) + ";\n";
+    text += "    server " + address_of(node) + " weight=" + std::to_string(node.weight) + ";\n";
   }
   return {text + "    keepalive 32;\n}\n", {}};
 }
