@@ -213,6 +213,11 @@ TEST_CASE("one of many wins what is missing, stale, or about to expire") {
   CHECK(stale.stale);
   CHECK(stale.won);
   CHECK(run(get("s")).others);
+  CHECK(run({.verb = Verb::Delete, .key = "s", .invalidate = true, .keep_expiry = true}).outcome ==
+        Outcome::Done);
+  CHECK(run(get("s")).won);
+  CHECK(failed_with(run({.verb = Verb::Delete, .key = "s", .keep_expiry = true}),
+                    ErrorKind::BadRequest));
 
   for (const Dialect dialect : {Dialect::Classic, Dialect::Binary}) {
     auto other = connected(server.port(), dialect);

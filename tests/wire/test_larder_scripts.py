@@ -402,6 +402,23 @@ class Wins(Case):
                         self.assertEqual(target.ask(b"mg %s v\r\n" % key), b"EN\r\n")
                 self.assert_untouched(server)
 
+    def test_get_shows_them_and_takes_no_win(self):
+        for server in (self.servers[0], self.servers[2]):
+            with self.subTest(server=server.arguments[0]):
+                self.empty_all()
+                self.prepare(server)
+                status, text, error = larder("get", "old", "for-ever", "fresh", "--json",
+                                             "--servers", server.address)
+                self.assertEqual((status, error), (0, ""))
+                self.assertEqual([(one["value"], one["stale"]) for one in json.loads(text)],
+                                 [("OLD", True), ("OLD", True), ("value", False)])
+                self.assert_untouched(server)
+                self.prepare(server)
+                for key, seconds in (("old", "500"), ("for-ever", "0")):
+                    self.assertEqual(larder("gat", seconds, key, "--servers", server.address),
+                                     (0, b"OLD\n", ""))
+                self.assert_untouched(server)
+
     def test_a_value_that_is_stored_meanwhile_stays_fresh(self):
         # The fake answers like a server on which the item is stored anew between the two requests.
         seen = []

@@ -50,6 +50,8 @@ struct Operation {
   uint32_t recache_seconds = 0;
   // Delete (meta only): the item stays as stale for `exptime` seconds (flags I and T).
   bool invalidate = false;
+  // With invalidate: the item lives as long as before, and `exptime` does not count (no flag T).
+  bool keep_expiry = false;
 };
 
 enum class Outcome : uint8_t {

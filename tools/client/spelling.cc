@@ -122,7 +122,8 @@ void spell_meta(const Operation& operation, proto::Command& command) noexcept {
     command.want |= Want::kTouch;
   }
   if (operation.verb == Verb::Delete && operation.invalidate) {
-    command.want |= Want::kInvalidate | Want::kTouch;
+    command.want |= Want::kInvalidate;
+    if (!operation.keep_expiry) command.want |= Want::kTouch;
   }
 }
 
@@ -269,6 +270,8 @@ std::string_view objection_to(const Operation& operation, Dialect dialect) noexc
     if (verb != Verb::Delete) return "only a delete can invalidate";
     if (dialect != Dialect::Meta) return "only the meta dialect can invalidate";
   }
+  if (operation.keep_expiry && !operation.invalidate)
+    return "only what invalidates keeps an expiry";
   if (verb == Verb::FlushAll && operation.exptime < 0) return "the delay is negative";
   return {};
 }

@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tools/larder/exit_status.h"
@@ -86,6 +87,7 @@ Json json_of(const Operation& operation, const std::string& node, const Answer& 
     put_bytes(object, "value", answer.value);
     object["flags"] = answer.client_flags;
     if (answer.cas != 0) object["cas"] = answer.cas;
+    object["stale"] = answer.stale;
   }
   if (operation.verb == Verb::Increment || operation.verb == Verb::Decrement) {
     object["number"] = answer.number;
@@ -98,10 +100,30 @@ int status_of_answer(const Answer& answer) {
   return answer.outcome == Outcome::Failed ? status_of(answer.error->kind) : kNotThere;
 }
 
+// memcached's mg gives the first reader of a stale item the win: to compute the value is on him,
+// and others wait. We do not compute: that version is invalidated again, so that the next reader
+// wins. Where it was stored anew since, nothing happens. The item has a new version then, which the
+// answer no longer shows.
+void give_back_wins(Fleet& fleet, const std::vector<Operation>& operations,
+                    std::vector<Answer>& answers) {
+  std::vector<Operation> returns;
+  for (size_t i = 0; i < answers.size(); ++i) {
+    if (answers[i].error || !answers[i].won) continue;
+    Operation& invalidate = returns.emplace_back();
+    invalidate.verb = Verb::Delete;
+    invalidate.invalidate = true;
+    invalidate.keep_expiry = true;
+    invalidate.key = operations[i].key;
+    invalidate.cas = std::exchange(answers[i].cas, 0);
+  }
+  if (!returns.empty()) fleet.run(returns);
+}
+
 // Asks, prints, and says how it went.
 int do_all(const ItemOptions& options, const std::vector<Operation>& operations) {
   Fleet fleet = options.fleet.fleet();
-  const std::vector<Answer> answers = fleet.run(operations);
+  std::vector<Answer> answers = fleet.run(operations);
+  give_back_wins(fleet, operations, answers);
   int status = kFine;
   Json all = Json::array();
   for (size_t i = 0; i < answers.size(); ++i) {
