@@ -565,7 +565,8 @@ class Errors(unittest.TestCase):
     def test_help_has_the_statuses(self):
         status, text, _ = larder("--help")
         self.assertEqual(status, 0)
-        self.assertIn(b"  4  a server could not be reached, was too slow, or went away\n", text)
+        self.assertIn(b"  4  a server could not be reached, was too slow, or went away, or copy deleted "
+                      b"what it had added\n", text)
         self.assertIn(b"  7  check found a problem", text)
 
 

@@ -12,7 +12,9 @@
 
 #include "tools/larder/dump_format.h"
 #include "tools/larder/exit_status.h"
+#include "tools/larder/fill_guard.h"
 #include "tools/larder/fleet_options.h"
+#include "tools/larder/interrupts.h"
 #include "tools/larder/item_store.h"
 #include "tools/larder/item_stream.h"
 #include "tools/larder/key_filter.h"
@@ -24,8 +26,11 @@ namespace larder::operate {
 namespace {
 
 using client::Error;
+using client::ErrorKind;
 using client::Result;
 using client::Verb;
+
+constexpr char kInterrupted[] = "copy was interrupted";
 
 struct CopyOptions {
   FleetOptions fleet;
@@ -34,6 +39,7 @@ struct CopyOptions {
   std::string from;
   std::string to;
   bool add = false;
+  bool overwrite = false;
 
   Verb verb() const { return add ? Verb::Add : Verb::Set; }
 };
@@ -176,34 +182,65 @@ int do_load(const CopyOptions& options) {
   return status;
 }
 
+int copy_items(const CopyOptions& options, const KeyFilter& filter, Fleet& from, Fleet& to,
+               std::optional<FillGuard>& guard, const Interrupts& interrupts) {
+  if (guard) guard->open();
+  ItemStore store(to, guard ? Verb::Add : Verb::Set, guard ? &*guard : nullptr);
+  Progress progress;
+  uint64_t stayed = 0;
+  NodesRead nodes;
+  if (!guard || !guard->are_all_lost()) {
+    nodes = read_nodes(from, filter, [&](size_t node, DumpItem&& item) {
+      if (interrupts.came()) return false;
+      progress.count(item.key.size() + item.value.size());
+      // Where a ring grows, most items are on their node already. To store them there again would
+      // put them where the node's list of keys has yet to come by.
+      if (to.name_of(to.ring().node_of(item.key)) == from.name_of(node)) {
+        ++stayed;
+        return true;
+      }
+      return store.store(std::move(item));
+    });
+  }
+  if (guard && interrupts.came()) guard->lose_all(kInterrupted);
+  store.finish();
+  if (guard) guard->finish();
+  progress.clear();
+  const FillCounts filled = guard ? guard->counts() : FillCounts();
+  const uint64_t deleted = filled.withdrawn + filled.undone;
+  Json json = {{"stayed", stayed}, {"changed", store.counts().changed}, {"deleted_again", deleted}};
+  std::string text = stayed > 0 ? ", " + std::to_string(stayed) + " stayed" : "";
+  if (deleted > 0) text += ", " + std::to_string(deleted) + " deleted again";
+  nodes.left_out.add_to(json);
+  const std::string left_out = nodes.left_out.text();
+  int status = print_counts(options, store, std::move(json),
+                            text + (left_out.empty() ? "" : "; " + left_out));
+  if (guard) {
+    for (const auto& [node, error] : guard->errors()) status = std::max(status, fail_with(error));
+  } else if (interrupts.came()) {
+    status = std::max(status, fail_with({ErrorKind::Closed, kInterrupted}));
+  }
+  return std::max(status, nodes.complain_of_all());
+}
+
 int do_copy(const CopyOptions& options) {
   if (options.from.empty()) throw CLI::ValidationError("--from", "is needed");
   if (options.to.empty()) throw CLI::ValidationError("--to", "is needed");
   const KeyFilter filter = options.filter.resolved();
   Fleet from = options.fleet.fleet_of("--from", options.from);
   Fleet to = options.fleet.fleet_of("--to", options.to);
-  ItemStore store(to, options.verb());
-  Progress progress;
-  uint64_t stayed = 0;
-  const NodesRead nodes = read_nodes(from, filter, [&](size_t node, DumpItem&& item) {
-    progress.count(item.key.size() + item.value.size());
-    // Where a ring grows, most items are on their node already. To store them there again would
-    // put them where the node's list of keys has yet to come by.
-    if (to.name_of(to.ring().node_of(item.key)) == from.name_of(node)) {
-      ++stayed;
-      return true;
+  const Interrupts interrupts;
+  std::optional<FillGuard> guard;
+  if (!options.overwrite) guard.emplace(to);
+  try {
+    return copy_items(options, filter, from, to, guard, interrupts);
+  } catch (...) {
+    if (guard) {
+      guard->lose_all("copy has failed");
+      guard->undo();
     }
-    return store.store(std::move(item));
-  });
-  store.finish();
-  progress.clear();
-  Json json = {{"stayed", stayed}};
-  nodes.left_out.add_to(json);
-  const std::string left_out = nodes.left_out.text();
-  const int status = print_counts(options, store, std::move(json),
-                                  (stayed > 0 ? ", " + std::to_string(stayed) + " stayed" : "") +
-                                      (left_out.empty() ? "" : "; " + left_out));
-  return std::max(status, nodes.complain_of_all());
+    throw;
+  }
 }
 
 void add_add(CLI::App& command, CopyOptions& options) {
@@ -239,17 +276,25 @@ void add_copy_commands(Subcommands& subcommands) {
   }
   {
     const auto options = std::make_shared<CopyOptions>();
-    CLI::App& command =
-        subcommands.add("copy",
-                        "dump and load without a file; what is on its node already stays as it is. "
-                        "Neither copy nor "
-                        "dump takes items that are stale, or that a client is about to compute",
-                        [options] { return do_copy(*options); });
+    CLI::App& command = subcommands.add(
+        "copy",
+        "add the items of servers to others, without a file; what is there already, and what "
+        "changes there meanwhile, stays as it is. copy watches the servers that it stores on, "
+        "and deletes what it has added when the key changes; where the watch ends, it deletes "
+        "all that it has added there. Neither copy nor dump takes items that are stale, or "
+        "that a client is about to compute",
+        [options] { return do_copy(*options); });
     command.add_option("--from", options->from, "servers to read all of, as --servers elsewhere")
         ->type_name("LIST");
     command.add_option("--to", options->to, "servers that the keys are spread over, likewise")
         ->type_name("LIST");
-    add_add(command, *options);
+    CLI::Option* const add =
+        command.add_flag("--add", options->add, "what copy does anyway, without --overwrite");
+    command
+        .add_flag("--overwrite", options->overwrite,
+                  "store over what is there, without a watch: old values replace newer ones, and "
+                  "deleted items come back. Only for servers that nobody else uses yet")
+        ->excludes(add);
     options->filter.add_to(command);
     options->fleet.add_common_to(command);
   }

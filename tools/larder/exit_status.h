@@ -26,7 +26,9 @@ constexpr ExitStatus kExitStatuses[] = {
     {kBadInput, "an option, a value or a file makes no sense"},
     {kNoSuchRing, "the software of ring --format cannot have this ring of these servers"},
     {kNotThere, "a key is not there, or was not stored because it is"},
-    {kUnreachable, "a server could not be reached, was too slow, or went away"},
+    {kUnreachable,
+     "a server could not be reached, was too slow, or went away, or copy deleted what it had "
+     "added"},
     {kDenied, "a server wants a login, does not accept this one, or no TLS was agreed on"},
     {kRefused,
      "a server refused the command, sent no valid reply to it, or has an item that dump or copy "

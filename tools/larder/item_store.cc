@@ -27,6 +27,7 @@ bool is_of_item(const client::Error& error) {
 std::string StoreCounts::text() const {
   return std::to_string(stored) + " stored, " + std::to_string(there) + " were there, " +
          std::to_string(expired) + " expired, " + std::to_string(refused) + " refused" +
+         (changed > 0 ? ", " + std::to_string(changed) + " had changed" : "") +
          (unreached > 0 ? ", " + std::to_string(unreached) + " not reached" : "");
 }
 
@@ -41,14 +42,18 @@ Json StoreCounts::json() const {
 bool ItemStore::store(DumpItem&& item) {
   if (item.expires > 0 && item.expires <= std::time(nullptr)) {
     ++counts_.expired;
-  } else if (failures_[fleet_.ring().node_of(item.key)] >= kMostFailures) {
+  } else if (is_given_up(fleet_.ring().node_of(item.key))) {
     ++counts_.unreached;
   } else {
     bytes_ += item.key.size() + item.value.size();
     items_.push_back(std::move(item));
     if (items_.size() >= kBatchItems || bytes_ >= kBatchBytes) send();
   }
-  return given_up_ < fleet_.size();
+  return given_up_ < fleet_.size() && !(guard_ && guard_->are_all_lost());
+}
+
+bool ItemStore::is_given_up(size_t node) const {
+  return failures_[node] >= kMostFailures || (guard_ && guard_->is_lost(node));
 }
 
 void ItemStore::finish() { send(); }
@@ -58,26 +63,45 @@ void ItemStore::finish() { send(); }
 void ItemStore::send() {
   while (!items_.empty()) send_once();
   bytes_ = 0;
+  if (guard_) guard_->undo();
+}
+
+void ItemStore::drop_not_permitted() {
+  std::vector<std::string_view> keys;
+  for (const DumpItem& item : items_) keys.push_back(item.key);
+  const std::vector<Permit> permits = guard_->begin(keys);
+  std::vector<DumpItem> permitted;
+  for (size_t i = 0; i < items_.size(); ++i) {
+    if (permits[i] == Permit::Granted) permitted.push_back(std::move(items_[i]));
+    counts_.changed += permits[i] == Permit::Changed ? 1 : 0;
+    counts_.unreached += permits[i] == Permit::Lost ? 1 : 0;
+  }
+  items_ = std::move(permitted);
 }
 
 // Leaves in items_ the items to be sent again: fewer than there were.
 void ItemStore::send_once() {
+  if (guard_) drop_not_permitted();
   std::vector<Operation> operations(items_.size());
+  std::vector<Fill> fills(items_.size(), Fill::NotStored);
+  std::vector<std::string_view> keys;
   for (size_t i = 0; i < items_.size(); ++i) {
     operations[i].verb = verb_;
     operations[i].key = items_[i].key;
     operations[i].value = items_[i].value;
     operations[i].client_flags = items_[i].client_flags;
     operations[i].exptime = exptime_of_date(items_[i].expires);
+    keys.push_back(items_[i].key);
   }
   const std::vector<Answer> answers = fleet_.run(operations);
   std::vector<bool> refused(fleet_.size());
   std::vector<bool> failed(fleet_.size());
-  std::vector<DumpItem> left;
+  std::vector<size_t> again;
   for (size_t i = 0; i < answers.size(); ++i) {
     const Answer& answer = answers[i];
     const size_t node = fleet_.ring().node_of(items_[i].key);
     if (answer.outcome == Outcome::Done) {
+      fills[i] = Fill::Stored;
       ++counts_.stored;
     } else if (answer.outcome != Outcome::Failed) {
       ++counts_.there;
@@ -85,9 +109,11 @@ void ItemStore::send_once() {
       refused[node] = true;
       if (counts_.refused++ == 0) counts_.first_refusal = answer.error->text;
     } else if (answer.error->kind == ErrorKind::Closed && refused[node]) {
-      left.push_back(std::move(items_[i]));
+      fills[i] = Fill::SentAgain;
+      again.push_back(i);
       continue;
     } else {
+      if (answer.in_doubt) fills[i] = Fill::InDoubt;
       failed[node] = true;
       ++counts_.unreached;
       errors_.insert_or_assign(node, *answer.error);
@@ -98,6 +124,9 @@ void ItemStore::send_once() {
   for (size_t node = 0; node < failed.size(); ++node) {
     if (failed[node] && ++failures_[node] == kMostFailures) ++given_up_;
   }
+  if (guard_) guard_->end(keys, fills);
+  std::vector<DumpItem> left;
+  for (const size_t i : again) left.push_back(std::move(items_[i]));
   items_ = std::move(left);
 }
 

@@ -10,6 +10,7 @@
 #include "tools/client/operation.h"
 #include "tools/client/result.h"
 #include "tools/larder/dump_format.h"
+#include "tools/larder/fill_guard.h"
 #include "tools/larder/fleet.h"
 #include "tools/larder/report.h"
 
@@ -19,23 +20,26 @@ struct StoreCounts {
   uint64_t stored = 0;
   uint64_t there = 0;         // of Add: the key was there
   uint64_t expired = 0;       // it had no time left, and was not sent
+  uint64_t changed = 0;       // of Add with a guard: the key has changed, and was not sent
   uint64_t refused = 0;       // too large, no memory ...
   std::string first_refusal;  // a sentence
   uint64_t unreached = 0;     // of nodes that did not answer: some of them may be stored
 
   // "3 stored, 0 were there, ..."
   std::string text() const;
-  Json json() const;
+  Json json() const;  // without `changed`
 };
 
 class ItemStore {
  public:
-  // verb  Set or Add
-  ItemStore(Fleet& fleet, client::Verb verb)
-      : fleet_(fleet), verb_(verb), failures_(fleet.size()) {}
+  // verb   Set or Add
+  // guard  of the fleet's nodes, where verb is Add; null: none. Lost nodes are given up, and what
+  //        was added there is deleted at once. Outlives this.
+  ItemStore(Fleet& fleet, client::Verb verb, FillGuard* guard = nullptr)
+      : fleet_(fleet), verb_(verb), guard_(guard), failures_(fleet.size()) {}
 
   // Takes the item; it is sent with others. False: all nodes were given up, and more items would
-  // only be counted.
+  // only be counted. Throws std::system_error where the guard does.
   bool store(DumpItem&& item);
   // Sends what is left.
   void finish();
@@ -47,6 +51,7 @@ class ItemStore {
  private:
   Fleet& fleet_;
   const client::Verb verb_;
+  FillGuard* const guard_;
   std::vector<DumpItem> items_;  // not sent yet
   uint64_t bytes_ = 0;           // in them
   StoreCounts counts_;
@@ -56,6 +61,8 @@ class ItemStore {
 
   void send();
   void send_once();
+  void drop_not_permitted();
+  bool is_given_up(size_t node) const;
 };
 
 }  // namespace larder::operate

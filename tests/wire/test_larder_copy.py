@@ -1,0 +1,519 @@
+#!/usr/bin/env python3
+"""`larder copy` beside clients that write and delete: no value of the source hides a newer one.
+
+LARDER names the program, LARDERD the server.
+"""
+
+import json
+import os
+import random
+import signal
+import socket
+import struct
+import subprocess
+import threading
+
+from test_larder import LARDER, MEMCACHED, PATIENCE_SECONDS, larder
+from test_larder_scripts import Case, line_of_key, with_opaque
+import support
+
+OLD = b"OLD"
+BATCH = 128  # items that larder reads or adds at once
+
+
+def binary(opcode, key=b"", extras=b"", value=b""):
+    return struct.pack("!BBHBBHIIQ", 0x80, opcode, len(key), len(extras), 0, 0,
+                       len(extras) + len(key) + len(value), 0, 0) + extras + key + value
+
+
+SET = struct.pack("!II", 0, 0)
+COUNT = struct.pack("!QQI", 1, 5, 0)
+LONG_AGO = struct.pack("!I", 2592001)  # 1970
+
+
+class Source:
+    """Items `keys` with the value OLD; on_read(key) is called before one is read."""
+
+    def __init__(self, case, keys, on_read):
+        self.keys = keys
+        self.on_read = on_read
+        self.address = case.fake(self.reply)
+
+    def reply(self, words, _):
+        if words[0] == b"lru_crawler":
+            return b"".join(line_of_key(key) for key in self.keys) + b"END\r\n"
+        if words[0] == b"mg":
+            self.on_read(words[1])
+            return b"VA 3 f0 c1\r\nOLD\r\n"
+        return b"HD\r\n"
+
+
+class Target:
+    """Answers ms (adds), md and stats, and shows the adds to watchers, as long as it does.
+
+    misbehave(line, shown)  is called for each line before it is sent, with how many were shown; it
+                            returns the bytes to be sent in its place, None to close
+    greeting                of a watch; None: no answer
+    """
+
+    def __init__(self, case, misbehave=None, greeting=b"OK\r\n"):
+        self.misbehave = misbehave or (lambda line, shown: line)
+        self.greeting = greeting
+        self.items = {}
+        self.deleted = []
+        self.shown = 0
+        self.watchers = []
+        self.lock = threading.Lock()
+        self.clients = []
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
+        self.threads = [threading.Thread(target=self.accept)]
+        self.threads[0].start()
+        case.addCleanup(self.stop)
+
+    def accept(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            self.clients.append(client)
+            self.threads.append(threading.Thread(target=self.serve, args=(client,)))
+            self.threads[-1].start()
+
+    def show(self, line):
+        for client in self.watchers:
+            said = self.misbehave(line, self.shown)
+            try:
+                if said is None:
+                    client.shutdown(socket.SHUT_RDWR)
+                else:
+                    client.sendall(said)
+            except OSError:
+                pass  # larder has left
+        self.shown += 1
+
+    def serve(self, client):
+        try:
+            with client.makefile("rb") as lines:
+                for line in lines:
+                    words = line.split()
+                    value = lines.read(int(words[2]) + 2)[:-2] if words[0] == b"ms" else None
+                    opaques = [word for word in words[2:] if word.startswith(b"O")]
+                    with self.lock:
+                        answer = self.answer(client, words, value)
+                    client.sendall(with_opaque(answer, opaques))
+        except OSError:
+            pass
+
+    def answer(self, client, words, value):
+        if words[0] == b"watch":
+            if self.greeting == b"OK\r\n":
+                self.watchers.append(client)
+            return self.greeting or b""
+        if words[0] == b"ms":
+            if b"ME" in words and words[1] in self.items:
+                return b"NS\r\n"
+            self.items[words[1]] = value
+            self.show(b"ts=1.000000 gid=1 type=item_store key=%s status=stored cmd=%s ttl=0 clsid=1"
+                      b" cfd=9 size=3\n" % (words[1], b"add" if b"ME" in words else b"set"))
+            return b"HD\r\n"
+        if words[0] == b"md":
+            self.deleted.append(words[1])
+            return b"HD\r\n" if self.items.pop(words[1], None) else b"NF\r\n"
+        return b"ERROR\r\n"
+
+    def stop(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        self.threads[0].join()
+        for client in self.clients:
+            try:
+                client.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass  # it is closed
+            client.close()
+        for thread in self.threads[1:]:
+            thread.join()
+
+
+class Copies(Case):
+    def binary(self, server, *requests):
+        """Answers to all of them have come, and to quiet ones before, when it returns."""
+        with server.connect() as plain:
+            plain.sendall(b"".join(requests) + binary(0x0a))
+            answer = b""
+            while not (len(answer) >= 24 and answer[-24:-22] == b"\x81\x0a"):
+                more = plain.recv(65536)
+                self.assertTrue(more)
+                answer += more
+
+    def value(self, server, key):
+        answer = server.ask(b"get %s\r\n" % key, b"END\r\n")
+        return answer.split(b"\r\n")[1] if answer.startswith(b"VALUE") else None
+
+    def copy(self, source, *targets, words=(), **more):
+        addresses = [target if isinstance(target, str) else target.address for target in targets]
+        return larder("copy", "--from", source.address, "--to", ",".join(addresses), *words, **more)
+
+
+# Each leaves nothing, or something new, where the key was not there before.
+CHANGES_TO_NOTHING = {
+    "delete of nothing": [b"delete k\r\n"],
+    "quiet delete of nothing": [b"delete k noreply\r\nmn\r\n"],
+    "md of nothing": [b"md k\r\n"],
+    "quiet md of nothing": [b"md k q\r\nmn\r\n"],
+    "md I of nothing": [b"md k I\r\n"],
+    "md of nothing in base64": [b"md aw== b\r\n"],
+    "binary delete of nothing": [(binary(0x04, b"k"),)],
+    "binary deleteq of nothing": [(binary(0x14, b"k"),)],
+    "set and delete": [b"set k 0 0 1\r\n1\r\n", b"delete k\r\n"],
+    "set and binary delete": [b"set k 0 0 1\r\n1\r\n", (binary(0x04, b"k"),)],
+    "binary setq and deleteq": [(binary(0x11, b"k", SET, b"1"), binary(0x14, b"k"))],
+    "add and md": [b"add k 0 0 1\r\n1\r\n", b"md k\r\n"],
+    "binary counter and delete": [(binary(0x05, b"k", COUNT), binary(0x04, b"k"))],
+    "ma with N and md": [b"ma k N0\r\n", b"md k\r\n"],
+    "a set that has expired": [b"set k 0 -1 1\r\n1\r\n"],
+    "an add that has expired": [b"add k 0 -1 1\r\n1\r\n"],
+    "an ms that has expired": [b"ms k 1 T-1\r\n1\r\n"],
+    "set and touch": [b"set k 0 0 1\r\n1\r\n", b"touch k -1\r\n"],
+    "touch of nothing": [b"touch k -1\r\n"],
+    "set and binary touch": [b"set k 0 0 1\r\n1\r\n", (binary(0x1c, b"k", LONG_AGO),)],
+    "set and gat": [b"set k 0 0 1\r\n1\r\n", b"gat -1 k\r\n"],
+    "set and mg with T": [b"set k 0 0 1\r\n1\r\n", b"mg k T-1\r\n"],
+    "a set that is too large": [b"set k 0 0 1048577\r\n" + b"x" * 1048577 + b"\r\n"],
+}
+FLUSHES = {
+    "flush_all": [b"flush_all\r\n"],
+    "flush_all noreply": [b"flush_all noreply\r\nmn\r\n"],
+    "binary flush": [(binary(0x08),)],
+    "binary flushq": [(binary(0x18),)],
+}
+
+
+class Races(Copies):
+    def perform(self, server, steps):
+        for step in steps:
+            if isinstance(step, tuple):
+                self.binary(server, *step)
+            else:
+                server.ask(step)
+
+    def test_what_is_removed_between_read_and_add_does_not_come_back(self):
+        for name, steps in CHANGES_TO_NOTHING.items():
+            with self.subTest(name), support.Server() as target:
+                source = Source(self, [b"j", b"k", b"l"],
+                                lambda key: key == b"k" and self.perform(target, steps))
+                status, text, error = self.copy(source, target, words=["--json"])
+                self.assertEqual((status, error), (0, ""))
+                self.assertEqual([self.value(target, key) for key in (b"j", b"k", b"l")],
+                                 [OLD, None, OLD])
+                counts = json.loads(text)
+                self.assertEqual(counts["stored"] - counts["deleted_again"], 2)
+
+    def test_what_is_removed_long_before_its_read_does_not_come_back(self):
+        keys = [b"first"] + [b"k%d" % i for i in range(3 * BATCH)]
+        with support.Server() as target:
+            source = Source(self, keys, lambda key: key == b"first" and self.perform(
+                target, [b"delete k%d\r\n" % (3 * BATCH - 1)]))
+            status, text, error = self.copy(source, target)
+            self.assertEqual((status, error), (0, ""))
+            self.assertIn(b"%d stored, 0 were there, 0 expired, 0 refused, 1 had changed"
+                          % (3 * BATCH), text)
+            self.assertIsNone(self.value(target, keys[-1]))
+
+    def test_what_changes_after_its_add_is_as_it_was_changed_or_gone(self):
+        for name, steps, left in (
+                ("set", [b"set k0 0 0 1\r\n1\r\n"], (b"1", None)),
+                ("append", [b"append k0 0 0 1\r\n1\r\n"], (b"OLD1", None)),
+                ("ms", [b"ms k0 1\r\n1\r\n"], (b"1", None)),
+                ("delete", [b"delete k0\r\n"], (None,)),
+                ("binary delete", [(binary(0x04, b"k0"),)], (None,)),
+                ("touch", [b"touch k0 -1\r\n"], (None,))):
+            keys = [b"k%d" % i for i in range(2 * BATCH)]
+            with self.subTest(name), support.Server() as target:
+                source = Source(self, keys, lambda key, steps=steps, target=target:
+                                key == keys[-1] and self.perform(target, steps))
+                status, _, error = self.copy(source, target)
+                self.assertEqual((status, error), (0, ""))
+                self.assertIn(self.value(target, b"k0"), left)
+                self.assertEqual(self.value(target, b"k1"), OLD)
+
+    def test_a_key_that_is_changed_often_is_deleted_once(self):
+        keys = [b"k%d" % i for i in range(4 * BATCH)]
+        with support.Server() as target:
+            def change(_):
+                target.ask(b"set k0 0 0 1\r\n1\r\n")
+            source = Source(self, keys, lambda key: key in keys[2 * BATCH:] and change(key))
+            status, text, _ = self.copy(source, target, words=["--json"])
+            self.assertEqual((status, json.loads(text)["deleted_again"]), (0, 1))
+            self.assertEqual(self.value(target, b"k0"), b"1")
+
+    def test_an_item_that_was_invalidated_does_not_become_fresh(self):
+        with support.Server() as target:
+            source = Source(self, [b"k"], lambda _: self.perform(
+                target, [b"set k 0 0 1\r\n1\r\n", b"md k I T0\r\n"]))
+            self.assertEqual(self.copy(source, target)[0], 0)
+            self.assertIn(target.ask(b"mg k v\r\n", b"\r\n").split(b" ")[0], (b"VA", b"EN\r\n"))
+            self.assertIn(self.value(target, b"k"), (b"1", None))
+
+    def test_keys_of_any_bytes_are_recognized(self):
+        for key in (b"a%b", b"\xc3\xa9", b"x" * 250, b"a=b", b"key=1"):
+            with self.subTest(key), support.Server() as target:
+                # metadump has it %-coded.
+                coded = b"".join(b"%%%02X" % byte for byte in key)
+                source = Source(self, [coded], lambda _, key=key, target=target: self.perform(
+                    target, [b"delete " + key + b"\r\n"]))
+                self.assertEqual(self.copy(source, target)[0], 0)
+                self.assertIsNone(self.value(target, key))
+
+    def test_a_flush_takes_what_was_added_with_it(self):
+        keys = [b"k%d" % i for i in range(3 * BATCH)]
+        for name, steps in FLUSHES.items():
+            for at in (BATCH // 2, 2 * BATCH):
+                with self.subTest(name, at=at), support.Server() as target:
+                    source = Source(self, keys, lambda key, at=at, steps=steps, target=target:
+                                    key == keys[at] and self.perform(target, steps))
+                    status, _, error = self.copy(source, target)
+                    self.assertEqual(status, 4)
+                    self.assertRegex(error, rf"^larder: {target.address} was flushed meanwhile.*\n$")
+                    self.assertEqual([key for key in keys if self.value(target, key)], [])
+
+    def test_memcached_shows_what_it_can(self):
+        for name, steps in {
+                "set and delete": [b"set k 0 0 1\r\n1\r\n", b"delete k\r\n"],
+                "set and binary delete": [b"set k 0 0 1\r\n1\r\n", (binary(0x04, b"k"),)],
+                "add and md": [b"add k 0 0 1\r\n1\r\n", b"md k\r\n"],
+                "a set that has expired": [b"set k 0 -1 1\r\n1\r\n"]}.items():
+            with self.subTest(name), support.Server(command=[MEMCACHED]) as target:
+                source = Source(self, [b"j", b"k", b"l"],
+                                lambda key: key == b"k" and self.perform(target, steps))
+                status, _, error = self.copy(source, target)
+                self.assertEqual((status, error), (0, ""))
+                self.assertEqual([self.value(target, key) for key in (b"j", b"k", b"l")],
+                                 [OLD, None, OLD])
+
+    def test_a_flush_of_memcached_is_seen_in_its_counters(self):
+        keys = [b"k%d" % i for i in range(BATCH + 1)]
+        with support.Server(command=[MEMCACHED]) as target:
+            source = Source(self, keys, lambda key: key == keys[-1] and self.perform(
+                target, [b"flush_all\r\n"]))
+            status, _, error = self.copy(source, target)
+            self.assertEqual(status, 4)
+            self.assertIn("was flushed meanwhile", error)
+            self.assertEqual([key for key in keys if self.value(target, key)], [])
+
+
+class Load(Copies):
+    """Clients that write and delete on the target, with all their might."""
+
+    KEYS = 20_000
+
+    def write(self, target, number, stop, touched, failures):
+        """touched  gets key -> whether the key was left with nothing, when that is acknowledged"""
+        chance = random.Random(number)
+        try:
+            with target.connect() as plain, target.connect() as other:
+                lines = plain.makefile("rb")
+                while not stop.is_set():
+                    # Each thread has its keys.
+                    key = b"key:%d" % (chance.randrange(self.KEYS // 4) * 4 + number)
+                    way = chance.randrange(8)
+                    if way == 0:
+                        plain.sendall(b"set %s 0 0 3\r\nNEW\r\n" % key)
+                    elif way == 1:
+                        plain.sendall(b"ms %s 3\r\nNEW\r\n" % key)
+                    elif way == 2:
+                        plain.sendall(b"delete %s\r\n" % key)
+                    elif way == 3:
+                        plain.sendall(b"md %s\r\n" % key)
+                    elif way in (4, 5):
+                        other.sendall(binary((0x04, 0x14)[way - 4], key) + binary(0x0a))
+                        answer = b""
+                        while not answer[-24:].startswith(b"\x81\x0a"):
+                            answer += other.recv(4096)
+                    elif way == 6:
+                        plain.sendall(b"set %s 0 0 3\r\nNEW\r\nappend %s 0 0 3\r\nNEW\r\n" % (key, key))
+                        lines.readline()
+                    else:
+                        plain.sendall(b"touch %s -1\r\n" % key)
+                    if way not in (4, 5):
+                        lines.readline()
+                    touched.add(key)
+        except (OSError, ValueError) as error:
+            failures.append(error)
+
+    def run_beside_writers(self, source, target):
+        stop = threading.Event()
+        touched = [set() for _ in range(4)]
+        failures = []
+        process = subprocess.Popen(
+            [LARDER, "copy", "--from", source.address, "--to", target.address],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        # What changes before the watch is open, copy cannot see.
+        support.wait_until(lambda: process.poll() is not None or target.stat("log_watchers") == "1",
+                           "a watch")
+        threads = [threading.Thread(target=self.write, args=(target, i, stop, touched[i], failures))
+                   for i in range(4)]
+        for thread in threads:
+            thread.start()
+        text, error = process.communicate(timeout=PATIENCE_SECONDS)
+        stop.set()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(failures, [])
+        return process.returncode, text, error, set().union(*touched)
+
+    def test_no_key_holds_a_value_older_than_a_change(self):
+        with support.Server() as source:
+            with source.connect() as plain:
+                for i in range(self.KEYS):
+                    plain.sendall(b"set key:%d 0 0 3 noreply\r\nOLD\r\n" % i)
+                plain.sendall(b"mn\r\n")
+                plain.recv(10)
+            with support.Server("-o", "worker_logbuf_size=4096,watcher_logbuf_size=8192") as target:
+                status, text, error, touched = self.run_beside_writers(source, target)
+                self.assertEqual((status, error), (0, b""), text)
+                self.assertGreater(len(touched), 100)
+                stale = [key for key in sorted(touched) if OLD in (self.value(target, key) or b"")]
+                self.assertEqual(stale, [])
+                copied = int(target.stat("curr_items"))
+                self.assertGreater(copied, self.KEYS // 3)
+
+
+class Failures(Copies):
+    KEYS = [b"k%d" % i for i in range(3 * BATCH)]
+
+    def source(self, on_read=lambda key: None):
+        return Source(self, self.KEYS, on_read)
+
+    def assert_undone(self, target, status, error, sentence):
+        self.assertEqual(status, 4)
+        self.assertRegex(error, rf"^larder: [^\n]*{target.address}[^\n]*\n$")
+        self.assertIn(sentence, error)
+        self.assertEqual(target.items, {})
+
+    def test_a_watch_that_fails_takes_what_was_added_with_it(self):
+        def after(count, said):
+            return lambda line, shown: said if shown == count else line
+        for name, misbehave, sentence in (
+                ("skipped", after(200, b"skipped=1\n"), "has left out lines"),
+                ("skipped, of old", after(200, b"[skipped: 1]\n"), "has left out lines"),
+                ("at the first", after(0, b"skipped=7\n"), "has left out lines"),
+                ("closed", after(200, None), "has ended"),
+                ("closed at the end", after(3 * BATCH, None), "has ended"),
+                ("garbage", after(200, b"\0\xff\n"), "is no line of it"),
+                ("half a line", after(200, b"ts=1.0 gid=5 type=item_store key=a\n"), "no line of it"),
+                ("a bad key", after(200, b"ts=1.0 gid=5 type=deleted key=%4 cmd=md\n"), "no line of"),
+                ("an error", after(200, b"SERVER_ERROR out of memory\r\n"), "has ended"),
+                ("flushed", after(200, b"ts=1.0 gid=5 type=flush_all cfd=-1\n"), "was flushed"),
+                ("a line is missing", after(200, b""), "does not show what copy stored"),
+                ("the marker is missing", after(3 * BATCH, b""), "does not show what copy stored")):
+            with self.subTest(name):
+                target = Target(self, misbehave)
+                status, _, error = self.copy(self.source(), target, words=["--timeout", "2"])
+                self.assert_undone(target, status, error, sentence)
+
+    def test_without_a_watch_nothing_is_added(self):
+        for greeting, status, sentence in (
+                (None, 4, "is too slow to answer"),
+                (b"ERROR\r\n", 6, "ERROR"),
+                (b"CLIENT_ERROR watch commands not allowed\r\n", 6, "not allowed"),
+                (b"WATCHER_TOO_MANY log watcher limit reached\r\n", 6, "WATCHER_TOO_MANY"),
+                (b"\0\xff\r\n", 6, "")):
+            with self.subTest(greeting):
+                target = Target(self, greeting=greeting)
+                read = []
+                found, text, error = self.copy(self.source(read.append), target,
+                                               words=["--timeout", "0.5"])
+                self.assertEqual(found, status, error)
+                self.assertIn(sentence, error)
+                self.assertEqual((target.items, read), ({}, []))
+                self.assertTrue(text.startswith(b"0 stored"), text)
+
+    def test_a_target_without_a_watch_costs_its_own_items(self):
+        lame = Target(self, lambda line, shown: b"skipped=1\n" if shown == 20 else line)
+        with support.Server() as good:
+            status, text, error = self.copy(self.source(), good, lame, words=["--json"])
+            self.assert_undone(lame, status, error, "has left out lines")
+            counts = json.loads(text)
+            self.assertEqual(int(good.stat("curr_items")),
+                             counts["stored"] - counts["deleted_again"])
+            self.assertGreater(int(good.stat("curr_items")), BATCH)
+
+    def test_what_cannot_be_deleted_again_is_told(self):
+        target = Target(self, lambda line, shown: b"skipped=1\n" if shown == 200 else line)
+        normal = target.answer
+        target.answer = lambda client, words, value: (
+            b"SERVER_ERROR no\r\n" if words[0] == b"md" else normal(client, words, value))
+        status, _, error = self.copy(self.source(), target)
+        self.assertEqual(status, 4)
+        self.assertIn(f"{target.address} may have old values now", error)
+        self.assertIn("flush it", error)
+
+    def test_an_add_without_an_answer_is_undone_also_where_it_comes_late(self):
+        target = Target(self)
+        key = self.KEYS[2 * BATCH - 1]
+        normal = target.answer
+
+        def answer(client, words, value):
+            if words[:2] == [b"ms", key]:
+                return b""
+            said = normal(client, words, value)
+            if words[:2] == [b"md", key] and target.deleted.count(key) == 1:
+                target.items[key] = OLD  # only now the add is carried out
+            return said
+        target.answer = answer
+        status, _, error = self.copy(self.source(), target, words=["--timeout", "0.5"])
+        self.assertEqual(status, 4)
+        self.assertIn(target.address, error)
+        self.assertEqual((target.items, target.deleted.count(key)), ({}, 2))
+
+    def test_a_signal_takes_what_was_added_with_it(self):
+        for sent in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            with self.subTest(sent), support.Server() as target:
+                reading, signalled = threading.Event(), threading.Event()
+
+                def wait(key):
+                    if key == self.KEYS[-1]:
+                        reading.set()
+                        signalled.wait(PATIENCE_SECONDS)
+                process = subprocess.Popen(
+                    [LARDER, "copy", "--from", self.source(wait).address, "--to", target.address,
+                     "--timeout", "100"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                self.assertTrue(reading.wait(PATIENCE_SECONDS))
+                self.assertGreaterEqual(int(target.stat("curr_items")), BATCH)
+                process.send_signal(sent)
+                signalled.set()
+                _, error = process.communicate(timeout=PATIENCE_SECONDS)
+                self.assertEqual(process.returncode, 4)
+                self.assertIn(b"copy was interrupted", error)
+                self.assertEqual(target.stat("curr_items"), "0")
+
+    def test_without_a_folder_for_the_keys_nothing_is_added(self):
+        with support.Server() as target:
+            done = subprocess.run(
+                [LARDER, "copy", "--from", self.source().address, "--to", target.address],
+                capture_output=True, check=False, timeout=PATIENCE_SECONDS,
+                env=dict(os.environ, TMPDIR="/nowhere"))
+            self.assertEqual(done.returncode, 9)
+            self.assertIn(b"TMPDIR", done.stderr)
+            self.assertEqual(target.stat("curr_items"), "0")
+
+    def test_only_overwrite_stores_over_what_is_there(self):
+        with support.Server() as target:
+            target.ask(b"set k1 0 0 3\r\nNEW\r\n")
+            for words, value in (([], b"NEW"), (["--add"], b"NEW"), (["--overwrite"], OLD)):
+                self.assertEqual(self.copy(self.source(), target, words=words)[0], 0)
+                self.assertEqual(self.value(target, b"k1"), value)
+            self.assertEqual(self.copy(self.source(), target, words=["--add", "--overwrite"])[0], 1)
+
+    def test_no_marker_stays_behind(self):
+        with support.Server() as target:
+            self.assertEqual(self.copy(self.source(), target)[0], 0)
+            self.assertEqual(int(target.stat("curr_items")), len(self.KEYS))
+            self.assertEqual(target.stat("log_worker_dropped"), "0")
+
+
+if __name__ == "__main__":
+    support.main()

@@ -1,0 +1,496 @@
+#include "tools/larder/fill_guard.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cassert>
+#include <cerrno>
+#include <functional>
+#include <iterator>
+#include <new>
+#include <random>
+#include <system_error>
+
+#include "tools/larder/item_stream.h"
+#include "tools/larder/stats.h"
+#include "tools/larder/watch_line.h"
+
+namespace larder::operate {
+namespace {
+
+using client::Answer;
+using client::Error;
+using client::ErrorKind;
+using client::Operation;
+using client::Outcome;
+using client::Result;
+using client::Verb;
+
+constexpr std::string_view kOurWatch = "watch changes";
+// memcached's, of which older ones know fewer.
+constexpr std::string_view kMemcachedWatches[] = {"watch mutations deletions", "watch mutations"};
+// Of a watch, which ends with copy.
+constexpr auto kLongestWatch = std::chrono::hours(24 * 365);
+constexpr auto kBetweenChecks = std::chrono::seconds(1);
+// For a worker that the system stops between a change and its line: it may be as late as that.
+constexpr auto kLateLine = std::chrono::milliseconds(100);
+// larderd puts a line into order with those of other workers by a number that is drawn some
+// microseconds before: the first marker may overtake a line, the second one comes behind it.
+constexpr int kMarkers = 2;
+constexpr int32_t kMarkerSeconds = 60;  // should the delete of a marker fail
+
+uint64_t hash_of(std::string_view key) { return std::hash<std::string_view>()(key); }
+
+std::string any_name() {
+  std::random_device random;
+  return "larder-copy-" + std::to_string(uint64_t{random()} << 32 | random());
+}
+
+Operation delete_of(std::string_view key) {
+  Operation operation;
+  operation.verb = Verb::Delete;
+  operation.key = key;
+  return operation;
+}
+
+}  // namespace
+
+FillGuard::FillGuard(Fleet& targets)
+    : targets_fleet_(targets),
+      deleting_fleet_(targets.ring(), targets.settings()),
+      run_name_(any_name()),
+      targets_(targets.size()) {}
+
+FillGuard::~FillGuard() {
+  {
+    const std::lock_guard lock(mutex_);
+    closing_ = true;
+    for (const Target& target : targets_) shutdown(target.socket.get(), SHUT_RDWR);
+  }
+  changed_.notify_all();
+  for (Target& target : targets_) {
+    if (target.thread.joinable()) target.thread.join();
+  }
+  if (deleter_.joinable()) deleter_.join();
+}
+
+void FillGuard::open() {
+  deleter_ = std::thread([this] { run_deletes(); });
+  for (size_t node = 0; node < targets_.size(); ++node) {
+    targets_[node].thread = std::thread([this, node] { run_watch(node); });
+  }
+  // A connection, and then the answer, of each command.
+  const auto end = std::chrono::steady_clock::now() +
+                   2 * (1 + std::size(kMemcachedWatches)) * targets_fleet_.settings().timeout;
+  std::unique_lock lock(mutex_);
+  changed_.wait_until(lock, end, [&] {
+    return std::all_of(targets_.begin(), targets_.end(),
+                       [](const Target& target) { return target.watching || target.lost; });
+  });
+  for (size_t node = 0; node < targets_.size(); ++node) {
+    if (targets_[node].watching) continue;
+    lose(node, {ErrorKind::Timeout, targets_fleet_.name_of(node) + " is too slow to answer"});
+  }
+}
+
+// -- The watches, each on its thread.
+
+void FillGuard::run_watch(size_t node) noexcept {
+  Error why = {ErrorKind::Unreachable, "out of memory"};  // in place, for bad_alloc
+  try {
+    Result<void> ended = watch(node, kOurWatch, false);
+    if (!ended) why = ended.error();
+    for (const std::string_view command : kMemcachedWatches) {
+      if (ended || ended.error().kind != ErrorKind::Refused) break;
+      ended = watch(node, command, true);
+      // Where no watch is allowed, the first answer says so.
+      if (!ended && ended.error().kind != ErrorKind::Refused) why = ended.error();
+    }
+    const std::lock_guard lock(mutex_);
+    // Whatever ends a watch that was open, what was added there is in doubt: one status.
+    if (targets_[node].watching) {
+      why = {ErrorKind::Closed,
+             "the watch on " + targets_fleet_.name_of(node) + " has ended (" + why.text + ")"};
+    }
+  } catch (const std::exception&) {
+  }
+  const std::lock_guard lock(mutex_);
+  lose(node, std::move(why));
+}
+
+Result<void> FillGuard::watch(size_t node, std::string_view command, bool plain) {
+  auto connection = targets_fleet_.open(node);
+  if (!connection) return connection.error();
+  Stats stats;
+  if (plain) {  // before the watch, so that nothing falls in between
+    static constexpr std::string_view kEnds[] = {"END"};
+    const Result<std::string> said = (*connection)->ask("stats", kEnds, deadline());
+    if (!said) return said.error();
+    stats = Stats::parse(*said);
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    Target& target = targets_[node];
+    if (closing_ || target.lost) return {};
+    target.plain = plain;
+    target.flushes = stats.number_or_zero("cmd_flush");
+    target.dropped_lines = stats.number_or_zero("log_worker_dropped");
+    target.socket = client::Descriptor(fcntl((*connection)->fd(), F_DUPFD_CLOEXEC, 0));
+    if (target.socket.get() < 0) throw std::system_error(errno, std::generic_category());
+  }
+  return (*connection)
+      ->ask_lines(command, {}, std::chrono::steady_clock::now() + kLongestWatch,
+                  [&](std::string_view line) { return take_line(node, line); });
+}
+
+// False: the watch is of no use any more.
+bool FillGuard::take_line(size_t node, std::string_view line) {
+  const WatchLine parsed = parse_watch_line(line);
+  const std::lock_guard lock(mutex_);
+  Target& target = targets_[node];
+  if (target.lost || closing_) return false;
+  const auto name = [&] { return targets_fleet_.name_of(node); };
+  if (!target.watching) {
+    if (line != "OK") {
+      lose(node, {ErrorKind::Refused, name() + " says: " + std::string(line)});
+      return false;
+    }
+    target.watching = true;
+    changed_.notify_all();
+    return true;
+  }
+  switch (parsed.kind) {
+    case WatchLine::Kind::Add:
+    case WatchLine::Kind::Change:
+      take_change(node, parsed.key, parsed.kind == WatchLine::Kind::Add);
+      return true;
+    case WatchLine::Kind::Other:
+      return true;
+    case WatchLine::Kind::Flush:
+      lose(node, {ErrorKind::Closed, name() + " was flushed meanwhile"});
+      return false;
+    case WatchLine::Kind::Skipped:
+      lose(node, {ErrorKind::Closed, "the watch on " + name() + " has left out lines"});
+      return false;
+    case WatchLine::Kind::Garbage:
+      lose(node, {ErrorKind::Closed, "the watch on " + name() + " has sent what is no line of it"});
+      return false;
+  }
+  return false;
+}
+
+// Of a key in flight the first add is taken for ours: if it is another client's, ours is answered
+// with NotStored, or stores later and shows a second line.
+void FillGuard::take_change(size_t node, const std::string& key, bool is_add) {
+  Target& target = targets_[node];
+  if (key.starts_with(run_name_)) {
+    if (key != target.marker) return;
+    target.marker_shown = true;
+    changed_.notify_all();
+    return;
+  }
+  const auto flight = target.in_flight.find(key);
+  if (flight == target.in_flight.end()) {
+    const uint64_t hash = hash_of(key);
+    seen_.mark(hash);
+    if (filled_.has(hash)) withdraw(node, key);
+    return;
+  }
+  Flight& ours = flight->second;
+  if (is_add && !ours.shown) {
+    ours.shown = true;
+    if (ours.fill == Fill::Stored && --target.unshown == 0) changed_.notify_all();
+    return;
+  }
+  seen_.mark(hash_of(key));
+  ours.changed = true;  // deleted once it has been answered: before, the add could come later
+}
+
+void FillGuard::lose(size_t node, Error why) noexcept {
+  Target& target = targets_[node];
+  if (target.lost) return;
+  target.lost = std::move(why);
+  shutdown(target.socket.get(), SHUT_RDWR);
+  changed_.notify_all();
+}
+
+void FillGuard::lose_all(const std::string& why) {
+  const std::lock_guard lock(mutex_);
+  for (size_t node = 0; node < targets_.size(); ++node) {
+    lose(node, {ErrorKind::Closed, targets_fleet_.name_of(node) + ": " + why});
+  }
+}
+
+// -- Deletes, on their thread.
+
+void FillGuard::withdraw(size_t node, const std::string& key) {
+  if (!withdrawn_.insert(hash_of(key)).second) return;
+  doomed_.push_back({node, key});
+  changed_.notify_all();
+}
+
+void FillGuard::run_deletes() noexcept {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    changed_.wait(lock, [&] { return closing_ || !doomed_.empty(); });
+    if (closing_) return;
+    deleting_ = true;
+    try {
+      delete_doomed(lock);
+    } catch (const std::exception&) {
+      if (!lock.owns_lock()) lock.lock();
+      for (size_t node = 0; node < targets_.size(); ++node) {
+        lose(node, {ErrorKind::Unreachable, "out of memory"});
+      }
+    }
+    deleting_ = false;
+    changed_.notify_all();
+  }
+}
+
+// Takes some off doomed_, without the lock while they are deleted.
+void FillGuard::delete_doomed(std::unique_lock<std::mutex>& lock) {
+  std::vector<Doomed> taken;
+  while (!doomed_.empty() && taken.size() < kBatchItems) {
+    if (!targets_[doomed_.front().node].lost) taken.push_back(std::move(doomed_.front()));
+    doomed_.pop_front();
+  }
+  lock.unlock();
+  std::vector<Operation> deletes;
+  for (const Doomed& doomed : taken) deletes.push_back(delete_of(doomed.key));
+  const std::vector<Answer> answers = deleting_fleet_.run(deletes);
+  lock.lock();
+  for (size_t i = 0; i < answers.size(); ++i) {
+    if (answers[i].outcome == Outcome::Failed) {
+      lose(taken[i].node, {ErrorKind::Closed, answers[i].error->text});
+    } else {
+      ++deleted_;
+    }
+  }
+}
+
+// -- Adds.
+
+bool FillGuard::is_lost(size_t node) const {
+  const std::lock_guard lock(mutex_);
+  return targets_[node].lost.has_value();
+}
+
+bool FillGuard::are_all_lost() const {
+  const std::lock_guard lock(mutex_);
+  return std::all_of(targets_.begin(), targets_.end(),
+                     [](const Target& target) { return target.lost.has_value(); });
+}
+
+std::vector<Permit> FillGuard::begin(std::span<const std::string_view> keys) {
+  key_file_.append(keys);
+  std::vector<Permit> permits(keys.size());
+  const std::lock_guard lock(mutex_);
+  for (size_t i = 0; i < keys.size(); ++i) {
+    Target& target = targets_[targets_fleet_.ring().node_of(keys[i])];
+    permits[i] = target.lost                   ? Permit::Lost
+                 : seen_.has(hash_of(keys[i])) ? Permit::Changed
+                                               : Permit::Granted;
+    if (permits[i] == Permit::Granted) target.in_flight.try_emplace(std::string(keys[i]));
+  }
+  return permits;
+}
+
+void FillGuard::end(std::span<const std::string_view> keys, std::span<const Fill> fills) {
+  assert(keys.size() == fills.size());
+  {
+    std::unique_lock lock(mutex_);
+    for (size_t i = 0; i < keys.size(); ++i) {
+      const size_t node = targets_fleet_.ring().node_of(keys[i]);
+      Target& target = targets_[node];
+      Flight& flight = target.in_flight.at(std::string(keys[i]));
+      if (fills[i] != Fill::NotStored) filled_.mark(hash_of(keys[i]));
+      // Two items of one key in a batch, as a list of keys may have them: one of them was stored.
+      if (flight.fill == Fill::Stored) continue;
+      flight.fill = fills[i];
+      if (fills[i] == Fill::Stored && !flight.shown) ++target.unshown;
+      if (fills[i] != Fill::InDoubt) continue;
+      target.in_doubt = true;
+      lose(node, {ErrorKind::Closed,
+                  targets_fleet_.name_of(node) + " has not answered all that copy stored there"});
+    }
+    changed_.wait_until(lock, deadline(), [&] {
+      return std::all_of(targets_.begin(), targets_.end(),
+                         [](const Target& target) { return target.lost || target.unshown == 0; });
+    });
+    settle_flights();
+  }
+  if (std::chrono::steady_clock::now() >= next_check_) check_counters();
+}
+
+void FillGuard::settle_flights() {
+  for (size_t node = 0; node < targets_.size(); ++node) {
+    Target& target = targets_[node];
+    if (target.unshown > 0) {
+      lose(node, {ErrorKind::Timeout, "the watch on " + targets_fleet_.name_of(node) +
+                                          " does not show what copy stored there"});
+    }
+    for (const auto& [key, flight] : target.in_flight) {
+      if (flight.shown && flight.fill == Fill::NotStored) seen_.mark(hash_of(key));
+      if (flight.changed && flight.fill != Fill::NotStored) withdraw(node, key);
+    }
+    target.in_flight.clear();
+    target.unshown = 0;
+  }
+}
+
+// A memcached says in its counters what its watch does not.
+void FillGuard::check_counters() {
+  next_check_ = std::chrono::steady_clock::now() + kBetweenChecks;
+  for (size_t node = 0; node < targets_.size(); ++node) {
+    {
+      const std::lock_guard lock(mutex_);
+      if (!targets_[node].plain || targets_[node].lost) continue;
+    }
+    const Result<Stats> stats = ask_stats(targets_fleet_, node, "");
+    const std::lock_guard lock(mutex_);
+    const Target& target = targets_[node];
+    if (!stats) {
+      lose(node, {ErrorKind::Closed, stats.error().text});
+    } else if (stats->number_or_zero("cmd_flush") != target.flushes) {
+      lose(node, {ErrorKind::Closed, targets_fleet_.name_of(node) + " was flushed meanwhile"});
+    } else if (stats->number_or_zero("log_worker_dropped") != target.dropped_lines) {
+      lose(node, {ErrorKind::Closed,
+                  "the watch on " + targets_fleet_.name_of(node) + " has left out lines"});
+    }
+  }
+}
+
+// -- The end.
+
+void FillGuard::finish() {
+  std::this_thread::sleep_for(kLateLine);
+  for (int round = 0; round < kMarkers; ++round) pass_marker(round);
+  {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return doomed_.empty() && !deleting_; });
+  }
+  check_counters();
+  undo();
+  const auto may_store_yet = [](const Target& target) { return target.in_doubt; };
+  {
+    const std::lock_guard lock(mutex_);
+    if (std::none_of(targets_.begin(), targets_.end(), may_store_yet)) return;
+  }
+  // An add that was not answered may be carried out after the delete.
+  std::this_thread::sleep_for(targets_fleet_.settings().timeout);
+  {
+    const std::lock_guard lock(mutex_);
+    for (Target& target : targets_) target.undone = target.undone && !target.in_doubt;
+  }
+  undo();
+}
+
+// Stores a key on every target that is not lost, and waits until the watches show it.
+void FillGuard::pass_marker(int round) {
+  const std::string marker = run_name_ + "-" + std::to_string(round);
+  std::vector<size_t> asked;
+  {
+    const std::lock_guard lock(mutex_);
+    for (size_t node = 0; node < targets_.size(); ++node) {
+      targets_[node].marker = marker;
+      targets_[node].marker_shown = false;
+      if (!targets_[node].lost) asked.push_back(node);
+    }
+  }
+  Operation store;
+  store.verb = Verb::Set;
+  store.key = marker;
+  store.exptime = kMarkerSeconds;
+  for (const size_t node : asked) {
+    const std::vector<Answer> answers = targets_fleet_.run_on(node, {&store, 1});
+    if (answers[0].outcome == Outcome::Done) continue;
+    const std::lock_guard lock(mutex_);
+    lose(node, {ErrorKind::Closed, answers[0].error ? answers[0].error->text : "no marker"});
+  }
+  {
+    std::unique_lock lock(mutex_);
+    const auto is_through = [&](size_t node) {
+      return targets_[node].marker_shown || targets_[node].lost;
+    };
+    changed_.wait_until(lock, deadline(),
+                        [&] { return std::all_of(asked.begin(), asked.end(), is_through); });
+    for (const size_t node : asked) {
+      if (is_through(node)) continue;
+      lose(node, {ErrorKind::Timeout, "the watch on " + targets_fleet_.name_of(node) +
+                                          " does not show what copy stored there"});
+    }
+  }
+  const Operation remove = delete_of(marker);
+  for (const size_t node : asked) targets_fleet_.run_on(node, {&remove, 1});
+}
+
+void FillGuard::undo() {
+  for (size_t node = 0; node < targets_.size(); ++node) {
+    {
+      const std::lock_guard lock(mutex_);
+      if (!targets_[node].lost || targets_[node].undone) continue;
+      targets_[node].undone = true;
+    }
+    undo_on(node);
+  }
+}
+
+// Keys that another client stores meanwhile are deleted, too: misses, and no old values.
+void FillGuard::undo_on(size_t node) {
+  std::optional<Error> failed;
+  uint64_t deleted = 0;
+  std::vector<std::string> keys;
+  const auto delete_keys = [&] {
+    std::vector<Operation> deletes;
+    for (const std::string& key : keys) deletes.push_back(delete_of(key));
+    for (const Answer& answer : targets_fleet_.run_on(node, deletes)) {
+      if (answer.outcome == Outcome::Failed && !failed) failed = answer.error;
+      if (answer.outcome == Outcome::Done) ++deleted;
+    }
+    keys.clear();
+    return !failed;
+  };
+  key_file_.for_each([&](std::string_view key) {
+    // Only this thread changes filled_.
+    if (targets_fleet_.ring().node_of(key) != node || !filled_.has(hash_of(key))) return true;
+    keys.emplace_back(key);
+    return keys.size() < kBatchItems || delete_keys();
+  });
+  if (!failed && !keys.empty()) delete_keys();
+  const std::lock_guard lock(mutex_);
+  targets_[node].failed = std::move(failed);
+  targets_[node].deleted += deleted;
+}
+
+FillCounts FillGuard::counts() const {
+  const std::lock_guard lock(mutex_);
+  FillCounts counts;
+  counts.withdrawn = deleted_;
+  for (const Target& target : targets_) counts.undone += target.deleted;
+  return counts;
+}
+
+std::vector<std::pair<size_t, Error>> FillGuard::errors() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<std::pair<size_t, Error>> errors;
+  for (size_t node = 0; node < targets_.size(); ++node) {
+    const Target& target = targets_[node];
+    if (!target.lost) continue;
+    Error error = *target.lost;
+    if (target.failed) {
+      error.text +=
+          "; " + targets_fleet_.name_of(node) +
+          " may have old values now, since what copy stored there could not be deleted (" +
+          target.failed->text + "): flush it";
+    } else if (target.deleted > 0) {
+      error.text += "; the " + std::to_string(target.deleted) +
+                    " items that copy had stored there are deleted";
+    }
+    errors.emplace_back(node, std::move(error));
+  }
+  return errors;
+}
+
+}  // namespace larder::operate

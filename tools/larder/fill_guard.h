@@ -1,0 +1,171 @@
+// FillGuard: watches the servers that copy adds items to, and deletes there what has changed
+// meanwhile, so that no value of the source hides a newer one.
+//
+//   source --read--> larder --add--> target <-- other clients
+//                      ^---- watch ----'
+//
+// 1. The watch of every target is open before the first item is read.
+// 2. A key that was seen to change on a target is not added there any more.
+// 3. A key that was added and is seen to change is deleted, once. The change may have come before
+//    the add (a delete of a key that was not there yet); if it came after it, the delete costs a
+//    miss.
+// 4. When finish() returns, every change has been seen that the target acknowledged before.
+// 5. A target whose watch ends, leaves lines out, tells of a flush_all, or does not show what was
+//    added there is lost: nothing more is added, and all that was added is deleted.
+//
+// On larderd the watch is `watch changes`, which shows all changes. memcached refuses that word and
+// gets `watch mutations deletions`, with a look at its counters (flush_all, lines dropped) once a
+// second: it shows no binary delete, no delete of a key that is not there, no touch, and no md with
+// I. Of neither are expiry and eviction seen.
+//
+// Memory: two KeyMarks, and 100 bytes for each key that was added and changed. The keys that were
+// added are in a temporary file (KeyFile).
+//
+// A thread for each target reads its watch, one more deletes. What is public belongs to one thread,
+// that of the fleet.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+#include "tools/client/result.h"
+#include "tools/client/transport.h"
+#include "tools/larder/fleet.h"
+#include "tools/larder/key_file.h"
+#include "tools/larder/key_marks.h"
+
+namespace larder::operate {
+
+// Whether a key may be added.
+enum class Permit : uint8_t {
+  Granted,
+  Changed,  // it was seen to change since open(), or, rarely, another key was (KeyMarks)
+  Lost      // its target is lost
+};
+
+// What became of an item that was sent with add.
+enum class Fill : uint8_t {
+  NotStored,  // refused, or the key was there
+  Stored,
+  SentAgain,  // without an answer; the connection has ended, and the item is sent on another
+  InDoubt     // without an answer, and the server may store it yet: the target is lost
+};
+
+struct FillCounts {
+  uint64_t withdrawn = 0;  // deleted again: the key has changed meanwhile
+  uint64_t undone = 0;     // deleted again: the target was lost
+};
+
+class FillGuard {
+ public:
+  // targets  outlive this. Throws std::system_error if there is no temporary file.
+  explicit FillGuard(Fleet& targets);
+  // Ends the threads. Deletes nothing: see undo().
+  ~FillGuard();
+  FillGuard(const FillGuard&) = delete;
+  FillGuard& operator=(const FillGuard&) = delete;
+
+  // Opens all watches, and returns when they show what happens. A target that cannot be watched is
+  // lost. Throws std::system_error if there are no threads.
+  void open();
+
+  bool is_lost(size_t node) const;
+  bool are_all_lost() const;
+
+  // Around each batch of adds. begin() says of each key whether it may be sent, and throws
+  // std::system_error if the temporary file cannot take the keys: none may be sent then. end() gets
+  // those that were sent, and waits until the watches show what was stored.
+  //
+  // fills  as many as keys: fills[i] is what became of keys[i]
+  std::vector<Permit> begin(std::span<const std::string_view> keys);
+  void end(std::span<const std::string_view> keys, std::span<const Fill> fills);
+
+  // Gives all targets up.
+  void lose_all(const std::string& why);
+  // Deletes what was added on targets that were lost since the last call.
+  void undo();
+  // Waits until every change was seen that was acknowledged before, and what has changed is
+  // deleted; then undo().
+  void finish();
+
+  FillCounts counts() const;
+  // Why targets were lost, and what that means, by node. The kind is that of the cause for those
+  // that could not be watched at all, else one whose status is kUnreachable.
+  std::vector<std::pair<size_t, client::Error>> errors() const;
+
+ private:
+  struct Flight {
+    std::optional<Fill> fill;  // null: without an answer yet
+    bool shown = false;        // its line has come
+    bool changed = false;      // another line of the key has
+  };
+  struct Target {
+    bool watching = false;
+    bool plain = false;  // memcached's words, so that the counters count, too
+    uint64_t flushes = 0, dropped_lines = 0;
+    std::optional<client::Error> lost;
+    bool undone = false;
+    bool in_doubt = false;
+    uint64_t deleted = 0;                 // by undo()
+    std::optional<client::Error> failed;  // of undo()
+    std::unordered_map<std::string, Flight> in_flight;
+    size_t unshown = 0;  // of those in flight that are Stored
+    std::string marker;  // the key whose line is waited for
+    bool marker_shown = false;
+    client::Descriptor socket;  // a copy, to end the watch
+    std::thread thread;
+  };
+  struct Doomed {
+    size_t node;
+    std::string key;
+  };
+
+  void run_watch(size_t node) noexcept;
+  client::Result<void> watch(size_t node, std::string_view command, bool plain);
+  bool take_line(size_t node, std::string_view line);
+  void take_change(size_t node, const std::string& key, bool is_add);
+  void run_deletes() noexcept;
+  void delete_doomed(std::unique_lock<std::mutex>& lock);
+
+  // With mutex_.
+  void lose(size_t node, client::Error why) noexcept;
+  void withdraw(size_t node, const std::string& key);
+  void settle_flights();
+
+  void pass_marker(int round);
+  void check_counters();
+  void undo_on(size_t node);
+  client::Deadline deadline() const { return targets_fleet_.deadline(); }
+
+  Fleet& targets_fleet_;
+  Fleet deleting_fleet_;        // connections of run_deletes()
+  const std::string run_name_;  // of the markers
+  KeyFile key_file_;
+  std::chrono::steady_clock::time_point next_check_{};
+
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;         // anything below
+  std::vector<Target> targets_;             // by node
+  KeyMarks seen_;                           // keys that have changed
+  KeyMarks filled_;                         // keys that were added, or may have been
+  std::unordered_set<uint64_t> withdrawn_;  // hashes; a key of another hash is never left out
+  std::deque<Doomed> doomed_;               // to be deleted
+  bool deleting_ = false;
+  bool closing_ = false;
+  uint64_t deleted_ = 0;
+  std::thread deleter_;
+};
+
+}  // namespace larder::operate
