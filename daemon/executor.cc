@@ -316,7 +316,8 @@ bool Executor::run_gat(const Command& command, const KeyRef& key, Reply& reply, 
     if (touched.memory == core::AllocateStatus::Busy) return false;
   }
   tell_fetch(command.key, before);
-  tell_expiry(command.key, expiry_of(command, command.exptime, now), now);
+  if (events_.wants(Streams::kChanges)) [[unlikely]]
+    tell_expiry(command.key, expiry_of(command, command.exptime, now), now);
   stats_.touch_cmds.add();
   if (touched.memory != core::AllocateStatus::Ok) return true;
   if (touched.item == nullptr) {
