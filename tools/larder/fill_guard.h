@@ -14,9 +14,9 @@
 //    added there is lost: nothing more is added, and all that was added is deleted.
 //
 // On larderd the watch is `watch changes`, which shows all changes. memcached refuses that word and
-// gets `watch mutations deletions`, with a look at its counters (flush_all, lines dropped) once a
-// second: it shows no binary delete, no delete of a key that is not there, no touch, and no md with
-// I. Of neither are expiry and eviction seen.
+// gets `watch mutations deletions`, an old one `watch mutations`, with a look at its counters
+// (flush_all, lines dropped) once a second: it shows no binary delete, no delete of a key that is
+// not there, no touch, and no md with I. Of neither are expiry and eviction seen.
 //
 // Memory: two KeyMarks, and 100 bytes for each key that was added and changed. The keys that were
 // added are in a temporary file (KeyFile).
