@@ -545,6 +545,7 @@ void Server::drop_items() {
   const uint64_t items = cache_.totals().items;
   cache_.flush(clock_.sample());
   emptied_.note(began);
+  event_log_.write_flush(-1);
   if (items == 0) return;
   log(LogLevel::Warning,
       "etcd: clients may have stored newer values elsewhere while this server was "
