@@ -310,6 +310,37 @@ class Commands(unittest.TestCase):
         self.assertRegex(done.stdout, r"(?m)^\| multiget 50, zipf 1000 \| .* \| \| \| .* / - \|")
         self.assertIn("- C: `/bin/false {port}` (rows of 10 M items alone)\n", done.stdout)
 
+    def test_compare_over_unix_sockets(self):
+        commands = [" ".join([*program, "-u root -s {socket} -t 1 -m {memory}"])
+                    for program in (support.server_command(), [MEMCACHED])]
+        done = bench("compare", "--a", commands[0], "--b", commands[1], "--server-cpu", -1,
+                     "--client-cpu", -1, "--only", "get, pipelined 32", "multiget 50, zipf",
+                     "--rounds", 1, "--seconds", 0.1, "--json", "-")
+        self.assertEqual(done.returncode, 0, done.stdout)
+        for row in json.loads(done.stdout)["rows"]:
+            for server in row["servers"]:
+                self.assertEqual((server["errors"], server["hit_ratio"]), (0, 1))
+        self.assertEqual([name for name in os.listdir(tempfile.gettempdir())
+                          if name.startswith("larder-bench-")], [])
+
+    def test_compare_over_tls(self):
+        with tempfile.TemporaryDirectory() as folder:
+            key, certificate = (os.path.join(folder, name) for name in ("key.pem", "cert.pem"))
+            made = support.run([OPENSSL, "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                                "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-out",
+                                certificate, "-subj", "/CN=localhost"])
+            self.assertEqual(made.returncode, 0, made.stdout)
+            command = self.command(support.server_command()) + \
+                f" -Z -o ssl_chain_cert={certificate} -o ssl_key={key}"
+            words = ("compare", "--a", command, "--b", command, "--server-cpu", -1, "--client-cpu",
+                     -1, "--only", "get, pipelined 32", "--rounds", 1, "--seconds", 0.1)
+            done = bench(*words, "--tls", "--tls-insecure", "--markdown")
+            self.assertEqual(done.returncode, 0, done.stdout)
+            self.assertIn("; over TLS\n", done.stdout)
+            done = bench(*words, "--tls")
+            self.assertNotEqual(done.returncode, 0)
+            self.assertIn("certificate", done.stdout)
+
     def test_compare_a_workload_at_a_rate(self):
         done = bench("compare", *self.servers(), "--rounds", 1, "--seconds", 0.2, "--rate", 5000,
                      "--workload-from-options", "--mix", "get=1,set=1", "--protocol", "meta")

@@ -68,7 +68,9 @@ void Commands::State::add_servers(CLI::App& command) {
           [this](const std::string& text) {
             compare.servers.insert(compare.servers.begin(), ServerCommand{text});
           },
-          "the command of server A; {port} and {memory} (MiB) are filled in")
+          "the command of server A; {port}, or {socket} for a unix socket, and {memory} (MiB) are "
+          "filled "
+          "in")
       ->type_name("CMD")
       ->group(group);
   command
@@ -141,6 +143,7 @@ void Commands::State::add_compare() {
       ->check(CLI::Range(1, 64))
       ->type_name("N")
       ->group(group);
+  add_tls_options(*compare_command, own.tls, group);
   add_rates_option(*compare_command, compare.rates,
                    "open loop: keys a second; latencies are printed, too")
       ->group(group);
@@ -223,6 +226,7 @@ int Commands::State::do_compare() {
   const bool text =
       !compare_output.quiet && compare_output.json != "-" && compare_output.csv != "-";
   if (text) std::fputs(heading_of(compare, markdown).c_str(), stdout);
+  if (own.tls.wanted) compare.tls = std::make_shared<TlsContext>(own.tls);
   Comparer comparer(compare);
   std::vector<Comparison> measured;
   const std::vector<double> rates = compare.rates.empty() ? std::vector{0.0} : compare.rates;

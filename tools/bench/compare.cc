@@ -12,12 +12,6 @@ namespace {
 constexpr double kBusy = 0.95;
 constexpr int kFillConnections = 4;
 
-Endpoint endpoint_of(const Server& server) {
-  Endpoint endpoint;
-  endpoint.port = server.port();
-  return endpoint;
-}
-
 void expect_well(const LoadResult& result, const std::string& doing) {
   if (result.errors == 0 && result.failure.empty()) return;
   throw std::runtime_error(doing + ": " +
@@ -119,15 +113,16 @@ int exit_status_of(const std::vector<Comparison>& rows) {
 Comparer::Comparer(const ComparePlan& plan) : plan_(plan) {}
 Comparer::~Comparer() = default;
 
-void fill_server(const Server& server, const Row& row, uint64_t& first_key) {
+void fill_server(const Endpoint& server, const Row& row, uint64_t& first_key) {
   LoadPlan plan;
-  plan.workload = fill_of(row.workload);
-  plan.endpoint = endpoint_of(server);
+  plan.workload =
+      server.tls != nullptr ? fill_of(row.workload, kTlsFillBytes) : fill_of(row.workload);
+  plan.endpoint = server;
   plan.connections = std::min(kFillConnections, row.connections);
   if (!row.evicting) {
     plan.requests = row.workload.keys;
     expect_well(run_load(plan), "filling for '" + row.name + "'");
-    const uint64_t held = stat(server.port(), "curr_items");
+    const uint64_t held = stat(server, "curr_items");
     if (held < row.workload.keys) {
       throw std::runtime_error("filling for '" + row.name + "': of " +
                                std::to_string(row.workload.keys) + " items the server holds " +
@@ -144,10 +139,16 @@ void fill_server(const Server& server, const Row& row, uint64_t& first_key) {
     const LoadResult result = run_load(plan);
     expect_well(result, "filling for '" + row.name + "'");
     first_key = result.next_key;
-    if (stat(server.port(), "evictions") > 0) return;
+    if (stat(server, "evictions") > 0) return;
   }
   throw std::runtime_error(
       "'" + row.name + "': no evictions after four times the memory; is {memory} in the command?");
+}
+
+Endpoint Comparer::endpoint_of(const Subject& subject) const {
+  Endpoint endpoint = subject.server.endpoint();
+  endpoint.tls = plan_.tls;
+  return endpoint;
 }
 
 void Comparer::prepare(const Row& row) {
@@ -162,7 +163,7 @@ void Comparer::prepare(const Row& row) {
     }
     auto subject = std::unique_ptr<Subject>(
         new Subject{Server(server.command, plan_.server_cpu, row.memory_mib), letter});
-    fill_server(subject->server, row, subject->first_key);
+    fill_server(endpoint_of(*subject), row, subject->first_key);
     subject->server.pause();
     subjects_.push_back(std::move(subject));
   }
@@ -184,7 +185,7 @@ Cost Comparer::run(Subject& subject, const Row& row, double rate) {
   LoadPlan plan;
   plan.workload = row.workload;
   plan.workload.first_key = subject.first_key;
-  plan.endpoint = endpoint_of(subject.server);
+  plan.endpoint = endpoint_of(subject);
   plan.connections = row.connections;
   plan.threads = plan_.threads;
   plan.cpus = {plan_.client_cpu};

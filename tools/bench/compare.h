@@ -21,7 +21,7 @@
 namespace larder::bench {
 
 struct ServerCommand {
-  std::string command;           // with {port}, maybe {memory}
+  std::string command;           // with {port} or {socket}, maybe {memory}
   bool many_items_only = false;  // measured only in rows of kManyItems items or more
 };
 
@@ -31,9 +31,10 @@ struct ComparePlan {
   double seconds = 1;            // of one run
   double warmup_seconds = 0.25;  // over the measured connections, after warmup_operations()
   int threads = 1;
-  int server_cpu = 0;         // below 0: any
-  int client_cpu = 1;         // of the first thread; the others run anywhere
-  std::vector<double> rates;  // operations a second; empty: closed loop
+  int server_cpu = 0;               // below 0: any
+  int client_cpu = 1;               // of the first thread; the others run anywhere
+  std::shared_ptr<TlsContext> tls;  // null: plain
+  std::vector<double> rates;        // operations a second; empty: closed loop
   const std::atomic<bool>* stop = nullptr;
 };
 
@@ -98,6 +99,7 @@ class Comparer {
   struct Subject;
   class Running;
 
+  Endpoint endpoint_of(const Subject& subject) const;
   void prepare(const Row& row);
   ServerRuns settle(const Subject& subject) const;
   Cost run(Subject& subject, const Row& row, double rate);
@@ -109,6 +111,6 @@ class Comparer {
 
 // Stores the row's data in a server and makes sure that it is there.
 // first_key   of an evicting row: where its keys begin; moved on
-void fill_server(const Server& server, const Row& row, uint64_t& first_key);
+void fill_server(const Endpoint& server, const Row& row, uint64_t& first_key);
 
 }  // namespace larder::bench

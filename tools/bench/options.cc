@@ -200,20 +200,24 @@ void add_target_options(CLI::App& app, RunOptions& options) {
       ->excludes(server)
       ->type_name("PATH")
       ->group(group);
-  auto* tls = app.add_flag("--tls", options.tls.wanted, "speak TLS")->group(group);
-  app.add_option("--tls-ca", options.tls.ca_file, "who signs the server's certificate (PEM)")
+  add_tls_options(app, options.tls, group);
+}
+
+void add_tls_options(CLI::App& app, TlsOptions& options, const std::string& group) {
+  auto* tls = app.add_flag("--tls", options.wanted, "speak TLS")->group(group);
+  app.add_option("--tls-ca", options.ca_file, "who signs the server's certificate (PEM)")
       ->needs(tls)
       ->type_name("FILE")
       ->group(group);
-  app.add_option("--tls-cert", options.tls.certificate, "what the client shows (PEM)")
+  app.add_option("--tls-cert", options.certificate, "what the client shows (PEM)")
       ->needs(tls)
       ->type_name("FILE")
       ->group(group);
-  app.add_option("--tls-key", options.tls.key, "its key (PEM)")
+  app.add_option("--tls-key", options.key, "its key (PEM)")
       ->needs(tls)
       ->type_name("FILE")
       ->group(group);
-  app.add_flag("--tls-insecure", options.tls.insecure, "accept any certificate")
+  app.add_flag("--tls-insecure", options.insecure, "accept any certificate")
       ->needs(tls)
       ->group(group);
 }

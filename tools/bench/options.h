@@ -36,6 +36,7 @@ struct RunOptions {
 void add_workload_options(CLI::App& app, Workload& workload);
 void add_load_options(CLI::App& app, RunOptions& options);
 void add_target_options(CLI::App& app, RunOptions& options);
+void add_tls_options(CLI::App& app, TlsOptions& options, const std::string& group);
 void add_output_options(CLI::App& app, OutputOptions& options);
 // A list of rates: "20000,50000".
 CLI::Option* add_rates_option(CLI::App& app, std::vector<double>& rates, const std::string& help);

@@ -281,8 +281,9 @@ std::string legend_of(const ComparePlan& plan, bool markdown) {
   if (markdown) text += "\n";
   return text + format(
                     "%d rounds, %.2f s of each server in each; medians of server CPU per key, with "
-                    "the lowest and the highest ratio of a round; transparent huge pages: %s\n",
-                    plan.rounds, plan.seconds, huge_page_setting().c_str());
+                    "the lowest and the highest ratio of a round; transparent huge pages: %s%s\n",
+                    plan.rounds, plan.seconds, huge_page_setting().c_str(),
+                    plan.tls != nullptr ? "; over TLS" : "");
 }
 
 std::string text_of(const Comparison& row, bool markdown) {

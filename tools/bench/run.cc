@@ -17,9 +17,6 @@ namespace larder::bench {
 namespace {
 
 constexpr int kFillConnections = 4;
-// Half of a TLS record: memcached 1.6.18 leaves some of pipelined requests unanswered where they
-// reach over several records.
-constexpr double kTlsFillBytes = 8 * 1024;
 
 // Prints a line each second until it goes out of scope.
 class ProgressLine {

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/socket.h>
@@ -10,6 +11,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <cstdio>
 #include <cstring>
@@ -53,6 +56,34 @@ void replace_all(std::string& text, const std::string& word, const std::string& 
   }
 }
 
+Endpoint at_port(int port) {
+  Endpoint endpoint;
+  endpoint.port = port;
+  return endpoint;
+}
+
+// Whether somebody takes connections there.
+bool is_there(const Endpoint& at) {
+  if (at.unix_path.empty()) {
+    const int fd = connect_to(at.port);
+    if (fd >= 0) close(fd);
+    return fd >= 0;
+  }
+  try {
+    const Stream stream(at);
+    return true;
+  } catch (const std::runtime_error&) {
+    return false;
+  }
+}
+
+std::string free_socket_path() {
+  static std::atomic<int> number{0};
+  const std::string name =
+      "larder-bench-" + std::to_string(getpid()) + '-' + std::to_string(++number) + ".socket";
+  return (std::filesystem::temp_directory_path() / name).string();
+}
+
 std::string text_of_file(const std::string& path) {
   std::ifstream file(path);
   return {std::istreambuf_iterator<char>(file), {}};
@@ -83,9 +114,11 @@ int connect_to(int port) {
 }
 
 Server::Server(std::string command, int cpu, uint64_t memory_mib) : port_(free_port()) {
-  if (command.find("{port}") == std::string::npos) {
-    throw std::runtime_error("no {port} in: " + command);
+  if (command.find("{socket}") != std::string::npos) socket_ = free_socket_path();
+  if (socket_.empty() && command.find("{port}") == std::string::npos) {
+    throw std::runtime_error("no {port} and no {socket} in: " + command);
   }
+  replace_all(command, "{socket}", socket_);
   replace_all(command, "{port}", std::to_string(port_));
   replace_all(command, "{memory}", std::to_string(memory_mib));
   std::istringstream words(command);
@@ -104,15 +137,17 @@ Server::Server(std::string command, int cpu, uint64_t memory_mib) : port_(free_p
     if (waitpid(pid_, nullptr, WNOHANG) == pid_) {
       throw std::runtime_error("it ended by itself: " + command);
     }
-    const int fd = connect_to(port_);
-    if (fd >= 0) {
-      close(fd);
-      return;
-    }
+    if (is_there(endpoint())) return;
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
   stop();
   throw std::runtime_error("no answer from: " + command);
+}
+
+Endpoint Server::endpoint() const {
+  Endpoint endpoint = at_port(port_);
+  endpoint.unix_path = socket_;
+  return endpoint;
 }
 
 double Server::cpu_nanoseconds() const {
@@ -145,6 +180,7 @@ void Server::stop() {
   kill(pid_, SIGTERM);
   go_on();  // a paused one would not see it
   waitpid(pid_, nullptr, 0);
+  if (!socket_.empty()) unlink(socket_.c_str());
 }
 
 Connection::Connection(int port) : fd_(connect_to(port)) {
@@ -189,27 +225,41 @@ std::string value_of(uint64_t n, size_t bytes) {
   return value;
 }
 
-std::string command(int port, const std::string& request, const std::string& end) {
-  const int fd = connect_to(port);
-  if (fd < 0) throw std::runtime_error("cannot connect");
-  std::string reply;
-  if (::send(fd, request.data(), request.size(), MSG_NOSIGNAL) > 0) {
-    char buffer[4096];
-    ssize_t n = 0;
-    while (!reply.ends_with(end) && (n = recv(fd, buffer, sizeof buffer, 0)) > 0) {
-      reply.append(buffer, static_cast<size_t>(n));
-    }
+std::string command(const Endpoint& at, const std::string& request, const std::string& end) {
+  Stream stream(at);
+  const auto wait = [&](short events) {
+    pollfd polled{stream.fd(), events, 0};
+    if (poll(&polled, 1, -1) < 0 && errno != EINTR) throw std::runtime_error("cannot wait");
+  };
+  const auto check = [&](ssize_t n) {
+    if (n == Stream::kFailed) throw std::runtime_error(at.text() + ": " + stream.why());
+    return n != Stream::kAgain;
+  };
+  for (size_t sent = 0; sent < request.size();) {
+    const ssize_t n = stream.write(request.data() + sent, request.size() - sent);
+    check(n) ? static_cast<void>(sent += static_cast<size_t>(n)) : wait(POLLOUT);
   }
-  close(fd);
+  std::string reply;
+  char buffer[4096];
+  while (!reply.ends_with(end)) {
+    const ssize_t n = stream.read(buffer, sizeof buffer);
+    check(n) ? static_cast<void>(reply.append(buffer, static_cast<size_t>(n))) : wait(POLLIN);
+  }
   return reply;
 }
 
-uint64_t stat(int port, const std::string& name) {
-  const std::string stats = command(port, "stats\r\n", "END\r\n");
-  const size_t at = stats.find("STAT " + name + " ");
-  if (at == std::string::npos) throw std::runtime_error("no such statistic: " + name);
-  return std::stoull(stats.substr(at + 6 + name.size()));
+std::string command(int port, const std::string& request, const std::string& end) {
+  return command(at_port(port), request, end);
 }
+
+uint64_t stat(const Endpoint& at, const std::string& name) {
+  const std::string stats = command(at, "stats\r\n", "END\r\n");
+  const size_t found = stats.find("STAT " + name + " ");
+  if (found == std::string::npos) throw std::runtime_error("no such statistic: " + name);
+  return std::stoull(stats.substr(found + 6 + name.size()));
+}
+
+uint64_t stat(int port, const std::string& name) { return stat(at_port(port), name); }
 
 std::optional<double> parse_huge_pages_mib(std::string_view smaps_rollup) {
   constexpr std::string_view kName = "\nAnonHugePages:";

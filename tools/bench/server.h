@@ -11,6 +11,8 @@
 #include <string_view>
 #include <vector>
 
+#include "tools/bench/stream.h"
+
 namespace larder::bench {
 
 // Keeps a process (0: the calling thread) on one core.
@@ -21,7 +23,8 @@ int connect_to(int port);
 // A server on loopback that is stopped when it goes out of scope.
 class Server {
  public:
-  // command      its words, with {port} where the port belongs
+  // command      its words, with {port} where the port belongs; with {socket} instead, the path of
+  //              a Unix socket, it is reached there
   // cpu          the core it is kept on; below 0: any
   // memory_mib   what stands for {memory}
   explicit Server(std::string command, int cpu, uint64_t memory_mib = 1024);
@@ -30,6 +33,7 @@ class Server {
   Server& operator=(const Server&) = delete;
 
   int port() const { return port_; }
+  Endpoint endpoint() const;       // without TLS
   double cpu_nanoseconds() const;  // of all its threads
   double resident_mib() const;
   // Its memory in transparent huge pages now, in MiB. Nothing where the kernel does not let this
@@ -43,6 +47,7 @@ class Server {
   void stop();
 
   int port_;
+  std::string socket_;  // empty: none
   pid_t pid_ = -1;
 };
 
@@ -77,7 +82,9 @@ std::string key_of(uint64_t n);  // 20 bytes
 std::string value_of(uint64_t n, size_t bytes);
 
 // One request over a connection of its own; the reply up to and including `end`.
+std::string command(const Endpoint& at, const std::string& request, const std::string& end);
 std::string command(int port, const std::string& request, const std::string& end);
+uint64_t stat(const Endpoint& at, const std::string& name);
 uint64_t stat(int port, const std::string& name);
 
 // AnonHugePages in the text of a /proc/PID/smaps_rollup, in MiB; nothing where it does not stand
