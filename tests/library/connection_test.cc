@@ -769,6 +769,43 @@ TEST_CASE("a refusal leaves doubt, but for those after which no older value is l
   }
 }
 
+TEST_CASE("a binary answer that is made of parts of two replies fails with what comes behind it") {
+  ConnectionOptions options;
+  options.dialect = Dialect::Binary;
+  const std::string head_bytes(24, '\0');
+  struct Case {
+    Operation operation;
+    std::string body;  // of its reply
+    size_t cut;        // bytes of the body that come
+    char behind;       // the first byte behind the answer
+  };
+  const Operation count{.verb = Verb::Increment, .key = "k"};
+  for (const Case& c : {Case{get("k"), std::string(4, '\0') + "value of k", 8, 'x'},
+                        Case{get("k"), std::string(4, '\0') + "value of k", 8, '\x81'},
+                        Case{count, std::string(8, '\1'), 4, '\0'}}) {
+    CAPTURE(c.body, c.behind);
+    ScriptedServer server([&](Peer& peer) {
+      const std::string request = peer.read_some();
+      std::string reply = head_bytes;
+      reply[0] = '\x81';
+      reply[1] = request[1];
+      reply[4] = c.body.size() == 8 ? '\0' : '\4';
+      reply[11] = static_cast<char>(c.body.size());
+      reply.replace(12, 4, request.substr(12, 4));
+      std::string other = reply;
+      other[c.body.size() - c.cut] = c.behind;
+      peer.write(reply + c.body.substr(0, c.cut) + other.substr(0, 20));
+      peer.read_until_closed();
+    });
+    auto connection = connected(server.port(), options);
+    const Answer answer = run_one(*connection, c.operation);
+    CHECK(failed_with(answer, ErrorKind::Protocol));
+    CHECK(answer.value.empty());
+    CHECK(connection->failed());
+    connection.reset();
+  }
+}
+
 TEST_CASE("a value that is too large fails alone, and the connection is left") {
   ConnectionOptions options;
   options.most_value_bytes = 10;

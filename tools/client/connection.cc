@@ -132,6 +132,8 @@ struct Connection::State {
   // By chance: a reply that a proxy mixes up between two connections does not fit.
   const uint32_t first_number = RequestNumber::any();
   bool misses_have_opaques = false;  // meta: an EN of this server repeated one
+  Answer* last_told = nullptr;       // binary: since it was idle
+  bool last_told_changes = false;
   std::deque<AskedLine> lines;
   GetLine get_line;  // empty but while it is spelled
 
@@ -182,6 +184,7 @@ struct Connection::State {
              : error(ErrorKind::Closed, "has closed the connection: " + transport->why()));
   }
   void fail_protocol(const std::string& what);
+  void doubt_last_told(const Error& why);
   bool answers_current(const ReplyHead& head);
   bool may_hold(uint64_t bytes);
 
@@ -259,21 +262,28 @@ void Connection::State::fail(Error why) noexcept {
 
 // What came before nonsense may be part of it. Classic replies to other commands than gets fit each
 // request of their kind, and may have been taken for their neighbours': none of the batch is
-// believed. A binary value has no end to be checked: the last may be made of parts of two.
+// believed.
 void Connection::State::fail_protocol(const std::string& what) {
   const Error why = error(ErrorKind::Protocol, what);
-  const bool classic = options.dialect == Dialect::Classic;
-  if (!batches.empty() && options.dialect != Dialect::Meta) {
+  if (!batches.empty() && options.dialect == Dialect::Classic) {
     const Batch& batch = batches.front();
     for (size_t i = 0; i < batch.answered; ++i) {
-      const bool gets = batch.operations[i].verb == Verb::Get;
-      const bool doubtful = classic ? !gets : gets && i + 1 == batch.answered;
-      if (!doubtful || batch.answers[i].error) continue;
+      if (batch.operations[i].verb == Verb::Get || batch.answers[i].error) continue;
       changed = changed || changes_something(batch.operations[i]);
       answer_failed(batch.answers[i], why);
     }
   }
+  doubt_last_told(why);
   fail(why);
+}
+
+// A binary reply has no end to be checked: the last may be made of parts of two. Its caller has not
+// got it yet, also where its batch is done: it comes to that in a receive() only, which sees what
+// is behind it before it returns.
+void Connection::State::doubt_last_told(const Error& why) {
+  if (last_told == nullptr || last_told->error) return;
+  changed = changed || last_told_changes;
+  answer_failed(*last_told, why);
 }
 
 // -- Asking.
@@ -297,7 +307,10 @@ void Connection::State::submit(std::span<const Operation> operations, std::span<
     }
   }
   if (failure || operations.empty()) return;
-  if (is_idle()) held_bytes = 0;
+  if (is_idle()) {
+    held_bytes = 0;
+    last_told = nullptr;
+  }
   batches.push_back({operations.data(), answers.data(), operations.size()});
   skip_objections();
   drop_answered();
@@ -493,6 +506,7 @@ bool Connection::State::take_head() {
       binary ? proto::parse_binary_reply(held(), head) : proto::parse_text_reply(held(), head);
   switch (parsed.status) {
     case ParsedReply::Status::NeedMore:
+      if (binary && told == asked) fail_protocol("sent what nobody asked for");
       return false;
     case ParsedReply::Status::Malformed:
       fail_protocol("sent what is no reply");
@@ -604,8 +618,10 @@ bool Connection::State::take_line_head(const ReplyHead& head) {
 
 // A server that is full says so before it has read anything.
 void Connection::State::unasked(const ReplyHead& head) {
-  if (head.kind == proto::ReplyKind::Refused) return fail(refusal(head));
-  fail_protocol("sent what nobody asked for");
+  if (head.kind != proto::ReplyKind::Refused) return fail_protocol("sent what nobody asked for");
+  const Error why = refusal(head);
+  doubt_last_told(why);
+  fail(why);
 }
 
 // The current operation is at its end.
@@ -619,6 +635,10 @@ void Connection::State::settle(Meaning meaning, const ReplyHead& head) {
     const bool done = leaves_nothing_older(current(), options.dialect, head);
     answer_failed(current_answer(), refusal(head));
     if (done) current_answer().in_doubt = false;
+  }
+  if (options.dialect == Dialect::Binary) {
+    last_told = &current_answer();
+    last_told_changes = changes_something(current());
   }
   ++told;
   ++batches.front().answered;
