@@ -1,8 +1,11 @@
 #include "tools/client/connection.h"
 
 #include <poll.h>
+#include <sys/resource.h>
+
 #include <catch2/catch.hpp>
 #include <chrono>
+#include <future>
 #include <optional>
 #include <random>
 #include <string>
@@ -767,6 +770,43 @@ TEST_CASE("a refusal leaves doubt, but for those after which no older value is l
     CHECK(failed_with(answers[1], ErrorKind::Refused));
     CHECK(answers[1].in_doubt == c.in_doubt);
   }
+}
+
+TEST_CASE("a write that was given up is held though the process has no descriptor left") {
+  std::promise<void> given_up;
+  std::string came;
+  bool ended = false;
+  {
+    ScriptedServer server([&](Peer& peer) {
+      peer.read_some();
+      peer.answer("EN O?\r\n");
+      given_up.get_future().wait();
+      ssize_t got;
+      char bytes[100];
+      while ((got = ::recv(peer.fd(), bytes, sizeof bytes, 0)) > 0) {
+        came.append(bytes, static_cast<size_t>(got));
+      }
+      ended = got == 0;  // and not reset
+    });
+    auto connection = connected(server.port());
+    CHECK(run_one(*connection, get("k")).outcome == Outcome::Missing);
+    rlimit limit{};
+    REQUIRE(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+    const int lowest_free = dup(0);
+    REQUIRE(lowest_free >= 0);
+    close(lowest_free);
+    const rlimit none_left{static_cast<rlim_t>(lowest_free), limit.rlim_max};
+    REQUIRE(setrlimit(RLIMIT_NOFILE, &none_left) == 0);
+    const Answer answer = run_one(*connection, store(Verb::Set, "k", "late"), soon());
+    LingeringList lingering = connection->take_lingering();
+    setrlimit(RLIMIT_NOFILE, &limit);
+    given_up.set_value();
+    CHECK(failed_with(answer, ErrorKind::Timeout));
+    CHECK(lingering.size() == 1);
+    CHECK(await_end(lingering, patience()));
+  }
+  CHECK(came.ends_with("late\r\n"));
+  CHECK(ended);
 }
 
 TEST_CASE("a binary answer that is made of parts of two replies fails with what comes behind it") {

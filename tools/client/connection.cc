@@ -255,7 +255,8 @@ void Connection::State::fail(Error why) noexcept {
   input_begin = input_end = 0;
   in_value = false;
   if (changed && failure->kind != ErrorKind::Unreachable) {
-    lingers = lingering.front().take(transport->fd());
+    lingering.front().take(transport->release());
+    lingers = true;
   }
   transport.reset();  // so that the server learns of it
 }

@@ -1,14 +1,13 @@
 #include "tools/client/lingering.h"
 
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <array>
 #include <cerrno>
+#include <utility>
 
 namespace larder::client {
 namespace {
@@ -33,27 +32,21 @@ void give_up_unheard(int socket) {
 
 }  // namespace
 
-bool Lingering::take(int socket) noexcept {
-  socket_ = fcntl(socket, F_DUPFD_CLOEXEC, 0);
-  if (socket_ < 0) {
-    reset_on_close(socket);
-    return false;
-  }
-  give_up_unheard(socket_);
-  shutdown(socket_, SHUT_WR);
-  return true;
+void Lingering::take(Descriptor socket) noexcept {
+  socket_ = std::move(socket);
+  give_up_unheard(socket_.get());
+  shutdown(socket_.get(), SHUT_WR);
 }
 
 Lingering::~Lingering() {
-  if (socket_ < 0) return;
-  reset_on_close(socket_);
-  close(socket_);
+  if (socket_.get() < 0) return;
+  reset_on_close(socket_.get());
 }
 
 bool Lingering::ended() noexcept {
   std::array<char, 4096> thrown_away;
   while (true) {
-    const ssize_t got = recv(socket_, thrown_away.data(), thrown_away.size(), MSG_DONTWAIT);
+    const ssize_t got = recv(socket_.get(), thrown_away.data(), thrown_away.size(), MSG_DONTWAIT);
     if (got > 0) continue;
     if (got == 0) return true;
     if (errno == EINTR) continue;

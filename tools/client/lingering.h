@@ -15,6 +15,7 @@
 #include <list>
 
 #include "tools/client/deadline.h"
+#include "tools/client/transport.h"
 
 namespace larder::client {
 
@@ -28,16 +29,16 @@ class Lingering {
   Lingering(const Lingering&) = delete;
   Lingering& operator=(const Lingering&) = delete;
 
-  // Takes over the socket of a connection that is about to be closed; once. False if the process
-  // has no descriptor left: then the socket is reset when it is closed.
-  bool take(int socket) noexcept;
+  // Takes over the socket of a connection that is given up; once. Needs no further descriptor, so
+  // it also holds the socket where the process has none left.
+  void take(Descriptor socket) noexcept;
 
   // Whether it has. Reads what is there; without blocking.
   bool ended() noexcept;
-  int socket() const noexcept { return socket_; }
+  int socket() const noexcept { return socket_.get(); }
 
  private:
-  int socket_ = -1;
+  Descriptor socket_;
 };
 
 // A list, so that one can be made with its connection and be handed on where memory has run out.

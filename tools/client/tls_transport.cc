@@ -240,6 +240,10 @@ class TlsTransport : public Transport {
   bool is_denial() const noexcept override { return denied_; }
   std::string why() const override { return why_; }
   int fd() const noexcept override { return socket_.get(); }
+  Descriptor release() noexcept override {
+    over_ = true;
+    return std::move(socket_);
+  }
 
  private:
   Error handshake_error(const Endpoint& endpoint, int why) {

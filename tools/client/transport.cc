@@ -164,6 +164,7 @@ class PlainTransport : public Transport {
 
   std::string why() const override { return error_text(error_); }
   int fd() const noexcept override { return socket_.get(); }
+  Descriptor release() noexcept override { return std::move(socket_); }
 
  private:
   ssize_t receive_message(std::span<const iovec> into, int flags) {

@@ -62,6 +62,9 @@ class Transport {
   // Whether it is Broken because the server does not want this client.
   virtual bool is_denial() const noexcept { return false; }
   virtual int fd() const noexcept = 0;
+  // Gives the socket away and says no goodbye on it. Afterwards the transport may only be
+  // destroyed.
+  virtual Descriptor release() noexcept = 0;
 };
 
 // Waits until the descriptor is ready for `what` (POLLIN, POLLOUT). False: the deadline has passed,
