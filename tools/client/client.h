@@ -15,6 +15,12 @@
 // and other clients, who see failures at other moments, would look for it elsewhere.) While a node
 // is ejected its keys fail at once with Ejected, and a program does what it would do on a miss.
 //
+// A child of fork() may use a client that was made before, also while the parent uses it: the child
+// opens connections of its own. At the moment of the fork no other thread may be in a call of the
+// client, and its thread of discovery (DiscoveryOptions::interval) may not be asking for the list:
+// otherwise the child must call exec() or _exit(). In the child that thread does not exist, so only
+// refresh() follows the list. A child of vfork(), _Fork() or clone() must not use the client.
+//
 // No value is read that is older than a write of this client that has returned, as long as this
 // client lives; README.md says what that costs and where it ends.
 #pragma once

@@ -16,6 +16,7 @@
 #include "proto/reply_parser.h"
 #include "proto/request_writer.h"
 #include "tools/client/get_line.h"
+#include "tools/client/process.h"
 #include "tools/client/request_number.h"
 #include "tools/client/retry.h"
 #include "tools/client/spelling.h"
@@ -114,6 +115,7 @@ std::string Endpoint::text() const {
 // 4. Where a value is under way the input is empty or belongs to it.
 // 5. Once `failure` is set there are no batches.
 struct Connection::State {
+  const uint32_t opened_in = process_generation();
   Endpoint endpoint;
   std::string address;
   ConnectionOptions options;
@@ -158,6 +160,7 @@ struct Connection::State {
   // has gone, too, the output refers to what is the caller's.
   bool is_idle() const { return batches.empty() && lines.empty() && is_sent(); }
   bool has_output() const { return !is_sent() || writing < batches.size(); }
+  bool is_inherited() const noexcept { return opened_in != process_generation(); }
   Error error(ErrorKind kind, const std::string& what) const {
     return {kind, endpoint.text() + " " + what};
   }
@@ -178,6 +181,10 @@ struct Connection::State {
   }
 
   void fail(Error why) noexcept;
+  // What an inherited connection sent or read would be missing or too many in the parent's stream.
+  void fail_if_inherited() {
+    if (is_inherited()) fail(error(ErrorKind::Closed, "was connected to before fork()"));
+  }
   void fail_broken() {
     fail(transport->is_denial()
              ? error(ErrorKind::Denied, "does not accept this client: " + transport->why())
@@ -254,7 +261,7 @@ void Connection::State::fail(Error why) noexcept {
   first_piece = 0;
   input_begin = input_end = 0;
   in_value = false;
-  if (changed && failure->kind != ErrorKind::Unreachable) {
+  if (changed && failure->kind != ErrorKind::Unreachable && !is_inherited()) {
     lingering.front().take(transport->release());
     lingers = true;
   }
@@ -290,6 +297,7 @@ void Connection::State::doubt_last_told(const Error& why) {
 // -- Asking.
 
 void Connection::State::submit(std::span<const Operation> operations, std::span<Answer> answers) {
+  fail_if_inherited();
   if (answers.size() < operations.size()) {
     for (Answer& answer : answers) {
       make_blank(answer);
@@ -653,6 +661,7 @@ void Connection::State::settle(Meaning meaning, const ReplyHead& head) {
 // -- Getting on.
 
 void Connection::State::go(Deadline deadline) {
+  fail_if_inherited();
   for (int round = 1; !failure && !is_idle(); ++round) {
     bool moved = false;
     if (has_output()) {
@@ -757,6 +766,7 @@ Result<void> Connection::State::ask_lines(std::string_view command,
                                           std::span<const std::string_view> ends, Deadline deadline,
                                           const std::function<bool(std::string_view)>& on_line) {
   assert(is_idle());
+  fail_if_inherited();
   if (failure) return *failure;
   if (options.dialect == Dialect::Binary) {
     return error(ErrorKind::BadRequest, "speaks binary here, which has no lines");
@@ -891,6 +901,7 @@ short Connection::events() const noexcept {
 void Connection::advance(Deadline deadline) { state_->go(deadline); }
 
 void Connection::advance_by(Deadline deadline) {
+  state_->fail_if_inherited();
   if (state_->has_output()) {
     if (wait_until_ready(fd(), events(), deadline)) state_->go(deadline);
     return;
@@ -914,8 +925,11 @@ LingeringList Connection::take_lingering() noexcept {
   return taken;
 }
 
+bool Connection::is_inherited() const noexcept { return state_->is_inherited(); }
+
 bool Connection::is_in_step() const noexcept {
-  return !failed() && idle() && state_->held().empty() && !state_->transport->holds_input();
+  return !failed() && !is_inherited() && idle() && state_->held().empty() &&
+         !state_->transport->holds_input();
 }
 
 bool Connection::is_stale() const {

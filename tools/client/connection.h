@@ -3,6 +3,9 @@
 // What blocks ends at a deadline; the rest never blocks and is driven by poll(), so that one thread
 // can wait for many servers at once. One thread at a time. After a failure (failed()) nothing can
 // be asked any more: what has not been answered by then has `Outcome::Failed`.
+//
+// A connection belongs to the process that opened it. In a child of fork() it takes no operation
+// (Closed), and its destructor closes the child's descriptor alone: the parent goes on using it.
 #pragma once
 
 #include <cstdint>
@@ -98,7 +101,10 @@ class Connection {
   // come to that yet: what is left of it, to be waited for; else empty. Once; else the rest is
   // reset.
   LingeringList take_lingering() noexcept;
-  // Closed by the server while it was idle, or with something to read that nobody asked for.
+  // Opened by the process that this one was forked from.
+  bool is_inherited() const noexcept;
+  // Inherited, or closed by the server while it was idle, or with something to read that nobody
+  // asked for.
   bool is_stale() const;
 
   // -- Blocking. On an idle connection only.

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "tools/client/list_election.h"
+#include "tools/client/process.h"
 #include "tools/client/retry.h"
 
 namespace larder::client {
@@ -105,9 +106,19 @@ std::vector<Server> servers_of(const ClusterList& list, const TlsSettings& tls) 
 }
 
 Poller::Poller(std::chrono::milliseconds interval, Tick tick)
-    : interval_(interval), tick_(std::move(tick)), thread_([this] { run(); }) {}
+    : interval_(interval),
+      tick_(std::move(tick)),
+      started_in_(process_generation()),
+      thread_([this] { run(); }) {}
 
 Poller::~Poller() {
+  if (started_in_ != process_generation()) {
+    // Their destructors would end the program and wait for a waiter that exists in the parent
+    // alone.
+    ::new (&thread_) std::thread;
+    ::new (&wake_) std::condition_variable;
+    return;
+  }
   {
     const std::lock_guard lock(mutex_);
     stopping_.cancel();
@@ -117,6 +128,7 @@ Poller::~Poller() {
 }
 
 void Poller::wake() {
+  if (started_in_ != process_generation()) return;
   {
     const std::lock_guard lock(mutex_);
     woken_ = true;

@@ -45,7 +45,8 @@ Result<std::optional<ClusterList>> ask_for_newer_list(const std::vector<Endpoint
 std::vector<Server> servers_of(const ClusterList& list, const TlsSettings& tls);
 
 // Calls `tick` every `interval` in a thread of its own, less up to a tenth by chance, until it is
-// destroyed, which cancels a call that is under way and waits for its end.
+// destroyed, which cancels a call that is under way and waits for its end. In a child of fork() it
+// has no thread: it calls nothing, and its destructor waits for nothing.
 class Poller {
  public:
   using Tick = std::function<void(const Cancellation& cancellation)>;
@@ -62,6 +63,7 @@ class Poller {
 
   const std::chrono::milliseconds interval_;
   const Tick tick_;
+  const uint32_t started_in_;  // process_generation()
   std::mutex mutex_;
   bool woken_ = false;  // guarded by mutex_
   std::condition_variable wake_;

@@ -9,6 +9,8 @@
 #include <cerrno>
 #include <utility>
 
+#include "tools/client/process.h"
+
 namespace larder::client {
 namespace {
 
@@ -34,12 +36,13 @@ void give_up_unheard(int socket) {
 
 void Lingering::take(Descriptor socket) noexcept {
   socket_ = std::move(socket);
+  taken_in_ = process_generation();
   give_up_unheard(socket_.get());
   shutdown(socket_.get(), SHUT_WR);
 }
 
 Lingering::~Lingering() {
-  if (socket_.get() < 0) return;
+  if (socket_.get() < 0 || taken_in_ != process_generation()) return;
   reset_on_close(socket_.get());
 }
 

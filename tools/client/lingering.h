@@ -10,8 +10,12 @@
 // closed: over a network that was cut, long after the node is in use again. So one that is not
 // waited for is reset, and one whose server has not acknowledged anything for kUnheardSeconds
 // counts as ended: what it had not sent is gone with it.
+//
+// A child of fork() has a copy, which ends when that of the parent does. The child closes its copy
+// without a reset, which would throw away what the parent sends.
 #pragma once
 
+#include <cstdint>
 #include <list>
 
 #include "tools/client/deadline.h"
@@ -39,6 +43,7 @@ class Lingering {
 
  private:
   Descriptor socket_;
+  uint32_t taken_in_ = 0;  // process_generation()
 };
 
 // A list, so that one can be made with its connection and be handed on where memory has run out.

@@ -28,6 +28,7 @@ std::unique_ptr<Connection> ConnectionPool::take_idle() {
       idle = std::move(idle_.back());
       idle_.pop_back();
     }
+    if (idle.connection->is_inherited()) continue;
     const bool trusted = std::chrono::steady_clock::now() - idle.since < trusted_idle_;
     if (trusted || !idle.connection->is_stale()) return std::move(idle.connection);
   }

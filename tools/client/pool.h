@@ -16,6 +16,9 @@ namespace larder::client {
 // one that was given back last is taken first: the others are closed once nobody has needed them
 // for idle_timeout.
 //
+// In a child of fork() the idle connections are the parent's: the child closes its copies, which
+// tells the server nothing, and opens its own.
+//
 // All connections of a pool lead to one server, though its name may have several addresses or come
 // to have another: where a new one cannot be had at the address of the others, those are kept no
 // more.

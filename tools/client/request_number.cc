@@ -1,8 +1,7 @@
 #include "tools/client/request_number.h"
 
-#include <random>
-
 #include "proto/binary_header.h"
+#include "tools/client/process.h"
 
 namespace larder::client {
 
@@ -21,9 +20,6 @@ RequestNumber::RequestNumber(Dialect dialect, uint32_t number) noexcept {
   size_ = sizeof bytes_;
 }
 
-uint32_t RequestNumber::any() {
-  thread_local std::minstd_rand engine{std::random_device{}()};
-  return static_cast<uint32_t>(engine());
-}
+uint32_t RequestNumber::any() { return static_cast<uint32_t>(chance_of_thread()()); }
 
 }  // namespace larder::client

@@ -15,7 +15,8 @@ class RequestNumber {
   // Four bytes in binary, six letters and digits in meta; good as long as this lives.
   std::string_view opaque() const noexcept { return {bytes_, size_}; }
 
-  // A number to begin with, by chance. Any thread.
+  // A number to begin with, by chance: after a fork() parent and child draw different ones. Any
+  // thread.
   static uint32_t any();
 
  private:

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <random>
 
+#include "tools/client/process.h"
+
 namespace larder::client {
 
 bool changes_something(const Operation& operation) noexcept {
@@ -30,9 +32,6 @@ std::chrono::microseconds retry_pause(std::chrono::milliseconds base, uint32_t r
   return std::chrono::duration_cast<std::chrono::microseconds>(full * (1 - chance / 2));
 }
 
-double any_chance() {
-  thread_local std::minstd_rand engine{std::random_device{}()};
-  return std::uniform_real_distribution<double>(0, 1)(engine);
-}
+double any_chance() { return std::uniform_real_distribution<double>(0, 1)(chance_of_thread()); }
 
 }  // namespace larder::client

@@ -15,6 +15,8 @@
 #include <system_error>
 #include <utility>
 
+#include "tools/client/process.h"
+
 namespace larder::client {
 namespace {
 
@@ -137,7 +139,7 @@ class TlsTransport : public Transport {
       : socket_(std::move(socket)), context_(std::move(context)), ssl_(nullptr, SSL_free) {}
 
   ~TlsTransport() override {
-    if (!over_) SSL_shutdown(ssl_.get());
+    if (!over_ && opened_in_ == process_generation()) SSL_shutdown(ssl_.get());
     ERR_clear_error();
   }
 
@@ -308,6 +310,7 @@ class TlsTransport : public Transport {
   }
 
   Descriptor socket_;
+  const uint32_t opened_in_ = process_generation();
   ContextPtr context_;
   SslPtr ssl_;
   std::unique_ptr<char[]> joined_;

@@ -13,6 +13,9 @@ namespace larder::client {
 // must be for; over a Unix socket only who has issued it is looked at. Files are read anew for
 // each. BadRequest: a file cannot be used; Denied: no agreement, or a certificate that is not
 // trusted; Timeout: at the deadline or when cancelled; else as the network errs.
+//
+// Says goodbye (close_notify) when it is destroyed, unless it has failed or a child of fork()
+// destroys its copy: the connection is the parent's.
 Result<std::unique_ptr<Transport>> tls_transport(Descriptor socket, const TlsSettings& settings,
                                                  const Endpoint& endpoint, Deadline deadline,
                                                  const Cancellation* cancellation = nullptr);
