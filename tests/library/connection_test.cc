@@ -68,6 +68,27 @@ std::string noise(size_t bytes, unsigned seed) {
   return text;
 }
 
+// A server of meta: answers each `mn`, and each other request with these bytes, until the client
+// closes. Values have no line end.
+void answer_all(Peer& peer, const std::string& reply) {
+  std::string came;
+  const auto line = [&] {
+    size_t end;
+    while ((end = came.find("\r\n")) == came.npos) {
+      const std::string some = peer.read_some();
+      if (some.empty()) return std::string();
+      came += some;
+    }
+    std::string first = came.substr(0, end);
+    came.erase(0, end + 2);
+    return first;
+  };
+  for (std::string request; !(request = line()).empty();) {
+    if (request.starts_with("ms ")) line();
+    request == "mn" ? peer.write("MN\r\n") : peer.answer(reply);
+  }
+}
+
 // Runs one operation against a server that answers it with these bytes and waits.
 Answer answered_with(const std::string& bytes, const Operation& operation,
                      ConnectionOptions options = {}) {
@@ -296,6 +317,7 @@ TEST_CASE("a server's refusal fails its own operation only") {
     connection->run(operations, answers, patience());
     CHECK(failed_with(answers[0], ErrorKind::Refused));
     CHECK(answers[0].error->text.find("oo large") != std::string::npos);
+    CHECK_FALSE(answers[0].in_doubt);
     CHECK(answers[1].outcome == Outcome::Done);
     CHECK(answers[2].value == "v");
   }
@@ -757,11 +779,7 @@ TEST_CASE("a refusal leaves doubt, but for those after which no older value is l
                              "CLIENT_ERROR cannot increment or decrement non-numeric value", false},
                         Case{Verb::Increment, "SERVER_ERROR out of memory", true}}) {
     CAPTURE(c.refusal);
-    ScriptedServer server([&](Peer& peer) {
-      peer.read_some();
-      peer.answer("MN\r\n" + c.refusal + "\r\n");
-      peer.read_until_closed();
-    });
+    ScriptedServer server([&](Peer& peer) { answer_all(peer, c.refusal + "\r\n"); });
     auto connection = connected(server.port());
     const Operation operations[] = {{.verb = Verb::Noop},
                                     {.verb = c.verb, .key = "k", .value = "value"}};
@@ -769,7 +787,104 @@ TEST_CASE("a refusal leaves doubt, but for those after which no older value is l
     connection->run(operations, answers, patience());
     CHECK(failed_with(answers[1], ErrorKind::Refused));
     CHECK(answers[1].in_doubt == c.in_doubt);
+    connection.reset();
   }
+}
+
+TEST_CASE("a refusal that comes twice is not taken for that of the next write") {
+  const std::string refusal = "SERVER_ERROR object too large for cache\r\n";
+  const std::string stored = "HD c1 O?\r\n";
+  struct Case {
+    std::string before;   // that the barrier is read
+    std::string instead;  // of its reply
+  };
+  for (const Case& c : {Case{refusal, stored + "MN\r\n"}, Case{refusal + stored, "MN\r\n"},
+                        Case{refusal, ""}, Case{refusal, "SERVER_ERROR proxy is full\r\n"}}) {
+    CAPTURE(c.before, c.instead);
+    ScriptedServer server([&](Peer& peer) {
+      peer.read_some();
+      peer.answer("EN O?\r\n");
+      peer.read_some();
+      peer.answer(c.before);
+      if (c.before == refusal) peer.read_some();
+      if (c.instead.empty()) return;
+      peer.answer(c.instead);
+      peer.read_until_closed();
+    });
+    auto connection = connected(server.port());
+    REQUIRE(run_one(*connection, get("k")).outcome == Outcome::Missing);
+    const Answer answer = run_one(*connection, store(Verb::Set, "k", "new"));
+    CHECK(answer.outcome == Outcome::Failed);
+    CHECK(answer.in_doubt);
+    CHECK(connection->failed());
+    CHECK(connection->take_lingering().size() == 1);
+    connection.reset();
+  }
+}
+
+TEST_CASE(
+    "several submits whose last is refused are idle once the refusal is known to be its own") {
+  ScriptedServer server([](Peer& peer) { answer_all(peer, "SERVER_ERROR out of memory\r\n"); });
+  auto connection = connected(server.port());
+  const Operation first[] = {store(Verb::Set, "a", "v"), store(Verb::Set, "b", "v")};
+  const Operation second[] = {get("a")};
+  Answer answers[3];
+  connection->submit(first, {answers, 2});
+  connection->submit(second, {answers + 2, 1});
+  const Deadline deadline = patience();
+  while (!connection->idle() && steady_clock::now() < deadline) connection->advance_by(deadline);
+  CHECK_FALSE(connection->failed());
+  CHECK(connection->is_in_step());
+  for (const Answer& answer : answers) CHECK(failed_with(answer, ErrorKind::Refused));
+  connection.reset();
+}
+
+TEST_CASE("a server that does not know the meta commands gets no value that it would run") {
+  const Operation set = store(Verb::Set, "k", "x\r\nflush_all\r\n");
+  const std::vector<Operation> cases[] = {{set}, {get("a"), set}, {{.verb = Verb::Version}, set}};
+  for (const std::vector<Operation>& operations : cases) {
+    std::string asked;
+    {
+      ScriptedServer server([&](Peer& peer) {
+        for (std::string some; !(some = peer.read_some()).empty();) {
+          asked += some;
+          peer.write(some == "version\r\n" ? "VERSION 1.4.15\r\n" : "ERROR\r\n");
+        }
+      });
+      auto connection = connected(server.port());
+      std::vector<Answer> answers(operations.size());
+      connection->run(operations, answers, patience());
+      CHECK(failed_with(answers.back(), ErrorKind::Refused));
+      CHECK(answers.back().error->text.find("Dialect::Classic") != std::string::npos);
+      CHECK(connection->failed());
+      connection.reset();
+    }
+    CAPTURE(asked);
+    CHECK(asked.find("flush_all") == std::string::npos);
+    CHECK(asked.ends_with("mn\r\n"));
+  }
+}
+
+TEST_CASE("a connection asks once whether its server knows the meta commands") {
+  std::string asked;
+  {
+    ScriptedServer server([&](Peer& peer) {
+      asked += peer.read_some();
+      peer.write("MN\r\n");
+      for (int i = 0; i < 2; ++i) {
+        asked += peer.read_some();
+        peer.answer("HD c1 O?\r\n");
+      }
+      peer.read_until_closed();
+    });
+    auto connection = connected(server.port());
+    for (int i = 0; i < 2; ++i) {
+      CHECK(run_one(*connection, store(Verb::Set, "k", "v")).outcome == Outcome::Done);
+    }
+    connection.reset();
+  }
+  CHECK(asked.starts_with("mn\r\nms k "));
+  CHECK(asked.find("mn\r\n", 1) == asked.npos);
 }
 
 TEST_CASE("a write that was given up is held though the process has no descriptor left") {
@@ -888,10 +1003,11 @@ TEST_CASE("the values of one submit are no more bytes together than was agreed o
 }
 
 TEST_CASE("after a refusal that leaves a value behind nothing is believed any more") {
-  // As a server without meta commands does.
   ScriptedServer server([](Peer& peer) {
     peer.read_some();
-    peer.write("ERROR\r\nERROR\r\nEN\r\n");
+    peer.write("MN\r\n");
+    peer.read_some();
+    peer.write("CLIENT_ERROR bad command line format\r\nERROR\r\nEN\r\n");
     peer.read_until_closed();
   });
   auto connection = connected(server.port());
@@ -930,15 +1046,19 @@ TEST_CASE("an operation is not over before all of it has been sent, though it is
   const std::string refusal = "SERVER_ERROR object too large for cache\r\n";
   constexpr size_t kBytes = 8u << 20;
   const std::string head = "ms k " + std::to_string(kBytes) + " O?????? c\r\n";
-  const std::string next = "mn\r\n";
+  const std::string next = "mn\r\n";  // first, behind the refusal, and for the next operation
   std::string came;
   {
     ScriptedServer server(
         [&](Peer& peer) {
+          peer.read(next.size());
+          peer.write("MN\r\n");
           came = peer.read(head.size());
           peer.write(refusal);
           // The value and, when all of that has been sent, the next request.
           came += peer.read(head.size() + kBytes + 2 + next.size() - came.size());
+          peer.write("MN\r\n");
+          peer.read(next.size());
           peer.write("MN\r\n");
           peer.read_until_closed();
         },

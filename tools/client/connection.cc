@@ -90,6 +90,8 @@ Error copy_of(const Error& error) noexcept {
 
 // What a server says that takes no more connections, in every dialect, and then closes.
 constexpr std::string_view kTooManyConnections = "ERROR Too many open connections";
+// And one that does not know the request.
+constexpr std::string_view kUnknownCommand = "ERROR";
 
 bool is_end(std::string_view line, std::span<const std::string_view> ends) {
   const std::string_view word = line.substr(0, line.find(' '));
@@ -114,6 +116,11 @@ std::string Endpoint::text() const {
 // 3. `lines` has every classic get that is not told, and a line whose END has not come.
 // 4. Where a value is under way the input is empty or belongs to it.
 // 5. Once `failure` is set there are no batches.
+// 6. Meta has a barrier: an `mn`, asked when all else has been answered, whose reply must come
+//    before any other. No value is sent before the server has answered a meta command, as one that
+//    knows none would take the value for commands. And since a refusal carries no opaque, it is
+//    not known to be the current request's until a later reply has the right opaque, or the barrier
+//    comes next: before that, the refusals leave doubt and the connection is not idle.
 struct Connection::State {
   const uint32_t opened_in = process_generation();
   Endpoint endpoint;
@@ -134,6 +141,11 @@ struct Connection::State {
   // By chance: a reply that a proxy mixes up between two connections does not fit.
   const uint32_t first_number = RequestNumber::any();
   bool misses_have_opaques = false;  // meta: an EN of this server repeated one
+  bool knows_meta = false;           // the server has answered a meta command
+  bool is_barrier_asked = false;     // and not answered
+  bool has_unproven = false;         // refusals that a late reply may have been taken for
+  bool unproven_may_change = false;  // some of these requests may come to change something yet
+  std::vector<Answer*> unproven;     // those that leave no doubt once they are proven
   Answer* last_told = nullptr;       // binary: since it was idle
   bool last_told_changes = false;
   std::deque<AskedLine> lines;
@@ -158,8 +170,16 @@ struct Connection::State {
   bool is_sent() const { return first_piece == pieces.size(); }
   // A server may answer before it has read all, as it does to a value that is too large: until that
   // has gone, too, the output refers to what is the caller's.
-  bool is_idle() const { return batches.empty() && lines.empty() && is_sent(); }
-  bool has_output() const { return !is_sent() || writing < batches.size(); }
+  bool is_idle() const { return batches.empty() && lines.empty() && is_sent() && !has_unproven; }
+  bool has_output() const { return !is_sent() || may_spell() || is_barrier_due(); }
+  bool may_spell() const {
+    if (writing == batches.size()) return false;
+    return options.dialect != Dialect::Meta || knows_meta || !sends_value(next_to_write().verb);
+  }
+  bool is_barrier_due() const {
+    if (is_barrier_asked || told != asked || may_spell()) return false;
+    return writing < batches.size() || has_unproven;
+  }
   bool is_inherited() const noexcept { return opened_in != process_generation(); }
   Error error(ErrorKind kind, const std::string& what) const {
     return {kind, endpoint.text() + " " + what};
@@ -168,7 +188,12 @@ struct Connection::State {
     const ErrorKind kind = is_turned_away(head.text) ? ErrorKind::Unreachable
                            : head.denied             ? ErrorKind::Denied
                                                      : ErrorKind::Refused;
-    return error(kind, "says: " + std::string(head.text));
+    const bool is_unknown =
+        options.dialect == Dialect::Meta && !knows_meta && head.text == kUnknownCommand;
+    return error(kind, "says: " + std::string(head.text) +
+                           (is_unknown ? ", as a server without the meta commands does: "
+                                         "choose Dialect::Classic"
+                                       : ""));
   }
   // Nothing of what was asked has been read, then.
   bool is_turned_away(std::string_view reply) const {
@@ -216,7 +241,11 @@ struct Connection::State {
   uint32_t line_requests() const { return lines.front().end - lines.front().begin; }
   bool expects(std::string_view key) const;
   bool take_line_head(const ReplyHead& head);
+  bool take_barrier(const ReplyHead& head);
+  void note_meta_reply(const ReplyHead& head);
+  void prove() noexcept;
   void unasked(const ReplyHead& head);
+  void refused(const ReplyHead& head);
   void settle(Meaning meaning, const ReplyHead& head);
 
   void go(Deadline deadline);
@@ -253,6 +282,9 @@ void Connection::State::fail(Error why) noexcept {
       if (!batch.answers[i].error) answer_failed(batch.answers[i], copy_of(*failure));
     }
   }
+  changed = changed || unproven_may_change;
+  has_unproven = unproven_may_change = is_barrier_asked = false;
+  unproven.clear();
   batches.clear();
   lines.clear();
   writing = 0;
@@ -351,7 +383,14 @@ void Connection::State::drop_answered() {
 // Fills the output, which is empty.
 void Connection::State::spell() {
   output.clear();
-  while (writing < batches.size() && output.total_bytes() < kOutputBytes) {
+  if (is_barrier_due()) {
+    const bool spelled =
+        proto::write_request(command_of({.verb = Verb::Noop}, options.dialect), {}, output);
+    assert(spelled);
+    static_cast<void>(spelled);
+    is_barrier_asked = true;
+  }
+  while (may_spell() && output.total_bytes() < kOutputBytes) {
     if (options.dialect == Dialect::Classic && next_to_write().verb == Verb::Get) {
       spell_line();
     } else {
@@ -456,7 +495,11 @@ bool Connection::State::receive(std::optional<Deadline> deadline) {
     case Transport::Status::Again:
       return false;
     case Transport::Status::Closed:
-      fail(error(ErrorKind::Closed, "has closed the connection"));
+      // Servers with users close after a line that is too short for a login.
+      fail(error(ErrorKind::Closed, is_barrier_asked && !knows_meta
+                                        ? "has closed the connection, perhaps to a client without "
+                                          "a login, instead of answering mn"
+                                        : "has closed the connection"));
       return false;
     case Transport::Status::Broken:
       fail_broken();
@@ -523,6 +566,11 @@ bool Connection::State::take_head() {
     case ParsedReply::Status::Complete:
       break;
   }
+  if (is_barrier_asked) {
+    if (!take_barrier(head)) return false;
+    input_begin += parsed.consumed;
+    return true;
+  }
   if (is_in_line()) {
     if (!take_line_head(head)) return false;
     if (head.kind == proto::ReplyKind::End) {
@@ -538,6 +586,7 @@ bool Connection::State::take_head() {
     fail_protocol("answered another request than the one that was to be answered");
     return false;
   }
+  if (options.dialect == Dialect::Meta) note_meta_reply(head);
   const Meaning meaning = settle_head(current(), options.dialect, head, current_answer());
   if (meaning != Meaning::Value) {
     settle(meaning, head);  // while the head's views are good
@@ -625,12 +674,56 @@ bool Connection::State::take_line_head(const ReplyHead& head) {
   return true;
 }
 
+// False: it has failed.
+bool Connection::State::take_barrier(const ReplyHead& head) {
+  if (head.kind == proto::ReplyKind::Refused) {
+    fail(refusal(head));
+    return false;
+  }
+  if (head.kind != proto::ReplyKind::Noop) {
+    fail_protocol("answered another request than the one that was to be answered");
+    return false;
+  }
+  is_barrier_asked = false;
+  knows_meta = true;
+  prove();
+  return true;
+}
+
+// What it says of the server and of the replies before it. It is the current operation's.
+void Connection::State::note_meta_reply(const ReplyHead& head) {
+  if (head.kind == proto::ReplyKind::Refused) return;
+  const bool is_noop = current().verb == Verb::Noop && head.kind == proto::ReplyKind::Noop;
+  if (is_noop || !head.opaque.empty()) prove();
+  if (is_noop || has_opaque(current().verb, options.dialect)) knows_meta = true;
+}
+
+void Connection::State::prove() noexcept {
+  for (Answer* const answer : unproven) answer->in_doubt = false;
+  unproven.clear();
+  has_unproven = unproven_may_change = false;
+}
+
 // A server that is full says so before it has read anything.
 void Connection::State::unasked(const ReplyHead& head) {
   if (head.kind != proto::ReplyKind::Refused) return fail_protocol("sent what nobody asked for");
   const Error why = refusal(head);
   doubt_last_told(why);
   fail(why);
+}
+
+// The current operation, which leaves no doubt at once where the reply is known to be its own.
+void Connection::State::refused(const ReplyHead& head) {
+  Answer& answer = current_answer();
+  Error why = refusal(head);
+  const bool done = leaves_nothing_older(current(), options.dialect, head);
+  if (options.dialect == Dialect::Meta) {
+    if (done) unproven.push_back(&answer);
+    has_unproven = true;
+    unproven_may_change = unproven_may_change || changes_something(current());
+  }
+  answer_failed(answer, std::move(why));
+  if (done && options.dialect != Dialect::Meta) answer.in_doubt = false;
 }
 
 // The current operation is at its end.
@@ -641,9 +734,7 @@ void Connection::State::settle(Meaning meaning, const ReplyHead& head) {
   bool lost = false;
   if (meaning == Meaning::Refused) {
     lost = loses_step(current(), options.dialect, head);
-    const bool done = leaves_nothing_older(current(), options.dialect, head);
-    answer_failed(current_answer(), refusal(head));
-    if (done) current_answer().in_doubt = false;
+    refused(head);
   }
   if (options.dialect == Dialect::Binary) {
     last_told = &current_answer();
@@ -906,7 +997,8 @@ void Connection::advance_by(Deadline deadline) {
     if (wait_until_ready(fd(), events(), deadline)) state_->go(deadline);
     return;
   }
-  for (int round = 1; !failed() && !idle() && state_->receive(deadline); ++round) {
+  for (int round = 1; !failed() && !idle() && !state_->has_output() && state_->receive(deadline);
+       ++round) {
     if (round % kRoundsBetweenClocks == 0 && std::chrono::steady_clock::now() >= deadline) return;
   }
 }
@@ -944,7 +1036,7 @@ void Connection::run(std::span<const Operation> operations, std::span<Answer> an
   struct Unwind {
     State& state;
     ~Unwind() {
-      if (!state.failure && !state.batches.empty()) state.fail({ErrorKind::Closed, {}});
+      if (!state.failure && !state.is_idle()) state.fail({ErrorKind::Closed, {}});
     }
   } unwind{*state_};
   state_->submit(operations, answers);

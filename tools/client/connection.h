@@ -42,6 +42,8 @@ struct TlsSettings {
 };
 
 struct ConnectionOptions {
+  // A server that does not know the meta commands gets no value: it refuses an `mn` before the
+  // first one of a connection (Refused).
   Dialect dialect = Dialect::Meta;
   TlsSettings tls;
   // A login: SASL PLAIN where the dialect is binary, else memcached's ASCII login (a `set` of

@@ -238,6 +238,8 @@ bool has_opaque(Verb verb, Dialect dialect) noexcept {
   return dialect == Dialect::Binary || (dialect == Dialect::Meta && has_key(verb));
 }
 
+bool sends_value(Verb verb) noexcept { return stores(verb); }
+
 std::string_view objection_to(const Operation& operation, Dialect dialect) noexcept {
   const Verb verb = operation.verb;
   if (has_key(verb)) {

@@ -20,6 +20,10 @@ proto::Command command_of(const Operation& operation, Dialect dialect) noexcept;
 // (Some servers leave it out of meta's EN.)
 bool has_opaque(Verb verb, Dialect dialect) noexcept;
 
+// Whether a value follows the line of a text request: a server that does not know the request takes
+// it for commands.
+bool sends_value(Verb verb) noexcept;
+
 enum class Meaning : uint8_t {
   Answered,  // the answer is complete
   Value,     // head.value_bytes follow, and belong into answer.value; then settle_value()
