@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -12,6 +13,7 @@
 
 #include "tests/library/fleet_support.h"
 #include "tests/library/gate.h"
+#include "tests/library/no_threads.h"
 #include "tests/support/failing_allocations.h"
 #include "tests/support/temp_server.h"
 
@@ -21,19 +23,19 @@ using std::chrono::milliseconds;
 
 namespace {
 
-// A port at which nobody answers: its queue of connections is full.
+// A port at which nobody answers, at any address of loopback: its queue of connections is full.
 class BlackHole {
  public:
   BlackHole() : listener_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
     sockaddr_in address{};
     address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     socklen_t bytes = sizeof address;
     auto* const any = reinterpret_cast<sockaddr*>(&address);
     REQUIRE(bind(listener_, any, bytes) == 0);
     REQUIRE(listen(listener_, 0) == 0);
     REQUIRE(getsockname(listener_, any, &bytes) == 0);
     port_ = ntohs(address.sin_port);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     for (int& waiting : waiting_) {
       waiting = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
       static_cast<void>(connect(waiting, any, bytes));
@@ -51,10 +53,55 @@ class BlackHole {
   int waiting_[4];
 };
 
+// While one lives, this process gets no descriptor.
+class NoDescriptors {
+ public:
+  NoDescriptors() {
+    REQUIRE(getrlimit(RLIMIT_NOFILE, &before_) == 0);
+    rlimit none = before_;
+    none.rlim_cur = 3;  // those have numbers below; poll() takes no more entries
+    REQUIRE(setrlimit(RLIMIT_NOFILE, &none) == 0);
+  }
+  ~NoDescriptors() { setrlimit(RLIMIT_NOFILE, &before_); }
+  NoDescriptors(const NoDescriptors&) = delete;
+  NoDescriptors& operator=(const NoDescriptors&) = delete;
+
+ private:
+  rlimit before_{};
+};
+
 std::vector<std::string> numbered(int count) {
   std::vector<std::string> keys;
   for (int i = 0; i < count; ++i) keys.push_back("key" + std::to_string(i));
   return keys;
+}
+
+// So many nodes that are not there, and then some that are. Each call has 3 s, as has each connect.
+ClientOptions with_away(const BlackHole& away, int count, std::initializer_list<int> well) {
+  ClientOptions options = options_for(well);
+  for (int i = 0; i < count; ++i) {
+    const std::string host = "127.1." + std::to_string(i / 250) + "." + std::to_string(i % 250 + 1);
+    options.servers.insert(options.servers.begin(),
+                           {.host = host, .port = static_cast<uint16_t>(away.port())});
+  }
+  options.connect_timeout = options.request_timeout = std::chrono::seconds(3);
+  options.retries = 0;
+  return options;
+}
+
+// Keys of nodes that are there, for which a first call to all nodes found out nothing.
+size_t lost_keys(Client& cache, const BlackHole& away) {
+  const std::vector<std::string> keys = numbered(2'000);
+  const std::vector<std::string_view> views(keys.begin(), keys.end());
+  const std::string port = ":" + std::to_string(away.port());
+  const auto found = cache.get_many(views);
+  size_t lost = 0;
+  for (size_t i = 0; i < keys.size(); ++i) {
+    const bool is_away = cache.node_of(keys[i]).ends_with(port);
+    if (is_away) CHECK_FALSE(found[i].ok());
+    if (!is_away && !is_miss(found[i])) ++lost;
+  }
+  return lost;
 }
 
 int closed_port() { return Gate(1).port(); }
@@ -94,6 +141,94 @@ TEST_CASE("nodes that nobody answers at cost the others no key, from the first c
     }
     CHECK(lost == 0);
   }
+}
+
+TEST_CASE("more nodes that are not there than threads cost the others no key") {
+  TempServer well[2];
+  const BlackHole away;
+  const auto cache = make_client(with_away(away, 150, {well[0].port(), well[1].port()}));
+  CHECK(lost_keys(*cache, away) == 0);
+}
+
+TEST_CASE("more nodes that are not there than are connected to at once cost healthy ones no key") {
+  TempServer well[2];
+  const BlackHole away;
+  ClientOptions options = with_away(away, 600, {well[0].port(), well[1].port()});
+  const auto cache = make_client(options);
+  // Some of the last may not have been asked in the first call; they are before those that failed.
+  static_cast<void>(lost_keys(*cache, away));
+  CHECK(lost_keys(*cache, away) == 0);
+}
+
+TEST_CASE("where no thread can be had, nodes that are not there cost the others no key") {
+  TempServer well[2];
+  const BlackHole away;
+  const auto cache = make_client(with_away(away, 10, {well[0].port(), well[1].port()}));
+  const NoThreads none;
+  CHECK(lost_keys(*cache, away) == 0);
+}
+
+TEST_CASE("nodes that are asked in threads are asked by the calling one where there is none") {
+  TempServer servers[3];
+  ClientOptions options = options_for({servers[0].port(), servers[1].port(), servers[2].port()});
+  for (Server& server : options.servers) server.host = "localhost";  // has to be looked up
+  const auto cache = make_client(options);
+  const std::vector<std::string> keys = numbered(30);
+  const std::vector<std::string_view> views(keys.begin(), keys.end());
+  const NoThreads none;
+  for (const auto& found : cache->get_many(views)) CHECK(is_miss(found));
+}
+
+TEST_CASE("what this process lacks does not count against a node") {
+  const bool by_name = GENERATE(false, true);
+  TempServer servers[2];
+  ClientOptions options = options_for({servers[0].port(), servers[1].port()});
+  options.health.failures_to_eject = 1;
+  options.retries = 0;
+  options.idle_connections = 0;
+  if (by_name) {
+    for (Server& server : options.servers) server.host = "localhost";
+  }
+  const auto cache = make_client(options);
+  const std::vector<std::string> keys = numbered(20);
+  const std::vector<std::string_view> views(keys.begin(), keys.end());
+  for (const std::string& key : keys) REQUIRE(says(cache->set(key, "old"), Outcome::Done));
+  {
+    const NoDescriptors none;
+    for (const auto& found : cache->get_many(views)) {
+      REQUIRE(fails_with(found, ErrorKind::Unreachable));
+      CHECK(found.error().is_local);
+    }
+    const auto stored = cache->set(keys[0], "new");
+    REQUIRE(fails_with(stored, ErrorKind::Unreachable));
+    CHECK(stored.error().is_local);
+  }
+  CHECK(cache->counters().node_failures == 0);
+  CHECK(cache->counters().ejections == 0);
+  const auto found = cache->get_many(views);
+  CHECK(is_miss(found[0]));
+  for (size_t i = 1; i < keys.size(); ++i) CHECK(value_of(found[i]) == "old");
+}
+
+TEST_CASE("a probe for which this process lacks a descriptor does not prolong an ejection") {
+  TempServer server;
+  Gate gate(server.port());
+  ClientOptions options = quick(options_for({gate.port()}));
+  options.request_timeout = options.connect_timeout = std::chrono::seconds(30);
+  options.health = {.failures_to_eject = 1,
+                    .first_ejection = milliseconds(1),
+                    .longest_ejection = std::chrono::hours(1)};
+  const auto cache = make_client(options);
+  gate.shut();
+  REQUIRE_FALSE(cache->get("k").ok());
+  gate.open();
+  std::this_thread::sleep_for(milliseconds(2));  // it may be probed
+  {
+    const NoDescriptors none;
+    // Each of these would double the ejection.
+    for (int i = 0; i < 30; ++i) CHECK(fails_with(cache->get("k"), ErrorKind::Unreachable));
+  }
+  CHECK(is_miss(cache->get("k")));
 }
 
 TEST_CASE("a call counts once, however often it tries") {
@@ -137,9 +272,10 @@ TEST_CASE("32 threads share connections that stay open") {
 }
 
 TEST_CASE("where there is no memory for a thread the calling one asks") {
+  const char* const host = GENERATE("127.0.0.1", "localhost");  // which has to be looked up
   TempServer servers[3];
-  const ClientOptions options =
-      options_for({servers[0].port(), servers[1].port(), servers[2].port()});
+  ClientOptions options = options_for({servers[0].port(), servers[1].port(), servers[2].port()});
+  for (Server& server : options.servers) server.host = host;
   const std::vector<std::string> keys = numbered(30);
   const std::vector<std::string_view> views(keys.begin(), keys.end());
   for (uint64_t nth = 1; nth < 60; ++nth) {

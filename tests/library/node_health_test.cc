@@ -54,6 +54,25 @@ TEST_CASE("an ejected node is refused until its time is up, and then one may try
   CHECK(health.admit(kStart + milliseconds(102)) == Admission::Use);
 }
 
+TEST_CASE("a probe that was not made leaves the node as it was, to be probed by the next caller") {
+  NodeHealth health = ejected();
+  REQUIRE(health.admit(kStart + milliseconds(100)) == Admission::Probe);
+  health.probe_was_not_made();
+  CHECK_FALSE(health.healthy());
+  CHECK(health.ejected_until() == kStart + milliseconds(100));
+  CHECK(health.admit(kStart + milliseconds(101)) == Admission::Probe);
+}
+
+TEST_CASE("a node is failing from its first failure until a success") {
+  NodeHealth health(kOptions);
+  CHECK_FALSE(health.is_failing());
+  CHECK_FALSE(health.failed(kStart, 0));
+  CHECK(health.is_failing());
+  health.succeeded();
+  CHECK_FALSE(health.is_failing());
+  CHECK(ejected().is_failing());
+}
+
 TEST_CASE("what was under way when a node was ejected does not bring it back") {
   NodeHealth health = ejected();
   health.succeeded();

@@ -957,18 +957,26 @@ Result<std::unique_ptr<Connection>> Connection::open(const Endpoint& endpoint,
   Result<Connected> connected =
       connect_to(endpoint, options.name_servers, deadline, preferred, cancellation);
   if (!connected) return connected.error();
+  return open_over(std::move(*connected), endpoint, options, deadline, cancellation);
+}
+
+Result<std::unique_ptr<Connection>> Connection::open_over(Connected connected,
+                                                          const Endpoint& endpoint,
+                                                          const ConnectionOptions& options,
+                                                          Deadline deadline,
+                                                          const Cancellation* cancellation) {
   auto state = std::make_unique<State>();
   state->endpoint = endpoint;
-  state->address = std::move(connected->address);
+  state->address = std::move(connected.address);
   state->options = options;
   state->cancellation = cancellation;
   if (options.tls.enabled) {
     Result<std::unique_ptr<Transport>> made =
-        tls_transport(std::move(connected->socket), options.tls, endpoint, deadline, cancellation);
+        tls_transport(std::move(connected.socket), options.tls, endpoint, deadline, cancellation);
     if (!made) return made.error();
     state->transport = std::move(*made);
   } else {
-    state->transport = plain_transport(std::move(connected->socket));
+    state->transport = plain_transport(std::move(connected.socket));
   }
   const Result<void> accepted = state->login(deadline);
   if (!accepted) return accepted.error();

@@ -24,6 +24,8 @@
 
 namespace larder::client {
 
+struct Connected;  // transport.h
+
 // Where a server listens.
 struct Endpoint {
   std::string host = {};  // a name or an address; empty: `path` counts
@@ -69,6 +71,12 @@ class Connection {
                                                   Deadline deadline,
                                                   std::string_view preferred = {},
                                                   const Cancellation* cancellation = nullptr);
+  // Likewise over a socket that is connected: without TLS and a login it does not wait.
+  static Result<std::unique_ptr<Connection>> open_over(Connected connected,
+                                                       const Endpoint& endpoint,
+                                                       const ConnectionOptions& options,
+                                                       Deadline deadline,
+                                                       const Cancellation* cancellation = nullptr);
   ~Connection();
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;

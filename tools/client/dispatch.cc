@@ -1,19 +1,22 @@
 #include "tools/client/dispatch.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 
 #include <algorithm>
-#include <atomic>
+#include <condition_variable>
 #include <deque>
 #include <exception>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <unordered_map>
 #include <utility>
 #include <vector>
 
+#include "tools/client/deadline.h"
 #include "tools/client/retry.h"
 #include "tools/client/share.h"
 
@@ -35,8 +38,15 @@ struct Exchange {
   ~Exchange() { finish(); }
 
   // False, with the reason in every answer, if there is no connection to be had.
-  bool acquire(Deadline deadline) {
-    auto acquired = node->acquire(deadline, which);
+  bool acquire(Deadline deadline) { return keep(node->acquire(deadline, which)); }
+  // Likewise, over this, which is ready; its handshake has so much time.
+  bool acquire(Connecting connecting, Deadline::duration patience, Deadline deadline) {
+    const Deadline until = std::min(deadline, std::chrono::steady_clock::now() + patience);
+    auto opened = node->end_connect(std::move(connecting), until, which);
+    if (opened && !*opened) return acquire(deadline);
+    return keep(std::move(opened));
+  }
+  bool keep(Result<std::unique_ptr<Connection>> acquired) {
     if (acquired) {
       connection = std::move(*acquired);
       return true;
@@ -59,8 +69,10 @@ struct Batch {
   bool sent = false;  // there was a connection; else the answers say why not
 };
 
-// More nodes that have no connection than these wait for each other.
+// More nodes that make a thread wait than these wait for each other.
 constexpr size_t kMostThreads = 64;
+// More nodes that are being connected to than these wait for each other: each costs a descriptor.
+constexpr size_t kMostConnecting = 512;
 
 // A thread on which no signal of the program is handled.
 std::thread quiet_thread(std::function<void()> body) {
@@ -166,86 +178,240 @@ std::vector<Batch> batches_of(std::span<Node* const> nodes, std::span<const Oper
 }
 
 // Asks one node that has no idle connection.
-void ask_anew(Batch& batch, Try which, Deadline deadline) {
+//
+// connecting  ready; nothing: there is none
+// patience    with its handshake
+void ask_anew(Batch& batch, std::optional<Connecting> connecting, Deadline::duration patience,
+              Try which, Deadline deadline) {
   Exchange exchange(batch.node, batch.operations, batch.answers, which);
-  batch.sent = exchange.acquire(deadline);
+  batch.sent = connecting ? exchange.acquire(std::move(*connecting), patience, deadline)
+                          : exchange.acquire(deadline);
   if (!batch.sent) return;
   Share share = exchange.share();
   begin(share, deadline);
   gather({&share, 1}, deadline);
 }
 
-// Asks such nodes in threads of their own, beside each other, until it is destroyed.
-class AskedAnew {
+// Nodes that make a thread wait: for a lookup of a name, a handshake, a probe, deletes that are
+// owed. Asks them in threads of their own, beside each other, until it is destroyed. One thread
+// uses it.
+class AskedInThreads {
  public:
-  AskedAnew(std::vector<Batch*> batches, Try which, Deadline deadline)
-      : batches_(std::move(batches)), which_(which), deadline_(deadline) {
-    const size_t count = std::min(batches_.size(), kMostThreads);
-    threads_.reserve(count);
-    while (threads_.size() < count) {
-      std::thread thread = quiet_thread([this] { run(); });
-      if (!thread.joinable()) break;
-      threads_.push_back(std::move(thread));
+  AskedInThreads(Try which, Deadline deadline) : which_(which), deadline_(deadline) {}
+  ~AskedInThreads() {
+    {
+      const std::lock_guard lock(mutex_);
+      waiting_.clear();
     }
+    end_threads();
   }
-  ~AskedAnew() {
-    for (std::thread& thread : threads_) thread.join();
+  AskedInThreads(const AskedInThreads&) = delete;
+  AskedInThreads& operator=(const AskedInThreads&) = delete;
+
+  void add(Batch& batch) { add(Job{&batch, std::nullopt}, false); }
+  // Before those that may not be there. Its handshake has so much time, from when it begins.
+  void add_connected(Batch& batch, Connecting connecting, Deadline::duration patience) {
+    add(Job{&batch, std::move(connecting), patience}, true);
   }
-  AskedAnew(const AskedAnew&) = delete;
-  AskedAnew& operator=(const AskedAnew&) = delete;
 
   // What is left, in this thread; then waits for the others. Throws what one of them threw.
   void join() {
-    run();
-    for (std::thread& thread : threads_) thread.join();
-    threads_.clear();
+    {
+      std::unique_lock lock(mutex_);
+      while (run_next(lock)) {
+      }
+    }
+    end_threads();
     if (failure_) std::rethrow_exception(failure_);
   }
 
  private:
+  struct Job {
+    Batch* batch;
+    std::optional<Connecting> connecting;  // ready
+    Deadline::duration patience = {};      // with its handshake
+  };
+
+  void add(Job job, bool first) {
+    bool has_thread = false;
+    {
+      const std::lock_guard lock(mutex_);
+      first ? waiting_.push_front(std::move(job)) : waiting_.push_back(std::move(job));
+      has_thread = waiting_.size() <= idle_threads_;
+    }
+    added_.notify_one();
+    if (has_thread || threads_.size() >= kMostThreads) return;
+    threads_.reserve(kMostThreads);
+    std::thread thread = quiet_thread([this] { run(); });
+    if (thread.joinable()) threads_.push_back(std::move(thread));
+  }
+
   void run() noexcept {
-    for (size_t i; (i = next_++) < batches_.size();) {
-      try {
-        ask_anew(*batches_[i], which_, deadline_);
-      } catch (...) {
-        const std::lock_guard lock(mutex_);
-        failure_ = std::current_exception();
+    std::unique_lock lock(mutex_);
+    while (true) {
+      if (run_next(lock)) continue;
+      if (is_over_) return;
+      ++idle_threads_;
+      added_.wait(lock);
+      --idle_threads_;
+    }
+  }
+
+  // False: nobody waits. Leaves the mutex meanwhile.
+  bool run_next(std::unique_lock<std::mutex>& lock) noexcept {
+    if (waiting_.empty()) return false;
+    Job job = std::move(waiting_.front());
+    waiting_.pop_front();
+    lock.unlock();
+    std::exception_ptr failure;
+    try {
+      ask_anew(*job.batch, std::move(job.connecting), job.patience, which_, deadline_);
+    } catch (...) {
+      failure = std::current_exception();
+    }
+    lock.lock();
+    if (failure) failure_ = failure;
+    return true;
+  }
+
+  void end_threads() {
+    {
+      const std::lock_guard lock(mutex_);
+      is_over_ = true;
+    }
+    added_.notify_all();
+    for (std::thread& thread : threads_) thread.join();
+    threads_.clear();
+  }
+
+  const Try which_;
+  const Deadline deadline_;
+  std::mutex mutex_;
+  std::condition_variable added_;
+  std::deque<Job> waiting_;  // guarded by mutex_, as the next three
+  size_t idle_threads_ = 0;
+  bool is_over_ = false;
+  std::exception_ptr failure_;
+  std::vector<std::thread> threads_;
+};
+
+// One round: every batch has its answers afterwards. This thread asks the nodes that have an idle
+// connection or can be connected to without a lookup and a handshake; it waits for all of them at
+// once, so that one that is not there keeps no other waiting.
+class Round {
+ public:
+  Round(Try which, Deadline deadline)
+      : which_(which), deadline_(deadline), in_threads_(which, deadline) {}
+
+  void ask(std::vector<Batch>& batches) {
+    std::vector<Batch*> anew;
+    for (Batch& batch : batches) {
+      std::unique_ptr<Connection> idle = batch.node->acquire_idle();
+      idle ? begin_exchange(batch, std::move(idle)) : anew.push_back(&batch);
+    }
+    if (batches.size() == 1 && !anew.empty()) {
+      return ask_anew(batches[0], std::nullopt, {}, which_, deadline_);
+    }
+    // Nodes that may be there go first.
+    std::stable_partition(anew.begin(), anew.end(),
+                          [](const Batch* batch) { return !batch->node->is_failing(); });
+    size_t begun = 0;
+    while (begun < anew.size() || !openings_.empty()) {
+      while (begun < anew.size() && openings_.size() < kMostConnecting) connect(*anew[begun++]);
+      if (!openings_.empty()) wait();
+    }
+    gather(shares_, deadline_);
+    for (Exchange& exchange : exchanges_) exchange.finish();
+    in_threads_.join();
+  }
+
+ private:
+  // A node that is being connected to.
+  struct Opening {
+    Batch* batch;
+    Connecting connecting;
+    Deadline until;
+  };
+
+  void begin_exchange(Batch& batch, std::unique_ptr<Connection> connection) {
+    Exchange& exchange =
+        exchanges_.emplace_back(batch.node, batch.operations, batch.answers, which_);
+    exchange.connection = std::move(connection);
+    batch.sent = true;
+    shares_.push_back(exchange.share());
+    begin(shares_.back(), deadline_);
+  }
+
+  void connect(Batch& batch) {
+    // Too late: it says so, and does not count against the node.
+    if (std::chrono::steady_clock::now() >= deadline_) {
+      return ask_anew(batch, std::nullopt, {}, which_, deadline_);
+    }
+    std::optional<Connecting> connecting = batch.node->begin_connect();
+    if (!connecting) return in_threads_.add(batch);
+    openings_.push_back({&batch, std::move(*connecting), batch.node->connect_by(deadline_)});
+  }
+
+  void end_connect(Opening opening, bool is_ready) {
+    Batch& batch = *opening.batch;
+    if (is_ready && batch.node->needs_handshake()) {
+      return in_threads_.add_connected(batch, std::move(opening.connecting),
+                                       opening.until - std::chrono::steady_clock::now());
+    }
+    auto opened = batch.node->end_connect(std::move(opening.connecting), deadline_, which_);
+    if (!opened) {
+      for (Answer& answer : batch.answers) answer.error = opened.error();
+    } else if (*opened) {
+      begin_exchange(batch, std::move(*opened));
+    } else {
+      in_threads_.add(batch);
+    }
+  }
+
+  // Until a connect is over or has taken too long; reads what comes meanwhile.
+  void wait() {
+    Deadline until = deadline_;
+    for (const Opening& opening : openings_) {
+      until = opening.connecting.fd() < 0 ? Deadline() : std::min(until, opening.until);
+    }
+    std::vector<pollfd> polled;
+    polled.reserve(openings_.size() + shares_.size());
+    for (const Opening& opening : openings_) {
+      polled.push_back({opening.connecting.fd(), POLLOUT, 0});
+    }
+    std::vector<Connection*> asked;
+    for (const Share& share : shares_) {
+      if (share.connection->failed() || share.connection->idle()) continue;
+      asked.push_back(share.connection);
+      polled.push_back({share.connection->fd(), share.connection->events(), 0});
+    }
+    const size_t connects = openings_.size();
+    poll(polled.data(), polled.size(), milliseconds_until(until));
+    for (size_t i = 0; i < asked.size(); ++i) {
+      if (polled[connects + i].revents != 0) asked[i]->advance(deadline_);
+    }
+    const Deadline now = std::chrono::steady_clock::now();
+    std::vector<Opening> all;
+    all.reserve(connects);
+    all.swap(openings_);
+    openings_.reserve(connects);
+    for (size_t i = 0; i < connects; ++i) {
+      const bool is_ready = polled[i].revents != 0 || all[i].connecting.fd() < 0;
+      if (is_ready || now >= all[i].until) {
+        end_connect(std::move(all[i]), is_ready);
+      } else {
+        openings_.push_back(std::move(all[i]));
       }
     }
   }
 
-  const std::vector<Batch*> batches_;
   const Try which_;
   const Deadline deadline_;
-  std::atomic<size_t> next_ = 0;
-  std::mutex mutex_;
-  std::exception_ptr failure_;  // guarded by mutex_
-  std::vector<std::thread> threads_;
+  std::vector<Opening> openings_;
+  std::deque<Exchange> exchanges_;
+  std::vector<Share> shares_;  // of the exchanges
+  AskedInThreads in_threads_;
 };
-
-// One round: every batch has its answers afterwards.
-void ask(std::vector<Batch>& batches, Try which, Deadline deadline) {
-  std::deque<Exchange> exchanges;
-  std::vector<Share> shares;
-  std::vector<Batch*> anew;
-  for (Batch& batch : batches) {
-    std::unique_ptr<Connection> idle = batch.node->acquire_idle();
-    if (!idle) {
-      anew.push_back(&batch);
-      continue;
-    }
-    Exchange& exchange = exchanges.emplace_back(batch.node, batch.operations, batch.answers, which);
-    exchange.connection = std::move(idle);
-    batch.sent = true;
-    shares.push_back(exchange.share());
-    begin(shares.back(), deadline);
-  }
-  if (batches.size() == 1 && !anew.empty()) return ask_anew(batches[0], which, deadline);
-  AskedAnew asked(std::move(anew), which, deadline);
-  gather(shares, deadline);
-  for (Exchange& exchange : exchanges) exchange.finish();
-  asked.join();
-}
 
 }  // namespace
 
@@ -259,7 +425,7 @@ void dispatch(std::span<Node* const> nodes, std::span<const Operation> operation
 
   for (uint32_t retry = 0;; ++retry) {
     std::vector<Batch> batches = batches_of(nodes, operations, pending);
-    ask(batches, nth_try(retry), deadline);
+    Round(nth_try(retry), deadline).ask(batches);
     pending.clear();
     std::vector<size_t> unsent;  // of pending; owed if it stays at that
     for (Batch& batch : batches) {

@@ -14,9 +14,12 @@ namespace larder::client {
 // answers  as many; all are filled in
 // options  the retries
 //
-// Returns by the deadline, or as soon as all is answered. Nodes without an idle connection are
-// connected to and asked each in a thread of its own, while the others are asked in this one: a
-// node that is not there costs no other its answers. Whatever fails for good and would have changed
+// Returns by the deadline, or as soon as all is answered. This thread connects to nodes whose hosts
+// are addresses in digits or Unix sockets, 512 at a time and those that failed last after all
+// others, while it asks the rest: a node that is not there costs no other its answers. Nodes that
+// need a lookup of a name, TLS, a login, a probe or deletes are asked in threads, 64 at a time,
+// those that are connected first; where no thread can be had this one asks them, one after the
+// other, once it has asked the rest. Whatever fails for good and would have changed
 // something is owed to its node (node.h), also where std::bad_alloc passes. Any thread.
 void dispatch(std::span<Node* const> nodes, std::span<const Operation> operations,
               std::span<Answer> answers, const ClientOptions& options, Deadline deadline);

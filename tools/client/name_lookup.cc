@@ -49,26 +49,6 @@ SocketAddress socket_address(const sockaddr* address, socklen_t bytes, uint16_t 
   return made;
 }
 
-// getaddrinfo() knows the zones of IPv6 and the short forms of IPv4, which c-ares does not.
-//
-// Empty: the host is a name.
-Result<std::vector<SocketAddress>> addresses_in_digits(const std::string& host, uint16_t port) {
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_NUMERICHOST;
-  addrinfo* found = nullptr;
-  const int failed = getaddrinfo(host.c_str(), nullptr, &hints, &found);
-  const std::unique_ptr<addrinfo, void (*)(addrinfo*)> owner(found, freeaddrinfo);
-  if (failed == EAI_MEMORY) throw std::bad_alloc();
-  if (failed != 0 && host.find(':') == host.npos) return std::vector<SocketAddress>();
-  if (failed != 0) return Error{ErrorKind::Unreachable, gai_strerror(failed)};
-  std::vector<SocketAddress> addresses;
-  for (const addrinfo* at = found; at != nullptr; at = at->ai_next) {
-    addresses.push_back(socket_address(at->ai_addr, at->ai_addrlen, port));
-  }
-  return addresses;
-}
-
 int set_name_servers(ares_channel channel, const std::string& name_servers) {
 #if ARES_VERSION >= 0x011800
   return ares_set_servers_csv(channel, name_servers.c_str());
@@ -243,6 +223,24 @@ Result<HostAddresses> look_up(const std::string& host, uint16_t port,
   std::vector<SocketAddress> addresses = lookup.addresses(port);
   if (addresses.empty()) return error_of(ARES_ENODATA);
   return HostAddresses{std::move(addresses), !lookup.was_cut_short()};
+}
+
+Result<std::vector<SocketAddress>> addresses_in_digits(const std::string& host, uint16_t port) {
+  // It knows the zones of IPv6 and the short forms of IPv4, which c-ares does not.
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_NUMERICHOST;
+  addrinfo* found = nullptr;
+  const int failed = getaddrinfo(host.c_str(), nullptr, &hints, &found);
+  const std::unique_ptr<addrinfo, void (*)(addrinfo*)> owner(found, freeaddrinfo);
+  if (failed == EAI_MEMORY) throw std::bad_alloc();
+  if (failed != 0 && host.find(':') == host.npos) return std::vector<SocketAddress>();
+  if (failed != 0) return Error{ErrorKind::Unreachable, gai_strerror(failed)};
+  std::vector<SocketAddress> addresses;
+  for (const addrinfo* at = found; at != nullptr; at = at->ai_next) {
+    addresses.push_back(socket_address(at->ai_addr, at->ai_addrlen, port));
+  }
+  return addresses;
 }
 
 std::string fault_of_name_servers(const std::string& name_servers) {

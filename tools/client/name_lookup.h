@@ -49,6 +49,10 @@ Result<HostAddresses> look_up(const std::string& host, uint16_t port,
                               const std::string& name_servers, Deadline deadline,
                               const Cancellation* cancellation = nullptr);
 
+// Of a host that is an address in digits, without a name server and without waiting; empty: it is a
+// name. Unreachable if it is neither.
+Result<std::vector<SocketAddress>> addresses_in_digits(const std::string& host, uint16_t port);
+
 // What is wrong with ConnectionOptions::name_servers, in a sentence; empty: nothing.
 std::string fault_of_name_servers(const std::string& name_servers);
 

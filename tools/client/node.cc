@@ -40,7 +40,7 @@ TimePoint now() { return std::chrono::steady_clock::now(); }
 
 // The node is there and well, whatever it says.
 bool is_about_the_node(const Error& error) {
-  return error.is_of_the_network() || error.kind == ErrorKind::Protocol;
+  return !error.is_local && (error.is_of_the_network() || error.kind == ErrorKind::Protocol);
 }
 
 // The first failure of any. What no server would take has nothing stored under its key either.
@@ -65,6 +65,7 @@ Node::Node(const Endpoint& endpoint, const ClientOptions& options)
       idle_connections_(options.idle_connections),
       lease_(options.lease),
       observer_(options.observer),
+      needs_handshake_(options.connection.tls.enabled || !options.connection.user.empty()),
       most_owed_keys_(options.most_owed_keys),
       pool_(endpoint, options.connection, options.idle_connections, options.trusted_idle,
             options.idle_timeout, [this] { owe_everything(); }),
@@ -115,6 +116,31 @@ void Node::finish(std::unique_ptr<Connection> connection, std::span<const Operat
   if (!connection->failed() && !connection->idle()) {
     Error late{ErrorKind::Timeout, {}};
     try {
+std::optional<Connecting> Node::begin_connect() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (indebted_ || !health_.healthy()) return std::nullopt;
+  }
+  return Connecting::begin(endpoint());
+}
+
+Result<std::unique_ptr<Connection>> Node::end_connect(Connecting connecting, Deadline deadline,
+                                                      Try which) {
+  Result<Connected> connected = connecting.end();
+  auto opened = connected ? pool_.open_over(std::move(*connected), deadline)
+                          : Result<std::unique_ptr<Connection>>(connected.error());
+  if (!opened) {
+    note_failure(opened.error(), which);
+    return opened;
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    if (!indebted_ && health_.healthy()) return opened;
+  }
+  pool_.give_back(std::move(*opened));
+  return std::unique_ptr<Connection>();
+}
+
       late.text = name_ + " did not answer in time";
     } catch (const std::bad_alloc&) {
       // The kind says it.
@@ -225,10 +251,17 @@ Result<std::unique_ptr<Connection>> Node::probe(Deadline deadline) {
     bool succeeded = false;
     ~Report() {
       const std::lock_guard lock(node.mutex_);
-      succeeded ? node.health_.probe_succeeded() : node.health_.probe_failed(now(), any_chance());
+      if (says_nothing) {
+        node.health_.probe_was_not_made();
+      } else if (succeeded) {
+        node.health_.probe_succeeded();
+      } else {
+        node.health_.probe_failed(now(), any_chance());
+      }
     }
   } report{*this};
-  const auto failed = [this](const Error& error) {
+  const auto failed = [&](const Error& error) {
+    report.says_nothing = error.is_local;
     const std::lock_guard lock(mutex_);
     old_before_ = now();
     last_failure_ = error.text;
@@ -273,6 +306,11 @@ Result<void> Node::pay(Deadline deadline, Try which) {
         const std::lock_guard end(node.mutex_);
         node.paying_ = false;
       }
+bool Node::is_failing() const {
+  const std::lock_guard lock(mutex_);
+  return health_.is_failing();
+}
+
       node.paid_.notify_all();
     }
   };
@@ -289,6 +327,7 @@ Result<void> Node::pay_all(Deadline deadline) {
   struct Round {
     Node& node;
     LingeringList lingering = {};
+    bool says_nothing = false;  // of the node
     OwedDeletes::Part part = {};
     bool is_paid = false;
     ~Round() {

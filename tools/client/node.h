@@ -22,6 +22,7 @@
 #include <span>
 #include <string>
 #include <vector>
+#include <optional>
 
 #include "tools/client/client_options.h"
 #include "tools/client/lingering.h"
@@ -32,6 +33,7 @@
 
 namespace larder::client {
 
+#include "tools/client/transport.h"
 // Whether a failure counts against the node: once for a call, however often that tries.
 enum class Try : uint8_t { First, Again };
 
@@ -56,6 +58,20 @@ class Node {
   // Takes a connection back on which these were asked. If it still waits for answers, they are too
   // late: they fail with Timeout. Owes the keys of writes that failed with an unknown outcome.
   void finish(std::unique_ptr<Connection> connection, std::span<const Operation> operations,
+  // -- acquire() without waiting, for many nodes at once.
+
+  // Begins to connect, where acquire() has nothing else to do but a handshake: the node is healthy,
+  // nothing is owed, and no name has to be looked up. Else nothing, and nothing has been done.
+  std::optional<Connecting> begin_connect();
+  // What has come of that once it is ready for poll(), or is too late. Null: something is owed
+  // by now, so acquire() is next. Waits until the deadline only where needs_handshake().
+  Result<std::unique_ptr<Connection>> end_connect(Connecting connecting, Deadline deadline,
+                                                  Try which);
+  // TLS or a login comes after each connect.
+  bool needs_handshake() const noexcept { return needs_handshake_; }
+  // When to give up a connect that begins now.
+  Deadline connect_by(Deadline deadline) const;
+
               std::span<Answer> answers, Try which = Try::First) noexcept;
 
   // What would have changed something, but was given up before it was sent, or is in doubt.
@@ -93,7 +109,8 @@ class Node {
   Result<void> pay_part(const OwedDeletes::Part& part, Deadline deadline);
   // Whether the node says that rule 5 spares it the flush. False where it says nothing.
   bool is_emptied(Deadline deadline);
-  Deadline connect_by(Deadline deadline) const;
+  // Nothing has succeeded since its last failure.
+  bool is_failing() const;
   void note_failure(const Error& error, Try which) noexcept;
   void note_success();
   Error ejected_error() const;  // with mutex_
@@ -115,6 +132,7 @@ class Node {
   OwedDeletes moved_;
   TimePoint old_before_{};     // what was stored there before may be old, if everything is owed
   bool was_unlisted_ = false;  // since it was emptied last
+  const bool needs_handshake_;
   LingeringList lingering_;
   TimePoint close_ended_from_{};  // looked at once a second
   bool indebted_ = false;         // something is owed or lingers, or is being paid

@@ -38,6 +38,10 @@ void NodeHealth::probe_succeeded() noexcept {
 
 void NodeHealth::probe_failed(TimePoint now, double chance) noexcept { eject(now, chance); }
 
+void NodeHealth::probe_was_not_made() noexcept {
+  if (state_ == State::Probing) state_ = State::Ejected;
+}
+
 void NodeHealth::announced(TimePoint now) noexcept {
   ejections_ = 0;
   if (state_ == State::Ejected) until_ = std::min(until_, now);

@@ -48,11 +48,15 @@ class NodeHealth {
   // Of the one that was admitted with Probe.
   void probe_succeeded() noexcept;
   void probe_failed(TimePoint now, double chance) noexcept;
+  // It came to nothing for a reason that is not the node's: the next caller may probe.
+  void probe_was_not_made() noexcept;
 
   // Somebody says that the node is there: the next one who asks may probe it.
   void announced(TimePoint now) noexcept;
 
   bool healthy() const noexcept { return state_ == State::Healthy; }
+  // Not healthy, or its last call failed.
+  bool is_failing() const noexcept { return !healthy() || failures_ > 0; }
   // Only while not healthy: when the next probe may be, and since when nothing has succeeded.
   TimePoint ejected_until() const noexcept { return until_; }
   TimePoint away_since() const noexcept { return away_since_; }

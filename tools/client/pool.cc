@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "tools/client/transport.h"
+
 namespace larder::client {
 ConnectionPool::ConnectionPool(Endpoint endpoint, ConnectionOptions options, size_t most_idle,
                                std::chrono::milliseconds trusted_idle,
@@ -47,8 +49,19 @@ Result<std::unique_ptr<Connection>> ConnectionPool::open(Deadline deadline) {
     preferred = address_;
   }
   auto opened = Connection::open(endpoint_, options_, deadline, preferred);
-  if (!opened) return opened;
-  std::string address = (*opened)->address();
+  if (opened) lead_to(**opened);
+  return opened;
+}
+
+Result<std::unique_ptr<Connection>> ConnectionPool::open_over(Connected connected,
+                                                              Deadline deadline) {
+  auto opened = Connection::open_over(std::move(connected), endpoint_, options_, deadline);
+  if (opened) lead_to(**opened);
+  return opened;
+}
+
+void ConnectionPool::lead_to(const Connection& opened) {
+  std::string address = opened.address();
   std::vector<Idle> closed;  // without the lock
   closed.reserve(first_most_idle_);
   const std::lock_guard lock(mutex_);
@@ -58,7 +71,6 @@ Result<std::unique_ptr<Connection>> ConnectionPool::open(Deadline deadline) {
     for (Idle& idle : idle_) closed.push_back(std::move(idle));
     idle_.clear();
   }
-  return opened;
 }
 
 void ConnectionPool::give_back(std::unique_ptr<Connection> connection) noexcept {

@@ -37,6 +37,8 @@ class ConnectionPool {
   Result<std::unique_ptr<Connection>> take(Deadline deadline);
   // Always a new one.
   Result<std::unique_ptr<Connection>> open(Deadline deadline);
+  // Likewise over a socket that is connected to the endpoint.
+  Result<std::unique_ptr<Connection>> open_over(Connected connected, Deadline deadline);
 
   // Keeps it, if it is in step, leads where the others do, and not enough are idle.
   void give_back(std::unique_ptr<Connection> connection) noexcept;
@@ -50,6 +52,8 @@ class ConnectionPool {
 
  private:
   std::unique_ptr<Connection> take_any() noexcept;
+  // Keeps no idle one that leads to another address than this.
+  void lead_to(const Connection& opened);
 
   const Endpoint endpoint_;
   const ConnectionOptions options_;

@@ -26,6 +26,9 @@ enum class ErrorKind : uint8_t {
 struct Error {
   ErrorKind kind = ErrorKind::Protocol;
   std::string text;  // a sentence without its full stop, for people: names the server
+  // The cause is here: this process or machine has no descriptor, memory or thread left. It does
+  // not count against a server.
+  bool is_local = false;
 
   // What may succeed when it is tried again, on a new connection.
   bool is_of_the_network() const noexcept {

@@ -27,12 +27,24 @@ using Clock = std::chrono::steady_clock;
 
 std::string error_text(int error) { return std::generic_category().message(error); }
 
-Error unreachable(const Endpoint& endpoint, const std::string& why) {
-  return {ErrorKind::Unreachable, "cannot connect to " + endpoint.text() + ": " + why};
+// What this process or machine lacks, whichever server it is.
+bool is_local(int error) {
+  return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
 
-Error too_late(const Endpoint& endpoint) {
-  return {ErrorKind::Timeout, "cannot connect to " + endpoint.text() + " in time"};
+Error unreachable(const std::string& name, int error) {
+  return {ErrorKind::Unreachable, "cannot connect to " + name + ": " + error_text(error),
+          is_local(error)};
+}
+
+Error too_late(const std::string& name) {
+  return {ErrorKind::Timeout, "cannot connect to " + name + " in time"};
+}
+
+// A resolver that gets no descriptor says that no name server answers.
+bool lacks_descriptors() {
+  const Descriptor any(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  return any.get() < 0 && is_local(errno);
 }
 
 template <class Call>
@@ -44,15 +56,14 @@ ssize_t uninterrupted(Call call) {
   return n;
 }
 
-// For one address: a socket, or the errno that there is instead; ETIMEDOUT at the deadline or when
-// cancelled.
+// For one address: a socket, or the errno that there is instead.
 struct Attempt {
   Descriptor socket;
   int error;
 };
 
-Attempt attempt(int family, const sockaddr* address, socklen_t bytes, Deadline deadline,
-                const Cancellation* cancellation) {
+// EINPROGRESS, with a socket, while it is under way.
+Attempt begin_attempt(int family, const sockaddr* address, socklen_t bytes) {
   Descriptor made(::socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (made.get() < 0) return {Descriptor(), errno};
   if (family != AF_UNIX) {
@@ -62,27 +73,43 @@ Attempt attempt(int family, const sockaddr* address, socklen_t bytes, Deadline d
   if (::connect(made.get(), address, bytes) == 0) return {std::move(made), 0};
   // A Unix socket whose queue is full says EAGAIN: its server does not take connections.
   if (errno != EINPROGRESS && errno != EINTR) return {Descriptor(), errno};
-  if (!wait_until_ready(made.get(), POLLOUT, deadline, cancellation)) {
-    return {Descriptor(), ETIMEDOUT};
-  }
+  return {std::move(made), EINPROGRESS};
+}
+
+// Of a connect that poll() says is over: its errno, or 0.
+int outcome_of(int socket) {
   int error = 0;
   socklen_t size = sizeof error;
-  if (getsockopt(made.get(), SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = errno;
-  if (error != 0) return {Descriptor(), error};
-  return {std::move(made), 0};
+  return getsockopt(socket, SOL_SOCKET, SO_ERROR, &error, &size) == 0 ? error : errno;
+}
+
+// ETIMEDOUT at the deadline or when cancelled.
+Attempt attempt(int family, const sockaddr* address, socklen_t bytes, Deadline deadline,
+                const Cancellation* cancellation) {
+  Attempt made = begin_attempt(family, address, bytes);
+  if (made.error != EINPROGRESS) return made;
+  const bool is_over = wait_until_ready(made.socket.get(), POLLOUT, deadline, cancellation);
+  made.error = is_over ? outcome_of(made.socket.get()) : ETIMEDOUT;
+  return made;
+}
+
+// False if the path is too long.
+bool fill_in(sockaddr_un& address, const std::string& path) {
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof address.sun_path) return false;
+  std::memcpy(address.sun_path, path.data(), path.size());
+  return true;
 }
 
 Result<Connected> connect_to_path(const Endpoint& endpoint, Deadline deadline,
                                   const Cancellation* cancellation) {
   sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (endpoint.path.size() >= sizeof address.sun_path) {
+  if (!fill_in(address, endpoint.path)) {
     return Error{ErrorKind::BadRequest, "the path of a Unix socket is too long: " + endpoint.path};
   }
-  std::memcpy(address.sun_path, endpoint.path.data(), endpoint.path.size());
   Attempt made = attempt(AF_UNIX, reinterpret_cast<const sockaddr*>(&address), sizeof address,
                          deadline, cancellation);
-  if (made.error != 0) return unreachable(endpoint, error_text(made.error));
+  if (made.error != 0) return unreachable(endpoint.text(), made.error);
   return Connected{std::move(made.socket), endpoint.path};
 }
 
@@ -93,7 +120,8 @@ Result<Connected> connect_to_host(const Endpoint& endpoint, const std::string& n
       look_up(endpoint.host, endpoint.port, name_servers, deadline, cancellation);
   if (!found) {
     return Error{found.error().kind,
-                 "cannot find the address of " + endpoint.text() + ": " + found.error().text};
+                 "cannot find the address of " + endpoint.text() + ": " + found.error().text,
+                 lacks_descriptors()};
   }
   std::vector<SocketAddress>& addresses = found->list;
   std::stable_partition(addresses.begin(), addresses.end(), [&](const SocketAddress& address) {
@@ -110,7 +138,7 @@ Result<Connected> connect_to_host(const Endpoint& endpoint, const std::string& n
   for (const SocketAddress& address : addresses) {
     const Deadline now = Clock::now();
     const bool cancelled = cancellation != nullptr && cancellation->cancelled();
-    if (now >= deadline || cancelled) return too_late(endpoint);
+    if (now >= deadline || cancelled) return too_late(endpoint.text());
     // Each address has its share of the time: the first may be one that nobody answers at.
     const Deadline until =
         deadline == Deadline::max() || left == 1 ? deadline : now + (deadline - now) / left;
@@ -119,8 +147,8 @@ Result<Connected> connect_to_host(const Endpoint& endpoint, const std::string& n
     if (made.error == 0) return Connected{std::move(made.socket), address.text()};
     error = made.error;
   }
-  if (error == ETIMEDOUT) return too_late(endpoint);
-  return unreachable(endpoint, error_text(error));
+  if (error == ETIMEDOUT) return too_late(endpoint.text());
+  return unreachable(endpoint.text(), error);
 }
 
 // The descriptor waits only where it is told to: a receive for which the answer comes costs one
@@ -250,6 +278,36 @@ Result<Connected> connect_to(const Endpoint& endpoint, const std::string& name_s
   return endpoint.host.empty()
              ? connect_to_path(endpoint, deadline, cancellation)
              : connect_to_host(endpoint, name_servers, deadline, preferred, cancellation);
+}
+
+std::optional<Connecting> Connecting::begin(const Endpoint& endpoint) {
+  Attempt made{Descriptor(), 0};
+  std::string address_text = endpoint.path;
+  if (endpoint.host.empty()) {
+    sockaddr_un address{};
+    if (!fill_in(address, endpoint.path)) return std::nullopt;
+    made = begin_attempt(AF_UNIX, reinterpret_cast<const sockaddr*>(&address), sizeof address);
+  } else {
+    const auto addresses = addresses_in_digits(endpoint.host, endpoint.port);
+    if (!addresses || addresses->size() != 1) return std::nullopt;
+    const SocketAddress& address = addresses->front();
+    address_text = address.text();
+    made = begin_attempt(address.family(), address.get(), address.bytes);
+  }
+  Connecting begun(endpoint.text(), std::move(address_text));
+  begun.socket_ = std::move(made.socket);
+  begun.error_ = made.error == EINPROGRESS ? kUnderWay : made.error;
+  return begun;
+}
+
+Result<Connected> Connecting::end() {
+  if (error_ == kUnderWay) {
+    if (!wait_until_ready(socket_.get(), POLLOUT, Deadline())) return too_late(name_);
+    error_ = outcome_of(socket_.get());
+  }
+  if (error_ == ETIMEDOUT) return too_late(name_);
+  if (error_ != 0) return unreachable(name_, error_);
+  return Connected{std::move(socket_), std::move(address_)};
 }
 
 std::unique_ptr<Transport> plain_transport(Descriptor socket) {

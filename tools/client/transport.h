@@ -4,8 +4,10 @@
 #include <sys/uio.h>
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
+#include <utility>
 
 #include "tools/client/cancellation.h"
 #include "tools/client/deadline.h"
@@ -86,6 +88,30 @@ struct Connected {
 Result<Connected> connect_to(const Endpoint& endpoint, const std::string& name_servers,
                              Deadline deadline, std::string_view preferred = {},
                              const Cancellation* cancellation = nullptr);
+
+// A connect to one address that is under way. One thread at a time.
+class Connecting {
+ public:
+  // Begins it where that needs no lookup of a name: the host is an address in digits, or a path.
+  // Else nothing.
+  static std::optional<Connecting> begin(const Endpoint& endpoint);
+
+  // For poll() with POLLOUT; -1: it is over already.
+  int fd() const noexcept { return error_ == kUnderWay ? socket_.get() : -1; }
+  // Once. Timeout if it is under way still.
+  Result<Connected> end();
+
+ private:
+  static constexpr int kUnderWay = -1;
+
+  Connecting(std::string name, std::string address) noexcept
+      : name_(std::move(name)), address_(std::move(address)) {}
+
+  std::string name_;     // for messages
+  std::string address_;  // Connected::address
+  Descriptor socket_;
+  int error_ = kUnderWay;  // else an errno, or 0
+};
 
 // Without TLS.
 std::unique_ptr<Transport> plain_transport(Descriptor socket);
