@@ -83,7 +83,8 @@ struct Gate::Pair {
   }
 };
 
-Gate::Gate(int port) : behind_(port) {
+Gate::Gate(int port, const char* address, int own_port)
+    : behind_(port), address_(inet_addr(address)), port_(own_port) {
   listen_again();
   thread_ = std::thread([this] { run(); });
 }
@@ -110,6 +111,7 @@ void Gate::listen_again() {
   const int on = 1;
   setsockopt(listener_, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   sockaddr_in address = loopback(port_);
+  address.sin_addr.s_addr = address_;
   socklen_t bytes = sizeof address;
   if (bind(listener_, reinterpret_cast<sockaddr*>(&address), bytes) != 0 ||
       listen(listener_, 100) != 0 ||

@@ -10,8 +10,9 @@ namespace larder::test {
 
 class Gate {
  public:
-  // port  of the server behind, on loopback
-  explicit Gate(int port);
+  // port     of the server behind, on loopback
+  // address  of the gate itself, on loopback, and its port; 0: a free one
+  explicit Gate(int port, const char* address = "127.0.0.1", int own_port = 0);
   ~Gate();
   Gate(const Gate&) = delete;
   Gate& operator=(const Gate&) = delete;
@@ -37,7 +38,8 @@ class Gate {
   void run();
 
   const int behind_;
-  int port_ = 0;
+  const uint32_t address_;  // in network order
+  int port_;
   int listener_ = -1;
   std::atomic<Mode> wanted_ = Mode::Open;
   std::atomic<uint64_t> changes_ = 0;  // that were wanted

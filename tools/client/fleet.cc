@@ -1,7 +1,6 @@
 #include "tools/client/fleet.h"
 
 #include <map>
-#include <set>
 #include <utility>
 
 namespace larder::client {
@@ -19,6 +18,11 @@ Result<Ring> ring_of(const std::vector<Server>& servers, RingKind kind) {
   return std::move(*made.ring);
 }
 
+// What a list calls a server, wherever it is connected to.
+std::string name_of(const Server& server) {
+  return Endpoint{server.host, server.port, server.path}.text();
+}
+
 }  // namespace
 
 Endpoint endpoint_of(const Server& server) {
@@ -33,6 +37,7 @@ Result<std::shared_ptr<Fleet>> Fleet::make(const std::vector<Server>& servers,
   std::shared_ptr<Fleet> fleet(new Fleet(std::move(*ring)));
   for (const Server& server : servers) {
     fleet->nodes_.push_back(std::make_shared<Node>(endpoint_of(server), options));
+    fleet->led_to_[name_of(server)] = fleet->nodes_.back();
   }
   return fleet;
 }
@@ -46,54 +51,91 @@ Result<std::shared_ptr<Fleet>> Fleet::next(const std::vector<Server>& servers,
   fleet->departed_ = departed_;
   fleet->too_many_departed_ = too_many_departed_;
   for (const std::shared_ptr<Node>& node : nodes_) fleet->departed_[node->name()] = node;
-  std::map<std::string, std::shared_ptr<Node>> staying;
+  Changes& changes = fleet->changes_;
+  std::map<std::string, std::shared_ptr<Node>> listed;
   for (const Server& server : servers) {
     const Endpoint endpoint = endpoint_of(server);
     const std::string name = endpoint.text();
-    std::shared_ptr<Node>& node = staying[name];  // two names may lead to one address
+    std::shared_ptr<Node>& node = listed[name];  // two names may lead to one address
     const auto known = fleet->departed_.extract(name);
     if (known) {
       node = known.mapped();
-      if (departed_.contains(name)) node->rejoin();
-      node->announced();
+      (departed_.contains(name) ? changes.rejoining : changes.staying).push_back(node);
     } else if (!node) {
       node = std::make_shared<Node>(endpoint, options);
       if (too_many_departed_) node->owe_everything();
     }
     fleet->nodes_.push_back(node);
   }
+  for (const std::shared_ptr<Node>& node : nodes_) {
+    if (!listed.contains(node->name())) changes.leaving.push_back(node);
+  }
 
-  if (fleet->departed_.size() > kDepartedRemembered) {
+  fleet->led_to_ = led_to_;
+  for (size_t i = 0; i < servers.size(); ++i) {
+    const std::shared_ptr<Node>& to = fleet->nodes_[i];
+    std::shared_ptr<Node>& from = fleet->led_to_[name_of(servers[i])];
+    if (from && from != to) {
+      Node::Former former = Node::former_of(to, from);
+      for (const Changes::Move& move : changes.moves) {  // of another name to the same address
+        if (move.to == to) former.insert(former.end(), move.former.begin(), move.former.end());
+      }
+      changes.moves.push_back({from, to, std::move(former)});
+    }
+    from = to;
+  }
+
+  if (fleet->departed_.size() > kDepartedRemembered ||
+      fleet->led_to_.size() > kDepartedRemembered + servers.size()) {
     fleet->departed_.clear();
+    fleet->led_to_.clear();
+    for (size_t i = 0; i < servers.size(); ++i) {
+      fleet->led_to_[name_of(servers[i])] = fleet->nodes_[i];
+    }
     fleet->too_many_departed_ = true;
   }
 
   fleet->past_.push_back({std::make_shared<const Ring>(ring_), nodes_});
-  for (const Past& past : past_) {
-    if (past.ring->nodes() != ring_.nodes()) fleet->past_.push_back(past);
-  }
-  std::erase_if(fleet->past_,
-                [&](const Past& past) { return past.ring->nodes() == fleet->ring_.nodes(); });
-  while (fleet->past_.size() > kRingsRemembered) {
-    for (const std::shared_ptr<Node>& node : fleet->past_.back().nodes) {
-      if (node) node->remember_everything_moved();
-    }
-    fleet->past_.pop_back();
-  }
+  fleet->past_.insert(fleet->past_.end(), past_.begin(), past_.end());
   for (Past& past : fleet->past_) {
     for (std::shared_ptr<Node>& node : past.nodes) {
-      if (node && !staying.contains(node->name())) node = nullptr;
+      if (node && !listed.contains(node->name())) node = nullptr;
     }
+  }
+  std::erase_if(fleet->past_, [&](const Past& past) { return fleet->has_places_of(past); });
+  if (fleet->past_.size() > kRingsRemembered) {
+    changes.forgotten = std::move(fleet->past_.back().nodes);
+    fleet->past_.pop_back();
   }
   return fleet;
 }
 
-void Fleet::supersede(Fleet& before) const {
-  before.superseded_ = true;
-  const std::set<std::shared_ptr<Node>> staying(nodes_.begin(), nodes_.end());
-  for (const std::shared_ptr<Node>& node : before.nodes_) {
-    staying.contains(node) ? node->moved_are_owed() : node->leave();
+bool Fleet::has_places_of(const Past& past) const {
+  if (past.ring->nodes() != ring_.nodes()) return false;
+  for (size_t i = 0; i < nodes_.size(); ++i) {
+    if (past.nodes[i] && past.nodes[i] != nodes_[i]) return false;
   }
+  return true;
+}
+
+void Fleet::supersede(Fleet& before) noexcept {
+  before.superseded_ = true;
+  for (const std::shared_ptr<Node>& node : changes_.forgotten) {
+    if (node) node->remember_everything_moved();
+  }
+  for (const std::shared_ptr<Node>& node : changes_.staying) {
+    node->moved_are_owed();
+    node->announced();
+  }
+  for (const std::shared_ptr<Node>& node : changes_.leaving) node->leave();
+  for (const std::shared_ptr<Node>& node : changes_.rejoining) {
+    node->rejoin();
+    node->announced();
+  }
+  for (Changes::Move& move : changes_.moves) {
+    Node::name_moves(move.from, move.to, std::move(move.former));
+  }
+  changes_ = {};
 }
 
 void Fleet::remember_where_it_was(std::string_view key) const {

@@ -5,12 +5,14 @@
 // and leaves again, the others still have what its keys were before. So:
 // 1. A key that is written is remembered at each node of this fleet that had it under one of the
 //    lists before; when the list changes next, it is deleted there before anything is read
-//    (node.h). Lists of the same nodes count once. Of those that differ the last kRingsRemembered
-//    are known: the nodes of one that is forgotten are flushed when the list changes next.
+//    (node.h). Lists of the same nodes at the same addresses count once. Of those that differ the
+//    last kRingsRemembered are known: the nodes of one that is forgotten are flushed.
 // 2. A node that has left the list and comes back is flushed before it is used. It is the same Node
 //    as before: it still waits for the connections on which writes were given up (node.h).
-// Both hold for what one client has seen: a list from before its start it does not know, nor what
-// others have written who do not keep to this.
+// 3. Where a name leads to another address than it did last, the node there is flushed before it is
+//    used: it may be the same server, which has what its keys were before, or one with older items.
+// All three hold for what one client has seen: it does not know a list from before its start, nor
+// what other clients write that do not keep to this.
 #pragma once
 
 #include <atomic>
@@ -29,7 +31,7 @@
 namespace larder::client {
 
 constexpr size_t kRingsRemembered = 64;
-// Of nodes that have left; beyond, whichever node joins is flushed.
+// Of nodes that have left, and of names that have; beyond, whichever node joins is flushed.
 constexpr size_t kDepartedRemembered = 10'000;
 
 // Where a client connects to for this server.
@@ -42,13 +44,14 @@ class Fleet {
   static Result<std::shared_ptr<Fleet>> make(const std::vector<Server>& servers,
                                              const ClientOptions& options);
 
-  // The next one, with these servers. Call publish() before anybody may use it. One thread at a
-  // time, and only once for each fleet.
+  // The next one, with these servers. Changes nothing of this one and of its nodes; call
+  // supersede() before anybody may use it. One thread at a time.
   Result<std::shared_ptr<Fleet>> next(const std::vector<Server>& servers,
                                       const ClientOptions& options) const;
-  // Marks `before` as superseded, makes what is remembered of moved keys owed and lets go of the
-  // nodes that are not in this one.
-  void supersede(Fleet& before) const;
+  // Marks `before`, whose next() made this one, as superseded, makes what is remembered of moved
+  // keys owed, lets go of the nodes that are not in this one, and prepares those that come back or
+  // to which another name leads. Once.
+  void supersede(Fleet& before) noexcept;
 
   // For a key that is about to be, or has been written here. At the end of the write; it may come
   // after the fleet was superseded.
@@ -66,14 +69,32 @@ class Fleet {
     std::shared_ptr<const Ring> ring;
     std::vector<std::shared_ptr<Node>> nodes;  // of the ring; null: not in this fleet
   };
+  // What supersede() does: by then all memory that this needs has been found.
+  struct Changes {
+    std::vector<std::shared_ptr<Node>> staying;
+    std::vector<std::shared_ptr<Node>> leaving;
+    std::vector<std::shared_ptr<Node>> rejoining;
+    std::vector<std::shared_ptr<Node>> forgotten;  // of the list that is forgotten
+    struct Move {
+      std::shared_ptr<Node> from;
+      std::shared_ptr<Node> to;
+      Node::Former former;
+    };
+    std::vector<Move> moves;  // of names
+  };
 
   explicit Fleet(Ring ring) : ring_(std::move(ring)) {}
+  // Whether each key that was at a node of this fleet under that list has the same node now.
+  bool has_places_of(const Past& past) const;
 
   Ring ring_;
   std::vector<std::shared_ptr<Node>> nodes_;               // of the ring
   std::vector<Past> past_;                                 // the latest first
   std::map<std::string, std::shared_ptr<Node>> departed_;  // of earlier lists, by their names
-  bool too_many_departed_ = false;                         // to have all of them
+  // By the name of a server: where it led last, also of earlier lists.
+  std::map<std::string, std::shared_ptr<Node>> led_to_;
+  bool too_many_departed_ = false;  // to have all of them
+  Changes changes_;                 // empty once they are made
   // Set before the moved keys become owed, and read after one is remembered: whoever remembers too
   // late for that sees it and makes the key owed itself. Sequentially consistent; the nodes' mutex
   // orders the rest.

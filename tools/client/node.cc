@@ -7,6 +7,7 @@
 #include <new>
 #include <optional>
 #include <string_view>
+#include <thread>
 #include <utility>
 
 #include "tools/client/retry.h"
@@ -19,6 +20,10 @@ namespace {
 constexpr size_t kPaidAtOnce = 1'000;
 
 constexpr std::chrono::seconds kBetweenLooks{1};
+// Other threads may wait for the same connections, so nobody polls them for this.
+constexpr std::chrono::milliseconds kBetweenLooksAtFormer{5};
+// Addresses of one name.
+constexpr size_t kMostFormer = 8;
 
 constexpr std::string_view kAskEmptied = "stats larder";
 constexpr std::array<std::string_view, 1> kAskEnds = {"END"};
@@ -60,12 +65,12 @@ Result<void> run_all(Connection& connection, std::span<const Operation> operatio
 
 Node::Node(const Endpoint& endpoint, const ClientOptions& options)
     : name_(endpoint.text()),
+      needs_handshake_(options.connection.tls.enabled || !options.connection.user.empty()),
       speaks_text_(options.connection.dialect != Dialect::Binary),
       connect_timeout_(options.connect_timeout),
       idle_connections_(options.idle_connections),
       lease_(options.lease),
       observer_(options.observer),
-      needs_handshake_(options.connection.tls.enabled || !options.connection.user.empty()),
       most_owed_keys_(options.most_owed_keys),
       pool_(endpoint, options.connection, options.idle_connections, options.trusted_idle,
             options.idle_timeout, [this] { owe_everything(); }),
@@ -111,11 +116,6 @@ Result<std::unique_ptr<Connection>> Node::acquire(Deadline deadline, Try which) 
   }
 }
 
-void Node::finish(std::unique_ptr<Connection> connection, std::span<const Operation> operations,
-                  std::span<Answer> answers, Try which) noexcept {
-  if (!connection->failed() && !connection->idle()) {
-    Error late{ErrorKind::Timeout, {}};
-    try {
 std::optional<Connecting> Node::begin_connect() {
   {
     const std::lock_guard lock(mutex_);
@@ -141,11 +141,23 @@ Result<std::unique_ptr<Connection>> Node::end_connect(Connecting connecting, Dea
   return std::unique_ptr<Connection>();
 }
 
+void Node::finish(std::unique_ptr<Connection> connection, std::span<const Operation> operations,
+                  std::span<Answer> answers, Try which) noexcept {
+  if (!connection->failed() && !connection->idle()) {
+    Error late{ErrorKind::Timeout, {}};
+    try {
       late.text = name_ + " did not answer in time";
     } catch (const std::bad_alloc&) {
       // The kind says it.
     }
     connection->fail(std::move(late));
+  }
+  // Before its keys are owed: who deletes these is to wait for it.
+  if (LingeringList lingering = connection->take_lingering(); !lingering.empty()) {
+    const std::lock_guard lock(mutex_);
+    lingering_.splice(lingering_.end(), lingering);
+    old_before_ = now();
+    indebted_ = true;
   }
   for (size_t i = 0; i < operations.size(); ++i) {
     if (answers[i].in_doubt) owe(operations[i]);
@@ -155,17 +167,22 @@ Result<std::unique_ptr<Connection>> Node::end_connect(Connecting connecting, Dea
     pool_.give_back(std::move(connection));
     return;
   }
-  if (LingeringList lingering = connection->take_lingering(); !lingering.empty()) {
-    const std::lock_guard lock(mutex_);
-    lingering_.splice(lingering_.end(), lingering);
-    old_before_ = now();
-    indebted_ = true;
-  }
   if (!connection->was_left()) note_failure(*connection->failure(), which);
 }
 
 void Node::owe(const Operation& operation) noexcept {
   if (!changes_something(operation)) return;
+  owe_here(operation);
+  const std::shared_ptr<Node> next = successor();
+  if (!next) return;
+  {
+    const std::lock_guard lock(next->mutex_);
+    next->former_until_ = now() + std::chrono::seconds(kUnheardSeconds);
+  }
+  next->owe_here(operation);
+}
+
+void Node::owe_here(const Operation& operation) noexcept {
   if (operation.verb == Verb::FlushAll) return owe_everything();
   const std::lock_guard lock(mutex_);
   owed_.add(operation.key);
@@ -200,6 +217,7 @@ void Node::moved_are_owed() noexcept {
 void Node::leave() noexcept {
   pool_.set_most_idle(0);
   const std::lock_guard lock(mutex_);
+  has_left_ = true;
   owed_.add_everything();
   owed_.add_all_of(moved_);
   old_before_ = now();
@@ -212,9 +230,57 @@ void Node::rejoin() noexcept {
   owed_.add_everything();  // an earlier fleet may have paid meanwhile
   was_unlisted_ = true;
   indebted_ = true;
+  has_left_ = false;
+  successor_.reset();
 }
 
-void Node::announced() {
+Node::Former Node::former_of(const std::shared_ptr<Node>& to, const std::shared_ptr<Node>& from) {
+  Former former;
+  const auto add_those_of = [&](const Node& node) {
+    const std::lock_guard lock(node.mutex_);
+    former.insert(former.end(), node.former_.begin(), node.former_.end());
+  };
+  add_those_of(*to);
+  add_those_of(*from);
+  former.push_back(from);
+  std::vector<std::shared_ptr<Node>> seen = {to};
+  Former kept;
+  for (auto it = former.rbegin(); it != former.rend() && kept.size() < kMostFormer; ++it) {
+    std::shared_ptr<Node> node = it->lock();
+    if (!node || std::find(seen.begin(), seen.end(), node) != seen.end()) continue;
+    seen.push_back(std::move(node));
+    kept.push_back(*it);
+  }
+  std::reverse(kept.begin(), kept.end());
+  return kept;
+}
+
+void Node::name_moves(const std::shared_ptr<Node>& from, const std::shared_ptr<Node>& to,
+                      Former former) noexcept {
+  {
+    const std::lock_guard lock(from->mutex_);
+    if (from->has_left_) from->successor_ = to;
+  }
+  const std::lock_guard lock(to->mutex_);
+  to->former_.swap(former);
+  to->old_before_ = now();
+  to->former_until_ = to->old_before_ + std::chrono::seconds(kUnheardSeconds);
+  to->owed_.add_everything();
+  to->indebted_ = true;
+}
+
+std::shared_ptr<Node> Node::successor() const noexcept {
+  const std::lock_guard lock(mutex_);
+  return successor_.lock();
+}
+
+bool Node::lingers() noexcept {
+  const std::lock_guard lock(mutex_);
+  return awaits_lingering_ ||
+         std::any_of(lingering_.begin(), lingering_.end(), [](Lingering& l) { return !l.ended(); });
+}
+
+void Node::announced() noexcept {
   const std::lock_guard lock(mutex_);
   health_.announced(now());
 }
@@ -233,6 +299,11 @@ void Node::close_ended() noexcept {
   if (!ended.empty()) old_before_ = from;  // until now what was sent on them might arrive
 }
 
+bool Node::is_failing() const {
+  const std::lock_guard lock(mutex_);
+  return health_.is_failing();
+}
+
 bool Node::healthy() const {
   const std::lock_guard lock(mutex_);
   return health_.healthy();
@@ -249,6 +320,7 @@ Result<std::unique_ptr<Connection>> Node::probe(Deadline deadline) {
   struct Report {
     Node& node;
     bool succeeded = false;
+    bool says_nothing = false;  // of the node
     ~Report() {
       const std::lock_guard lock(node.mutex_);
       if (says_nothing) {
@@ -306,11 +378,6 @@ Result<void> Node::pay(Deadline deadline, Try which) {
         const std::lock_guard end(node.mutex_);
         node.paying_ = false;
       }
-bool Node::is_failing() const {
-  const std::lock_guard lock(mutex_);
-  return health_.is_failing();
-}
-
       node.paid_.notify_all();
     }
   };
@@ -327,40 +394,72 @@ Result<void> Node::pay_all(Deadline deadline) {
   struct Round {
     Node& node;
     LingeringList lingering = {};
-    bool says_nothing = false;  // of the node
     OwedDeletes::Part part = {};
     bool is_paid = false;
     ~Round() {
-      if (is_paid) return;
       const std::lock_guard lock(node.mutex_);
+      node.awaits_lingering_ = false;
+      if (is_paid) return;
       node.owed_.put_back(part);
       node.lingering_.splice(node.lingering_.end(), lingering);
     }
   };
   while (true) {
     Round round{*this};
+    bool is_clean = false;
     {
       const std::lock_guard lock(mutex_);
       round.part = owed_.take(kPaidAtOnce);
       round.lingering.swap(lingering_);
+      awaits_lingering_ = !round.lingering.empty();
       if (round.part.empty() && round.lingering.empty()) {
-        round.is_paid = true;
+        is_clean = true;
         indebted_ = false;
-        return {};
       }
     }
-    if (!await_end(round.lingering, deadline)) {
-      return Error{ErrorKind::Timeout, name_ + " has not yet read what was sent before"};
+    if (is_clean) {
+      round.is_paid = true;
+      return {};
     }
-    if (!round.lingering.empty()) {
+    const auto unread = [&] {
+      return Error{ErrorKind::Timeout, name_ + " has not yet read what was sent before"};
+    };
+    if (!await_end(round.lingering, deadline)) return unread();
+    {
       const std::lock_guard lock(mutex_);
-      old_before_ = now();
+      if (awaits_lingering_) old_before_ = now();
+      awaits_lingering_ = false;  // before this waits for others, which may wait for this one
     }
     round.lingering.clear();
+    if (!await_former(deadline)) return unread();
     Result<void> paid = pay_part(round.part, deadline);
     if (!paid) return paid;
     round.is_paid = true;
   }
+}
+
+bool Node::await_former(Deadline deadline) {
+  bool has_waited = false;
+  while (true) {
+    std::vector<std::shared_ptr<Node>> former;
+    {
+      const std::lock_guard lock(mutex_);
+      if (now() < former_until_) {
+        for (const std::weak_ptr<Node>& node : former_) former.push_back(node.lock());
+      }
+    }
+    const bool lingers = std::any_of(former.begin(), former.end(), [](const auto& node) {
+      return node != nullptr && node->lingers();
+    });
+    if (!lingers) break;
+    if (now() >= deadline) return false;
+    has_waited = true;
+    std::this_thread::sleep_for(kBetweenLooksAtFormer);
+  }
+  if (!has_waited) return true;
+  const std::lock_guard lock(mutex_);
+  old_before_ = now();
+  return true;
 }
 
 Result<void> Node::pay_part(const OwedDeletes::Part& part, Deadline deadline) {

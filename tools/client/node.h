@@ -9,7 +9,10 @@
 // 3. A key is only deleted after each connection on which its write was given up has ended
 //    (lingering.h), so that the write cannot come after its own delete.
 // 4. Too many keys, an absence longer than the lease or from the list, a name that leads to another
-//    address than before, and the node is flushed instead, after those connections, too.
+//    address than before, and the node is flushed instead, after those connections, too. If a list
+//    says that the name leads elsewhere, both addresses may be of one server: the new node also
+//    waits for connections to the former one, for kUnheardSeconds at most, so that a server that
+//    hangs does not keep the one that replaces it from being used.
 // 5. No flush is needed where the node says that it was emptied after the last moment from which
 //    something old may be there: another client was first, or it has started without items. Of a
 //    node that was not in the list meanwhile that holds if it drops its items itself before it is
@@ -19,10 +22,10 @@
 #include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
-#include <optional>
 
 #include "tools/client/client_options.h"
 #include "tools/client/lingering.h"
@@ -30,10 +33,10 @@
 #include "tools/client/operation.h"
 #include "tools/client/owed_deletes.h"
 #include "tools/client/pool.h"
+#include "tools/client/transport.h"
 
 namespace larder::client {
 
-#include "tools/client/transport.h"
 // Whether a failure counts against the node: once for a call, however often that tries.
 enum class Try : uint8_t { First, Again };
 
@@ -55,9 +58,6 @@ class Node {
   // ask was sent. Where the deadline has passed already, nothing is tried and nothing counted.
   Result<std::unique_ptr<Connection>> acquire(Deadline deadline, Try which = Try::First);
 
-  // Takes a connection back on which these were asked. If it still waits for answers, they are too
-  // late: they fail with Timeout. Owes the keys of writes that failed with an unknown outcome.
-  void finish(std::unique_ptr<Connection> connection, std::span<const Operation> operations,
   // -- acquire() without waiting, for many nodes at once.
 
   // Begins to connect, where acquire() has nothing else to do but a handshake: the node is healthy,
@@ -72,6 +72,9 @@ class Node {
   // When to give up a connect that begins now.
   Deadline connect_by(Deadline deadline) const;
 
+  // Takes a connection back on which these were asked. If it still waits for answers, they are too
+  // late: they fail with Timeout. Owes the keys of writes that failed with an unknown outcome.
+  void finish(std::unique_ptr<Connection> connection, std::span<const Operation> operations,
               std::span<Answer> answers, Try which = Try::First) noexcept;
 
   // What would have changed something, but was given up before it was sent, or is in doubt.
@@ -91,7 +94,15 @@ class Node {
   void leave() noexcept;
   void rejoin() noexcept;
   // A new list names it: if it is ejected, the next call may probe it.
-  void announced();
+  void announced() noexcept;
+  // Where the name of a node led before it led there: perhaps to the same server.
+  using Former = std::vector<std::weak_ptr<Node>>;
+  // Of `to`, once the name that leads to `from` does so.
+  static Former former_of(const std::shared_ptr<Node>& to, const std::shared_ptr<Node>& from);
+  // A new list has the name of `from` lead to `to`: that is flushed before it is used. What calls
+  // on the former list leave owed at `from`, if it has left the list, `to` owes, too.
+  static void name_moves(const std::shared_ptr<Node>& from, const std::shared_ptr<Node>& to,
+                         Former former) noexcept;
   // Closes connections that were given up and have ended.
   void close_ended() noexcept;
 
@@ -99,6 +110,8 @@ class Node {
   const std::string& name() const noexcept { return name_; }
   const Endpoint& endpoint() const noexcept { return pool_.endpoint(); }
   bool healthy() const;
+  // Nothing has succeeded since its last failure.
+  bool is_failing() const;
   // Keys that are to be deleted; the bound plus one if everything is.
   size_t owed() const;
 
@@ -107,15 +120,19 @@ class Node {
   Result<void> pay(Deadline deadline, Try which);
   Result<void> pay_all(Deadline deadline);
   Result<void> pay_part(const OwedDeletes::Part& part, Deadline deadline);
+  // Waits for the connections that were given up at its former addresses; false at the deadline.
+  bool await_former(Deadline deadline);
+  bool lingers() noexcept;
+  void owe_here(const Operation& operation) noexcept;
+  std::shared_ptr<Node> successor() const noexcept;
   // Whether the node says that rule 5 spares it the flush. False where it says nothing.
   bool is_emptied(Deadline deadline);
-  // Nothing has succeeded since its last failure.
-  bool is_failing() const;
   void note_failure(const Error& error, Try which) noexcept;
   void note_success();
   Error ejected_error() const;  // with mutex_
 
   const std::string name_;
+  const bool needs_handshake_;
   const bool speaks_text_;
   const std::chrono::milliseconds connect_timeout_;
   const size_t idle_connections_;
@@ -132,11 +149,15 @@ class Node {
   OwedDeletes moved_;
   TimePoint old_before_{};     // what was stored there before may be old, if everything is owed
   bool was_unlisted_ = false;  // since it was emptied last
-  const bool needs_handshake_;
   LingeringList lingering_;
-  TimePoint close_ended_from_{};  // looked at once a second
-  bool indebted_ = false;         // something is owed or lingers, or is being paid
-  bool paying_ = false;           // a thread is at it
+  bool awaits_lingering_ = false;  // a thread has some of them and waits for their end
+  Former former_;                  // the latest is the last
+  TimePoint former_until_{};       // when it no longer waits for these
+  bool has_left_ = false;          // the list
+  std::weak_ptr<Node> successor_;  // then: where its name leads
+  TimePoint close_ended_from_{};   // looked at once a second
+  bool indebted_ = false;          // something is owed or lingers, or is being paid
+  bool paying_ = false;            // a thread is at it
   std::condition_variable paid_;
 };
 
