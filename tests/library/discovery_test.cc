@@ -12,6 +12,8 @@
 #include "daemon/log.h"
 #include "tests/library/fleet_support.h"
 #include "tests/library/gate.h"
+#include "tests/library/no_threads.h"
+#include "tests/support/failing_allocations.h"
 #include "tests/support/temp_folder.h"
 #include "tests/support/temp_server.h"
 #include "tools/client/client.h"
@@ -447,6 +449,138 @@ TEST_CASE("an observer is told what happens, and it is counted") {
   CHECK(counters.returns == 1);
   CHECK(counters.lists_followed == 1);
   CHECK(counters.list_failures == 2);
+}
+
+TEST_CASE("a newer list is followed by the next call, wherever memory runs out in one") {
+  Told fleet;
+  int version = 0;
+  uint64_t nth = 1;
+  for (bool failed = true; failed; ++nth) {
+    CAPTURE(nth);
+    REQUIRE(nth < 5'000);
+    fleet.tell(++version, {0});
+    const auto cache = make_client(fleet.options());
+    REQUIRE(says(cache->set("k", "v"), Outcome::Done));
+    fleet.tell(++version, {0, 1});
+    {
+      const OneFailingAllocation one(nth);
+      try {
+        static_cast<void>(cache->refresh().ok());
+      } catch (const std::bad_alloc&) {
+        // The list from before stays.
+      }
+      failed = one.failed();
+    }
+    CHECK(cache->refresh().ok());
+    CHECK(cache->nodes().size() == 2);
+  }
+  CHECK(nth > 10);
+}
+
+TEST_CASE("an observer asks for the list when it is told of one, or of none") {
+  struct Asking : ClientObserver {
+    void list_followed(uint64_t told, size_t) noexcept override {
+      version = told;
+      ask();
+    }
+    void list_failed(const Error&) noexcept override { ask(); }
+    void ask() {
+      if (client == nullptr || is_asking) return;
+      is_asking = true;
+      answers.push_back(client->refresh());
+      is_asking = false;
+    }
+    Client* client = nullptr;
+    bool is_asking = false;
+    uint64_t version = 0;
+    std::vector<Result<bool>> answers;
+  };
+  const auto observer = std::make_shared<Asking>();
+  Told fleet;
+  fleet.tell(1, {0});
+  ClientOptions options = fleet.options();
+  options.observer = observer;
+  const auto cache = make_client(options);
+  observer->client = cache.get();
+  fleet.tell(2, {0, 1});
+  CHECK(*cache->refresh());
+  REQUIRE(observer->answers.size() == 1);
+  REQUIRE(observer->answers[0].ok());
+  CHECK_FALSE(*observer->answers[0]);
+  CHECK(observer->version == 2);
+  WireClient client = fleet.server(0).connect();
+  REQUIRE(client.ask_line("config delete cluster") == "DELETED");
+  CHECK(fails_with(cache->refresh(), ErrorKind::Refused));
+  REQUIRE(observer->answers.size() == 2);
+  CHECK(fails_with(observer->answers[1], ErrorKind::Refused));
+}
+
+TEST_CASE("an observer is told once of each version of lists that are behind") {
+  struct Notes : ClientObserver {
+    void list_failed(const Error& why) noexcept override { told.push_back(why.text); }
+    std::vector<std::string> told;
+  };
+  const auto notes = std::make_shared<Notes>();
+  larder::daemon::Settings settings = settable();
+  std::unique_ptr<TempServer> teller;
+  // By another process each time: one refuses a version that is not larger than its last.
+  const auto tell = [&](int version) {
+    teller.reset();
+    teller = std::make_unique<TempServer>(settings);
+    settings.port = teller->port();
+    const std::string block = std::to_string(version) + "\n" + line_of({settings.port});
+    WireClient client = teller->connect();
+    REQUIRE(client.ask_line("config set cluster 0 " + std::to_string(block.size()) + "\r\n" +
+                            block) == "STORED");
+  };
+  tell(7);
+  ClientOptions options = options_for({settings.port});
+  options.discovery = {.enabled = true, .interval = milliseconds(0)};
+  options.observer = notes;
+  const auto cache = make_client(options);
+  for (const int version : {3, 2, 3}) {
+    tell(version);
+    for (int i = 0; i < 3; ++i) CHECK_FALSE(*cache->refresh());
+  }
+  REQUIRE(notes->told.size() == 3);
+  CHECK(notes->told[0].find("version 3") != std::string::npos);
+  CHECK(notes->told[0].find("version 7") != std::string::npos);
+  CHECK(cache->counters().list_failures == 0);
+  tell(8);
+  CHECK(*cache->refresh());
+  CHECK(notes->told.size() == 3);
+}
+
+TEST_CASE("a server whose list is behind does not keep a newer one from being found") {
+  TempServer tellers[2] = {TempServer(settable()), TempServer(settable())};
+  const std::vector<int> ports = {tellers[0].port(), tellers[1].port()};
+  const auto tell = [&](int teller, int version) {
+    const std::string block = std::to_string(version) + "\n" + line_of(ports);
+    WireClient client = tellers[teller].connect();
+    REQUIRE(client.ask_line("config set cluster 0 " + std::to_string(block.size()) + "\r\n" +
+                            block) == "STORED");
+  };
+  tell(0, 5);
+  tell(1, 4);
+  ClientOptions options = options_for({ports[0], ports[1]});
+  options.discovery = {.enabled = true, .interval = milliseconds(0)};
+  const auto cache = make_client(options);
+  tell(0, 6);
+  CHECK(*cache->refresh());  // whoever is asked first
+}
+
+TEST_CASE("without a thread there is no client that follows its list") {
+  Told fleet;
+  fleet.tell(1, {0});
+  const ClientOptions options = fleet.options(milliseconds(10'000));
+  {
+    const NoThreads none;
+    const auto made = Client::make(options);
+    REQUIRE(fails_with(made, ErrorKind::Unreachable));
+    CHECK(made.error().is_local);
+    CHECK(made.error().text.find("thread") != std::string::npos);
+  }
+  CHECK(make_client(options)->nodes().size() == 1);
 }
 
 TEST_CASE("a client with a fixed list does not refresh it") {

@@ -1,6 +1,7 @@
 #include "tools/client/client.h"
 
 #include <algorithm>
+#include <system_error>
 #include <utility>
 
 #include "tools/client/client_state.h"
@@ -126,11 +127,24 @@ Result<bool> ClientState::refresh(Deadline until, const Cancellation& cancellati
       }
       state.refreshed.notify_one();
     }
-  } turn{*this};
-  return ask_and_follow(until, cancellation);
+  };
+  Refreshed done = [&] {
+    const Turn turn{*this};
+    return ask_and_follow(until, cancellation);
+  }();
+  // After the turn: an observer may call refresh().
+  if (!done.followed) {
+    options.observer->list_failed(done.followed.error());
+    return std::move(done.followed);
+  }
+  watch->list_told();
+  if (done.warning) watch->lists_are_behind(*done.warning);
+  if (*done.followed) options.observer->list_followed(done.version, done.nodes);
+  return std::move(done.followed);
 }
 
-Result<bool> ClientState::ask_and_follow(Deadline until, const Cancellation& cancellation) {
+ClientState::Refreshed ClientState::ask_and_follow(Deadline until,
+                                                   const Cancellation& cancellation) {
   std::vector<Endpoint> whom;
   const std::shared_ptr<Fleet> before = fleet();
   if (before) {
@@ -145,33 +159,45 @@ Result<bool> ClientState::ask_and_follow(Deadline until, const Cancellation& can
     });
     if (!is_node) whom.push_back(seed);
   }
-  const Result<std::optional<ClusterList>> newer =
-      before ? ask_for_newer_list(whom, list, options, until, cancellation)
-             : ask_for_list(whom, options, until, cancellation);
-  Result<bool> followed = false;
-  if (!newer) {
-    followed = newer.error();
-  } else if (*newer) {
-    followed = follow(**newer);
+  if (!before) {
+    Result<std::optional<ClusterList>> first = ask_for_list(whom, options, until, cancellation);
+    if (!first) return {first.error()};
+    return follow(std::move(**first));
   }
-  if (!followed) options.observer->list_failed(followed.error());
-  return followed;
+  Result<NewerList> told = ask_for_newer_list(whom, list, options, until, cancellation);
+  if (!told) return {told.error()};
+  if (told->list) return follow(std::move(*told->list));
+  return {false, warning_of(*told)};
 }
 
-Result<bool> ClientState::follow(const ClusterList& newer) {
+std::optional<Error> ClientState::warning_of(const NewerList& told) {
+  if (told.largest_version >= list.version) {
+    warned_version.reset();
+    return std::nullopt;
+  }
+  if (warned_version == told.largest_version) return std::nullopt;
+  warned_version = told.largest_version;
+  return Error{ErrorKind::Refused,
+               std::to_string(told.tellers) + " servers told a list, of version " +
+                   std::to_string(told.largest_version) + " at most; version " +
+                   std::to_string(list.version) + " is followed, and none that is smaller"};
+}
+
+ClientState::Refreshed ClientState::follow(ClusterList newer) {
   const std::shared_ptr<Fleet> before = fleet();
   const std::vector<Server> servers = servers_of(newer, options.connection.tls);
   Result<std::shared_ptr<Fleet>> after =
       before ? before->next(servers, options) : Fleet::make(servers, options);
-  if (!after) return after.error();
-  list = newer;
+  if (!after) return {after.error()};
+  // From here on nothing throws: a list that is remembered as followed is followed.
   if (before) (*after)->supersede(*before);
+  list = std::move(newer);
+  warned_version.reset();
   {
     const std::lock_guard publish(mutex);
     current = std::move(*after);
   }
-  options.observer->list_followed(list.version, list.nodes.size());
-  return true;
+  return {true, std::nullopt, list.version, list.nodes.size()};
 }
 
 Result<std::unique_ptr<Client>> Client::make(ClientOptions options) {
@@ -189,12 +215,19 @@ Result<std::unique_ptr<Client>> Client::make(ClientOptions options) {
     if (made.options.discovery.interval > std::chrono::milliseconds(0)) {
       // What went wrong is tried again the next time; until then the list from before is good.
       // Nobody waits for this thread: each server has its own time, however many there are.
-      made.poller.emplace(
-          made.options.discovery.interval, [&made](const Cancellation& cancellation) {
-            const Result<bool> ignored = made.refresh(Deadline::max(), cancellation);
-            static_cast<void>(ignored);
-            made.fleet()->close_ended();
-          });
+      const auto tick = [&made](const Cancellation& cancellation) {
+        const Result<bool> ignored = made.refresh(Deadline::max(), cancellation);
+        static_cast<void>(ignored);
+        made.fleet()->close_ended();
+      };
+      try {
+        made.poller.emplace(made.options.discovery.interval, tick);
+      } catch (const std::system_error& error) {
+        return Error{
+            ErrorKind::Unreachable,
+            std::string("no thread can be had that follows the list of servers: ") + error.what(),
+            true};
+      }
       made.watch->set_poller(&*made.poller);
     }
   }

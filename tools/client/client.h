@@ -83,7 +83,8 @@ class Client {
   // `request_timeout`, which is the bound for all of them together.
   //
   // BadRequest where options contradict each other or the ring has no use for the servers; with
-  // discovery also what kept the servers from telling.
+  // discovery also what kept the servers from telling, and Unreachable, with `is_local`, where no
+  // thread can be had.
   static Result<std::unique_ptr<Client>> make(ClientOptions options);
   // Ends what the thread of discovery is waiting for. While no other thread uses the client.
   ~Client();
@@ -137,7 +138,9 @@ class Client {
   // Where a key lives.
   std::string node_of(std::string_view key) const;
   // Asks for the list now and follows it if it is newer: true if it was (list_election.h). With
-  // discovery only (BadRequest); else what kept all nodes from telling, or Timeout.
+  // discovery only (BadRequest); else what kept all nodes from telling, or Timeout. Where it throws
+  // std::bad_alloc, the list from before stays, and the next call asks again. An observer may call
+  // it.
   Result<bool> refresh();
   // Since it was made.
   ClientCounters counters() const;

@@ -32,7 +32,8 @@ struct DiscoveryOptions {
 };
 
 // Is told what a client meets and does by itself. On the threads of calls and of discovery, many at
-// once, while no lock is held; it is not to take long.
+// once, while no lock is held; it is not to take long. It may call the client. A call from a
+// function may reach the same function again: refresh() in list_failed needs an end of its own.
 class ClientObserver {
  public:
   virtual ~ClientObserver() = default;
@@ -43,7 +44,8 @@ class ClientObserver {
   // After an ejection: a probe has succeeded.
   virtual void node_returned(const std::string& /*node*/) noexcept {}
   virtual void list_followed(uint64_t /*version*/, size_t /*nodes*/) noexcept {}
-  // Nobody told a list; the one before is followed on.
+  // Nobody told a list, or all who did told smaller versions than the one that is followed: that is
+  // told once for each such version. The one before is followed on.
   virtual void list_failed(const Error& /*why*/) noexcept {}
 };
 

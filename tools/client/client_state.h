@@ -40,8 +40,18 @@ struct ClientState {
   // Asks for the list and follows it if it is newer than the one before. Timeout also if another
   // thread still asks at the deadline.
   Result<bool> refresh(Deadline until, const Cancellation& cancellation);
-  Result<bool> ask_and_follow(Deadline until, const Cancellation& cancellation);  // in a Turn
-  Result<bool> follow(const ClusterList& newer);                                  // in a Turn
+  // What a turn comes to; the observer is called after it.
+  struct Refreshed {
+    Result<bool> followed;
+    std::optional<Error> warning = {};  // though it has not failed
+    uint64_t version = 0;               // of the list that was followed, and its nodes
+    size_t nodes = 0;
+  };
+  Refreshed ask_and_follow(Deadline until, const Cancellation& cancellation);  // in a Turn
+  // Follows the list, or has changed nothing: with an error, or std::bad_alloc. In a Turn.
+  Refreshed follow(ClusterList newer);
+  // If all lists that were told are behind the one that is followed: so, once for each version.
+  std::optional<Error> warning_of(const NewerList& told);  // in a Turn
 
   const std::shared_ptr<ClientWatch> watch;
   const ClientOptions options;
@@ -52,9 +62,11 @@ struct ClientState {
   // until a deadline (std::timed_mutex can, but the thread sanitizer of GCC 12 does not know it).
   std::mutex refresh_mutex;
   std::condition_variable refreshed;
-  bool refreshing = false;       // guarded by refresh_mutex
-  ClusterList list;              // that is followed; used while `refreshing` by its thread
-  std::optional<Poller> poller;  // the last member: it ends before the rest goes
+  bool refreshing = false;  // guarded by refresh_mutex
+  // These are used while `refreshing`, by its thread.
+  ClusterList list;                        // that is followed
+  std::optional<uint64_t> warned_version;  // of lists that are behind it
+  std::optional<Poller> poller;            // the last member: it ends before the rest goes
 };
 
 }  // namespace larder::client

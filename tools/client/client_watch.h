@@ -24,6 +24,13 @@ class ClientWatch : public ClientObserver {
   void list_followed(uint64_t version, size_t nodes) noexcept override;
   void list_failed(const Error& why) noexcept override;
 
+  // Somebody told a list, whether or not it is followed.
+  void list_told() noexcept { list_failures_ = 0; }
+  // All who told one told a smaller version than is followed.
+  void lists_are_behind(const Error& why) noexcept {
+    if (next_) next_->list_failed(why);
+  }
+
   // Whom a failed node wakes; null: nobody any more.
   void set_poller(Poller* poller);
   ClientCounters counters() const noexcept;

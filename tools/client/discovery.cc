@@ -69,29 +69,36 @@ Result<std::optional<ClusterList>> ask_for_list(const std::vector<Endpoint>& who
   return error;
 }
 
-Result<std::optional<ClusterList>> ask_for_newer_list(const std::vector<Endpoint>& whom,
-                                                      const ClusterList& followed,
-                                                      const ClientOptions& options,
-                                                      Deadline deadline,
-                                                      const Cancellation& cancellation) {
+Result<NewerList> ask_for_newer_list(const std::vector<Endpoint>& whom, const ClusterList& followed,
+                                     const ClientOptions& options, Deadline deadline,
+                                     const Cancellation& cancellation) {
   Error error{ErrorKind::BadRequest, "there is nobody to ask for a list"};
   ListElection election(followed, whom.size());
-  bool is_told = false;
-  bool is_newer = false;
+  NewerList newer;
+  bool is_current = false;
   size_t left = whom.size();
   for (const Endpoint& endpoint : whom) {
-    // Their votes could outweigh the known ones.
-    if (now() >= deadline) return not_asked(left, error);
+    const bool is_newer = newer.largest_version > followed.version;
+    // Where one is newer, the votes of these could outweigh the known ones.
+    if (now() >= deadline && (is_newer || newer.tellers == 0)) return not_asked(left, error);
+    if (now() >= deadline) break;
     const Result<ClusterList> list =
         ask(endpoint, options, share_of(deadline, left--), cancellation);
     if (cancellation.cancelled()) return going_away();
-    if (!list) error = list.error();
-    is_told = is_told || list.ok();
-    is_newer = is_newer || (list.ok() && list->version > followed.version);
-    if (election.told(list.ok() ? &*list : nullptr) || (is_told && !is_newer)) break;
+    if (list) {
+      ++newer.tellers;
+      newer.largest_version = std::max(newer.largest_version, list->version);
+      is_current = is_current || list->version == followed.version;
+    } else {
+      error = list.error();
+    }
+    if (election.told(list.ok() ? &*list : nullptr)) break;
+    // A server may be behind, so one with a smaller version does not end it.
+    if (is_current && newer.largest_version == followed.version) break;
   }
-  if (!is_told) return error;
-  return election.winner();
+  if (newer.tellers == 0) return error;
+  newer.list = election.winner();
+  return newer;
 }
 
 std::vector<Server> servers_of(const ClusterList& list, const TlsSettings& tls) {

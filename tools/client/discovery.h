@@ -31,14 +31,18 @@ Result<std::optional<ClusterList>> ask_for_list(const std::vector<Endpoint>& who
                                                 const ClientOptions& options, Deadline deadline,
                                                 const Cancellation& cancellation);
 
+struct NewerList {
+  std::optional<ClusterList> list;  // empty: the one that is followed
+  uint64_t largest_version = 0;     // of all that were told
+  size_t tellers = 0;               // how many servers told a list
+};
+
 // Likewise, until it is clear which list is to be followed next (list_election.h); where nobody
-// tells one with a larger version, the first that tells any ends it. Empty: the one that is
-// followed. Timeout if the deadline comes before that is clear.
-Result<std::optional<ClusterList>> ask_for_newer_list(const std::vector<Endpoint>& whom,
-                                                      const ClusterList& followed,
-                                                      const ClientOptions& options,
-                                                      Deadline deadline,
-                                                      const Cancellation& cancellation);
+// tells one with a larger version, the first that tells the version that is followed ends it.
+// Timeout if the deadline comes before that is clear.
+Result<NewerList> ask_for_newer_list(const std::vector<Endpoint>& whom, const ClusterList& followed,
+                                     const ClientOptions& options, Deadline deadline,
+                                     const Cancellation& cancellation);
 
 // As servers of a ring, each with weight 1: the ring hashes the name of a node. It is connected to
 // by its address where the list has one, unless TLS is to check the name.
@@ -51,6 +55,7 @@ class Poller {
  public:
   using Tick = std::function<void(const Cancellation& cancellation)>;
 
+  // std::system_error if no thread can be had.
   Poller(std::chrono::milliseconds interval, Tick tick);
   ~Poller();
   // Has the next call come at once, or a second after the last. Any thread.
