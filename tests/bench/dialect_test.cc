@@ -1,6 +1,7 @@
 // Every reply, at every split point, in every dialect; and every byte of them changed.
 #include "tools/bench/dialect.h"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <string>
 #include <vector>
@@ -10,7 +11,8 @@ using namespace larder::bench;
 namespace {
 
 using Name = Dialect::Name;
-constexpr Name kAll[] = {Name::Classic, Name::Meta, Name::Binary};
+constexpr Name kMemcached[] = {Name::Classic, Name::Meta, Name::Binary};
+constexpr Name kAll[] = {Name::Classic, Name::Meta, Name::Binary, Name::Resp};
 
 // What a server does with an op.
 struct Case {
@@ -190,6 +192,31 @@ void binary_reply(const Fixture& f, const Case& c, size_t slot, bool of_many, Re
   }
 }
 
+void resp_reply(const Fixture& f, const Case& c, Replies& out) {
+  const bool hit = c.outcome == Case::Hit;
+  const std::string value = f.data.values.text(c.op.number);
+  switch (c.op.kind) {
+    case Kind::Get:
+      if (!hit) return out.add("$-1\r\n");
+      return out.add("$" + std::to_string(value.size()) + "\r\n" + value + "\r\n");
+    case Kind::Set:
+      return out.add("+OK\r\n");
+    case Kind::Add:
+      return out.add(hit ? "+OK\r\n" : "$-1\r\n");
+    case Kind::Delete:
+    case Kind::Touch:
+      out.add(":");
+      out.add_free(hit ? "1" : "0");  // the load cannot know whether the key is there
+      return out.add("\r\n");
+    case Kind::Incr:
+      out.add(":");
+      out.add_free("12");
+      return out.add("\r\n");
+    default:
+      return;
+  }
+}
+
 // What a server answers to what the dialect has written for these ops.
 Replies replies_of(Name name, const Fixture& f, const std::vector<Case>& cases) {
   Replies out;
@@ -214,13 +241,19 @@ Replies replies_of(Name name, const Fixture& f, const std::vector<Case>& cases) 
     if (name == Name::Classic) classic_reply(f, played, out);
     if (name == Name::Meta) meta_reply(f, played, slot, of_many, out);
     if (name == Name::Binary) binary_reply(f, played, slot, of_many, out);
+    if (name == Name::Resp) {
+      if (c.op.kind == Kind::Get && c.op.group > 1) {
+        out.add("*" + std::to_string(c.op.group) + "\r\n");
+      }
+      resp_reply(f, played, out);
+    }
     ++slot;
     const bool last = of_many && --group_left == 0;
     const bool is_get = c.op.kind == Kind::Get || c.op.kind == Kind::Gets;
     if (name == Name::Classic && is_get && (!of_many || last)) {
       out.add("END\r\n");
       ++slot;
-    } else if (name != Name::Classic && last) {
+    } else if (last && (name == Name::Meta || name == Name::Binary)) {
       barrier();
     }
   }
@@ -283,7 +316,15 @@ void add_multiget(std::vector<Case>& cases, uint32_t first, const std::string& o
   }
 }
 
-std::vector<std::vector<Case>> all_cases() {
+// RESP has neither cas nor noreply, and its incr creates what is missing.
+bool resp_has(const std::vector<Case>& cases) {
+  return std::none_of(cases.begin(), cases.end(), [](const Case& c) {
+    return c.op.kind == Kind::Gets || c.op.kind == Kind::Cas || c.op.quiet ||
+           (c.op.kind == Kind::Incr && c.outcome == Case::Miss);
+  });
+}
+
+std::vector<std::vector<Case>> all_cases(Name name) {
   std::vector<std::vector<Case>> all;
   for (const Kind kind : {Kind::Get, Kind::Gets, Kind::Set, Kind::Add, Kind::Cas, Kind::Delete,
                           Kind::Incr, Kind::Touch}) {
@@ -304,10 +345,12 @@ std::vector<std::vector<Case>> all_cases() {
                  {op(Kind::Get, 6), Case::Miss},
                  {op(Kind::Gets, 6), Case::Miss},
                  {op(Kind::Delete, 3, true)}});
+  if (name == Name::Resp) std::erase_if(all, [](const auto& cases) { return !resp_has(cases); });
   // A pipeline of everything.
   std::vector<Case> many;
   for (const auto& one : all) many.insert(many.end(), one.begin(), one.end());
   all.push_back(many);
+  if (name == Name::Resp) return all;
   // What noreply does not silence: meta and binary answer a delete of nothing.
   all.push_back({{op(Kind::Set, 1, true)}, {op(Kind::Delete, 3, true), Case::Miss}});
   return all;
@@ -318,7 +361,7 @@ std::vector<std::vector<Case>> all_cases() {
 TEST_CASE("every reply is understood at every split point") {
   const Fixture f;
   for (const Name name : kAll) {
-    for (const auto& cases : all_cases()) {
+    for (const auto& cases : all_cases(name)) {
       const std::string text = replies_of(name, f, cases).bytes;
       CAPTURE(std::string(name_of(name)), cases.size(), text);
       const Read whole = read(name, f, cases, {text});
@@ -344,7 +387,7 @@ TEST_CASE("every reply is understood at every split point") {
 TEST_CASE("every byte that is changed in a reply is noticed") {
   const Fixture f;
   for (const Name name : kAll) {
-    for (const auto& cases : all_cases()) {
+    for (const auto& cases : all_cases(name)) {
       const Replies replies = replies_of(name, f, cases);
       for (size_t at = 0; at < replies.bytes.size(); ++at) {
         if (replies.free[at]) continue;
@@ -362,7 +405,7 @@ TEST_CASE("every byte that is changed in a reply is noticed") {
 TEST_CASE("a reply too few or too many is noticed") {
   const Fixture f;
   for (const Name name : kAll) {
-    for (const auto& cases : all_cases()) {
+    for (const auto& cases : all_cases(name)) {
       const std::string text = replies_of(name, f, cases).bytes;
       for (size_t bytes = 0; bytes < text.size(); ++bytes) {
         REQUIRE(!read(name, f, cases, {std::string_view(text).substr(0, bytes)}).well());
@@ -376,7 +419,7 @@ TEST_CASE("a reply too few or too many is noticed") {
 TEST_CASE("large values are checked in parts") {
   const Fixture f(20'000);
   for (const Name name : kAll) {
-    std::vector<Case> cases{{op(Kind::Gets, 3), Case::Hit}};
+    std::vector<Case> cases{{op(name == Name::Resp ? Kind::Get : Kind::Gets, 3), Case::Hit}};
     add_multiget(cases, 10, "mhm");
     const std::string text = replies_of(name, f, cases).bytes;
     const std::string_view all = text;
@@ -428,9 +471,69 @@ TEST_CASE("errors are counted, shown, and read on from") {
   CHECK(refused.tally.errors == 1);
 }
 
+TEST_CASE("an error of resp names what was asked and answers all keys of an mget") {
+  const Fixture f;
+  const std::vector<Case> single{{op(Kind::Set, 1)}, {op(Kind::Get, 2)}, {op(Kind::Set, 3)}};
+  const Read one = read(Name::Resp, f, single, {"+OK\r\n", "-LOADING\r\n", "+OK\r\n"});
+  CHECK(one.exchange.done());
+  CHECK(!one.broken);
+  CHECK(one.tally.errors == 1);
+  CHECK(one.tally.hits[static_cast<size_t>(Kind::Set)] == 2);
+  CHECK(one.tally.examples.at(0) ==
+        "expected get of " + f.data.keys.text(2) + " (20 bytes); got '-LOADING'");
+  std::vector<Case> cases;
+  add_multiget(cases, 10, "hmh");
+  cases.push_back({op(Kind::Delete, 4)});
+  const Read many = read(Name::Resp, f, cases, {"-LOADING\r\n:1\r\n"});
+  CHECK(many.exchange.done());
+  CHECK(many.tally.errors == 1);
+  CHECK(many.tally.hits[static_cast<size_t>(Kind::Get)] == 0);
+  CHECK(many.tally.hits[static_cast<size_t>(Kind::Delete)] == 1);
+  CHECK(many.tally.examples.at(0) ==
+        "expected mget of 3 keys, the first " + f.data.keys.text(10) + "; got '-LOADING'");
+}
+
+TEST_CASE("a reply of resp that is of another type breaks the connection") {
+  const Fixture f;
+  const std::vector<Case> get{{op(Kind::Get, 2), Case::Hit}};
+  for (const char* reply : {"$19\r\n", "*1\r\n", ":1\r\n", "+OK\r\n", "$-2\r\n", "$\r\n", "\r\n",
+                            "-ERR no carriage return\n", "VALUE k 0 20\r\n"}) {
+    CAPTURE(reply);
+    const Read r = read(Name::Resp, f, get, {reply});
+    CHECK(r.broken);
+    CHECK(r.tally.errors == 1);
+  }
+  std::vector<Case> many;
+  add_multiget(many, 10, "mm");
+  for (const char* reply : {"*-1\r\n", "*1\r\n$-1\r\n", "*3\r\n$-1\r\n", "$-1\r\n$-1\r\n"}) {
+    CAPTURE(reply);
+    CHECK(read(Name::Resp, f, many, {reply}).broken);
+  }
+  CHECK(read(Name::Resp, f, {{op(Kind::Incr, 2)}}, {":0\r\n"}).broken);
+  CHECK(read(Name::Resp, f, {{op(Kind::Delete, 2)}}, {":2\r\n"}).broken);
+}
+
+TEST_CASE("a missed get of resp is followed by a set where the load wants that") {
+  const Fixture f;
+  std::vector<Case> cases;
+  add_multiget(cases, 10, "hm");
+  const auto dialect = Dialect::make(Name::Resp, f.data);
+  Exchange exchange;
+  exchange.begin();
+  Output output;
+  dialect->write(ops_of(cases), exchange, output);
+  Tally tally;
+  tally.fill_on_miss = true;
+  const std::string text = replies_of(Name::Resp, f, cases).bytes;
+  CHECK(!dialect->read(text.data(), text.size(), exchange, tally).broken);
+  REQUIRE(exchange.follow_ups.size() == 1);
+  CHECK(exchange.follow_ups[0].kind == Kind::Set);
+  CHECK(exchange.follow_ups[0].number == 11);
+}
+
 TEST_CASE("what follows from a reply is asked next") {
   const Fixture f;
-  for (const Name name : kAll) {
+  for (const Name name : kMemcached) {
     const std::vector<Case> cases{{op(Kind::Gets, 1), Case::Hit}, {op(Kind::Incr, 2), Case::Miss}};
     const Read r = read(name, f, cases, {replies_of(name, f, cases).bytes});
     REQUIRE(r.exchange.follow_ups.size() == 2);
@@ -481,4 +584,34 @@ TEST_CASE("requests are what the protocol says") {
   CHECK(written(Name::Binary, {op(Kind::Set, 7)}) ==
         std::string("\x80\x01\x00\x0c\x08\x00\x00\x00\x00\x00\x00\x17\x00\x01\x00\x00", 16) +
             big_endian(77, 8) + big_endian(0, 4) + big_endian(60, 4) + key + value);
+}
+
+TEST_CASE("requests of resp are arrays of bulk strings") {
+  const auto written = [](uint32_t ttl, const std::vector<Op>& ops) {
+    const Data data{Keys("key-", Distribution(12), 100), Keys("ctr-", Distribution(20), kCounters),
+                    Values(Distribution(3)), Distribution(ttl)};
+    Exchange exchange;
+    exchange.begin();
+    Output output;
+    Dialect::make(Name::Resp, data)->write(ops, exchange, output);
+    return std::string(output.text());
+  };
+  const std::string value = Values(Distribution(3)).text(7);
+  const std::string key = "$12\r\nke0000000007\r\n";
+  const std::string counter = "$20\r\nctr-0000000000000007\r\n";
+  std::vector<Op> two{op(Kind::Get, 7), op(Kind::Get, 8)};
+  CHECK(written(0, two) ==
+        "*2\r\n$3\r\nGET\r\n" + key + "*2\r\n$3\r\nGET\r\n$12\r\nke0000000008\r\n");
+  two[0].group = 2;
+  two[1].group = 0;
+  CHECK(written(0, two) == "*3\r\n$4\r\nMGET\r\n" + key + "$12\r\nke0000000008\r\n");
+  CHECK(written(0, {op(Kind::Set, 7)}) == "*3\r\n$3\r\nSET\r\n" + key + "$3\r\n" + value + "\r\n");
+  CHECK(written(60, {op(Kind::Set, 7)}) ==
+        "*5\r\n$3\r\nSET\r\n" + key + "$3\r\n" + value + "\r\n$2\r\nEX\r\n$2\r\n60\r\n");
+  CHECK(written(60, {op(Kind::Delete, 7)}) == "*2\r\n$3\r\nDEL\r\n" + key);
+  CHECK(written(60, {op(Kind::Touch, 7)}) == "*3\r\n$6\r\nEXPIRE\r\n" + key + "$2\r\n60\r\n");
+  CHECK(written(0, {op(Kind::Touch, 7)}) == "*2\r\n$5\r\nTOUCH\r\n" + key);
+  CHECK(written(60, {op(Kind::Incr, 7)}) == "*3\r\n$6\r\nINCRBY\r\n" + counter + "$1\r\n1\r\n");
+  CHECK(written(60, {op(Kind::Add, 7)}) ==
+        "*4\r\n$3\r\nSET\r\n" + counter + "$1\r\n0\r\n$2\r\nNX\r\n");
 }

@@ -32,6 +32,21 @@ TEST_CASE("an exchange holds pipeline requests, and gets have multiget keys") {
   CHECK(workload.ops_per_exchange() == 102);
 }
 
+TEST_CASE("a workload with cas or noreply is refused in resp alone") {
+  Workload plain;
+  Workload cas;
+  cas.mix = Mix::parse("get=1,cas=1");
+  Workload noreply;
+  noreply.noreply = true;
+  for (Workload* workload : {&plain, &cas, &noreply}) {
+    CHECK_FALSE(refusal_of(*workload));
+    workload->dialect = Dialect::Name::Resp;
+  }
+  CHECK_FALSE(refusal_of(plain));
+  CHECK(refusal_of(cas) == "--mix: resp has no cas");
+  CHECK(refusal_of(noreply) == "--noreply: resp answers every request");
+}
+
 TEST_CASE("filling stores every key once, in larger exchanges the smaller its values are") {
   Workload workload;
   workload.mix = Mix::parse("get");

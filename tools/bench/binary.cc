@@ -54,6 +54,7 @@ uint8_t opcode_of(const Slot& slot) {
       return kTouch;
     case Kind::End:
     case Kind::Barrier:
+    case Kind::Array:
       break;
   }
   return kNoop;

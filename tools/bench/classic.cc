@@ -137,6 +137,7 @@ void Classic::write(std::span<const Op> ops, Exchange& exchange, Output& output)
         break;
       case Kind::End:
       case Kind::Barrier:
+      case Kind::Array:
         break;
     }
     output.written(out);

@@ -6,11 +6,12 @@
 #include "tools/bench/binary.h"
 #include "tools/bench/classic.h"
 #include "tools/bench/meta.h"
+#include "tools/bench/resp.h"
 
 namespace larder::bench {
 namespace {
 
-constexpr std::string_view kNames[] = {"classic", "meta", "binary"};
+constexpr std::string_view kNames[] = {"classic", "meta", "binary", "resp"};
 constexpr size_t kShownBytes = 100;
 
 std::string printable(std::string_view bytes) {
@@ -49,6 +50,8 @@ std::unique_ptr<Dialect> Dialect::make(Name name, const Data& data) {
       return std::make_unique<Meta>(data);
     case Name::Binary:
       return std::make_unique<Binary>(data);
+    case Name::Resp:
+      return std::make_unique<Resp>(data);
   }
   return nullptr;
 }
@@ -161,6 +164,7 @@ void Dialect::miss(Exchange& exchange, Tally& tally) const {
 std::string Dialect::describe(const Slot& slot) const {
   if (slot.kind == Kind::End) return "END";
   if (slot.kind == Kind::Barrier) return "the end of the exchange";
+  if (slot.kind == Kind::Array) return "an array of " + std::to_string(slot.number);
   std::string text(kKindNames[static_cast<size_t>(slot.kind)]);
   text += " of " + keys_of(slot.kind).text(slot.number);
   if (slot.kind == Kind::Get || slot.kind == Kind::Gets) {
@@ -173,7 +177,7 @@ Dialect::Name parse_dialect(std::string_view text) {
   for (size_t i = 0; i < std::size(kNames); ++i) {
     if (kNames[i] == text) return static_cast<Dialect::Name>(i);
   }
-  throw std::invalid_argument("'" + std::string(text) + "' is not classic, meta or binary");
+  throw std::invalid_argument("'" + std::string(text) + "' is not classic, meta, binary or resp");
 }
 
 std::string_view name_of(Dialect::Name name) { return kNames[static_cast<size_t>(name)]; }

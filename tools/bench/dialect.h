@@ -29,7 +29,7 @@ class Dialect {
   // What the caller must be able to keep: such a reply with its head.
   static constexpr size_t kTailBytes = kWholeBytes + 1024;
 
-  enum class Name : uint8_t { Classic, Meta, Binary };
+  enum class Name : uint8_t { Classic, Meta, Binary, Resp };
 
   // `data` must outlive the dialect.
   static std::unique_ptr<Dialect> make(Name name, const Data& data);

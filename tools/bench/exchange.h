@@ -15,8 +15,9 @@
 
 namespace larder::bench {
 
-// What is asked. The last two never are: they mark where a group of replies ends.
-enum class Kind : uint8_t { Get, Set, Delete, Incr, Gets, Cas, Touch, Add, End, Barrier };
+// What is asked. The last three never are: End and Barrier mark where a group of replies ends,
+// Array where one begins.
+enum class Kind : uint8_t { Get, Set, Delete, Incr, Gets, Cas, Touch, Add, End, Barrier, Array };
 
 inline constexpr size_t kKinds = 8;  // of those that are counted
 inline constexpr std::array<std::string_view, kKinds> kKindNames = {"get",  "set", "delete", "incr",
@@ -33,7 +34,7 @@ struct Op {
 
 // What is expected for an op, in the order of the requests.
 struct Slot {
-  uint32_t number;
+  uint32_t number;  // as of the op; Array: how many replies follow
   Kind kind;
   bool quiet;  // no reply means what the dialect says: a miss for gets, success for the rest
 };

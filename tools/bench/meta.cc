@@ -139,6 +139,7 @@ void Meta::write(std::span<const Op> ops, Exchange& exchange, Output& output) co
         break;
       case Kind::End:
       case Kind::Barrier:
+      case Kind::Array:
         break;
     }
     output.written(out);

@@ -75,6 +75,7 @@ void RunOptions::finish() {
     throw CLI::ValidationError("--pipeline", "times --multiget must stay below " +
                                                  grouped(kMostSlots) + " keys of an exchange");
   }
+  if (const auto refusal = refusal_of(workload)) throw CLI::ValidationError(*refusal);
   if (plan.threads > plan.connections) {
     throw CLI::ValidationError("--threads", "each needs a connection: more --connections");
   }
@@ -92,7 +93,8 @@ CLI::Option* add_rates_option(CLI::App& app, std::vector<double>& rates, const s
 void add_workload_options(CLI::App& app, Workload& workload) {
   const std::string group = "Workload";
   add_parsed(app, "--protocol", workload.dialect, parse_dialect,
-             "classic, meta or binary (classic)", "NAME")
+             "classic, meta, binary or resp: RESP2 for Redis, without cas and noreply (classic)",
+             "NAME")
       ->group(group);
   add_parsed(app, "--mix", workload.mix, Mix::parse,
              "weights of get, set, delete, incr, cas, touch (get=1)", "OP=N,...")

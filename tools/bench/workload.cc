@@ -60,6 +60,13 @@ double Workload::ops_per_exchange() const {
   return pipeline * (gets * multiget + 1 - gets);
 }
 
+std::optional<std::string> refusal_of(const Workload& workload) {
+  if (workload.dialect != Dialect::Name::Resp) return std::nullopt;
+  if (workload.mix.has(Kind::Gets)) return "--mix: resp has no cas";
+  if (workload.noreply) return "--noreply: resp answers every request";
+  return std::nullopt;
+}
+
 Workload counters_of(const Workload& workload) {
   Workload counters = fill_of(workload);
   counters.mix.weights = {};

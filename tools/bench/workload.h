@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -46,6 +47,10 @@ struct Workload {
   // Operations of one exchange, on average.
   double ops_per_exchange() const;
 };
+
+// A sentence that says why the dialect cannot ask for the workload, and names the option to change;
+// nothing where it can. RESP has neither cas nor noreply.
+std::optional<std::string> refusal_of(const Workload& workload);
 
 // Creates the counters that incr asks for.
 Workload counters_of(const Workload& workload);
