@@ -17,10 +17,12 @@ import xml.etree.ElementTree
 import support
 
 MEMCACHED = support.need_program("memcached", "memcached")
+REDIS = support.need_program("redis-server", "redis-server")
 OPENSSL = support.need_program("openssl", "openssl")
 EVERYTHING = "get=10,set=3,delete=1,incr=1,cas=1,touch=1"
 DIALECTS = ("classic", "meta", "binary")
-
+# Saves nothing, and serves from one thread.
+REDIS_OPTIONS = ("--save", "''", "--appendonly", "no", "--io-threads", "1", "--bind", "127.0.0.1")
 
 BENCH = support.bench_program()
 CLIENT_BENCH = support.tool("larder-client-bench", "LARDER_CLIENT_BENCH")
@@ -120,6 +122,99 @@ class OverUnixSocket(Loads, support.ServerCase):
     over_unix_socket = True
 
 
+class Redis:
+    """A redis-server on a port of loopback, as support.Server is a larderd."""
+
+    def __init__(self, add_cleanup):
+        folder = tempfile.TemporaryDirectory(prefix="larder-redis-")
+        add_cleanup(folder.cleanup)
+        self.port = support.free_port()
+        self.address = f"127.0.0.1:{self.port}"
+        self.path = None
+        support.start_beside(add_cleanup, [REDIS, *REDIS_OPTIONS, "--port", self.port, "--dir",
+                                           folder.name], os.path.join(folder.name, "log"))
+        support.wait_until(lambda: self.ask(b"PING\r\n") == b"+PONG\r\n",
+                           "a reply of redis-server")
+
+    def connect(self):
+        return socket.create_connection(("127.0.0.1", self.port), 10)
+
+    def ask(self, request, end=b"\r\n"):
+        with self.connect() as plain:
+            plain.sendall(request)
+            answer = b""
+            while not answer.endswith(end) and (more := plain.recv(65536)):
+                answer += more
+            return answer
+
+
+class OverResp(unittest.TestCase):
+    """Against redis-server, as Debian builds it."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.server = Redis(cls.addClassCleanup)
+
+    def setUp(self):
+        self.assertEqual(self.server.ask(b"FLUSHALL\r\n"), b"+OK\r\n")
+
+    def load(self, *options):
+        return Loads.load(self, "--protocol", "resp", *options)
+
+    def test_every_operation(self):
+        for shape in ((), ("--pipeline", 8, "--multiget", 5, "--fill-on-miss"),
+                      ("--ttl", "uniform:0:100"), ("--threads", 2, "--pipeline", 3)):
+            with self.subTest(shape=shape):
+                step = self.load("--mix", "get=10,set=3,delete=1,incr=1,touch=1", "--keys", 500,
+                                 "--seconds", 0.3, *shape)
+                self.assertEqual(set(step["ops"]), {"get", "set", "delete", "incr", "touch"})
+                for op in step["ops"].values():
+                    self.assertGreater(op["hits"], 0)
+                self.assertEqual(step["ops"]["incr"]["misses"], 0)
+
+    def test_prefilled_keys_are_all_hit(self):
+        for shape in ((), ("--multiget", 10), ("--multiget", 10, "--pipeline", 7)):
+            step = self.load("--prefill", "--keys", 1000, "--requests", 5003, "--threads", 2,
+                             "--key-bytes", "uniform:10:200", "--value-bytes", "lognormal:300:1",
+                             *shape)
+            self.assertEqual(step["ops"]["get"]["hits"], 5003)
+            self.assertEqual(step["ops"]["get"]["misses"], 0)
+        self.assertEqual(self.server.ask(b"DBSIZE\r\n"), b":1000\r\n")
+
+    def test_large_values(self):
+        step = self.load("--prefill", "--mix", "get=3,set=1", "--keys", 20, "--value-bytes",
+                         1000000, "--multiget", 3, "--requests", 200)
+        self.assertEqual(step["ops"]["get"]["misses"], 0)
+
+    def test_what_is_stored_and_touched_expires(self):
+        key = b"key-0000000000000000"
+        self.load("--mix", "set", "--keys", 1, "--ttl", 1000, "--requests", 5)
+        left = int(self.server.ask(b"TTL " + key + b"\r\n")[1:])
+        self.assertTrue(0 < left <= 1000, left)
+        self.load("--mix", "touch", "--keys", 1, "--ttl", 9000, "--requests", 5)
+        left = int(self.server.ask(b"TTL " + key + b"\r\n")[1:])
+        self.assertTrue(1000 < left <= 9000, left)
+
+    def test_a_touch_without_expiry_keeps_the_key(self):
+        self.load("--mix", "set", "--keys", 1, "--requests", 1)
+        self.load("--mix", "touch", "--keys", 1, "--requests", 5)
+        self.assertEqual(self.server.ask(b"TTL key-0000000000000000\r\n"), b":-1\r\n")
+
+    def test_an_error_names_what_was_asked(self):
+        self.assertEqual(self.server.ask(b"LPUSH key-0000000000000000 x\r\n"), b":1\r\n")
+        done = bench(*target(self.server), "--protocol", "resp", "--keys", 1, "--requests", 1)
+        self.assertEqual(done.returncode, 1, done.stdout)
+        self.assertIn("larder-bench: expected get of key-0000000000000000 (100 bytes); got "
+                      "'-WRONGTYPE", done.stdout)
+
+    def test_what_resp_does_not_have_is_refused(self):
+        for option, refused in ((("--mix", "get=1,cas=1"), "--mix: resp has no cas"),
+                                (("--noreply",), "--noreply: resp answers every request")):
+            done = bench(*target(self.server), "--protocol", "resp", *option)
+            self.assertEqual(done.returncode, 2, done.stdout)
+            self.assertEqual(done.stdout, f"larder-bench: {refused}\n")
+
+
 class Lies(unittest.TestCase):
     """Between larder-bench and a server stands somebody who changes one byte of one reply."""
 
@@ -151,20 +246,26 @@ class Lies(unittest.TestCase):
             for pair in ((client, behind, False), (behind, client, True)):
                 threading.Thread(target=forward, args=pair, daemon=True).start()
 
+    def expect_one_error(self, dialect, beginning, server):
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            self.lied, self.beginning = threading.Event(), beginning
+            threading.Thread(target=self.serve, args=(listener, server), daemon=True).start()
+            done = bench("--server", f"127.0.0.1:{listener.getsockname()[1]}", "--protocol",
+                         dialect, "--prefill", "--keys", 100, "--requests", 2000,
+                         "--connections", 2)
+            listener.shutdown(socket.SHUT_RDWR)
+            self.assertTrue(self.lied.is_set())
+            self.assertEqual(done.returncode, 1, done.stdout)
+            self.assertIn("larder-bench: expected get of key-", done.stdout)
+            self.assertIn("1 errors", done.stdout)
+
     def test_one_wrong_byte_is_an_error(self):
         for dialect, beginning in zip(DIALECTS, (b"VALUE", b"VA ", b"\x81\x00")):
-            with self.subTest(dialect=dialect), support.Server() as server, \
-                    socket.create_server(("127.0.0.1", 0)) as listener:
-                self.lied, self.beginning = threading.Event(), beginning
-                threading.Thread(target=self.serve, args=(listener, server), daemon=True).start()
-                done = bench("--server", f"127.0.0.1:{listener.getsockname()[1]}", "--protocol",
-                             dialect, "--prefill", "--keys", 100, "--requests", 2000,
-                             "--connections", 2)
-                listener.shutdown(socket.SHUT_RDWR)
-                self.assertTrue(self.lied.is_set())
-                self.assertEqual(done.returncode, 1, done.stdout)
-                self.assertIn("larder-bench: expected get of key-", done.stdout)
-                self.assertIn("1 errors", done.stdout)
+            with self.subTest(dialect=dialect), support.Server() as server:
+                self.expect_one_error(dialect, beginning, server)
+
+    def test_one_wrong_byte_of_redis_is_an_error(self):
+        self.expect_one_error("resp", b"$100", Redis(self.addCleanup))
 
 
 class TwoLibraries(unittest.TestCase):
