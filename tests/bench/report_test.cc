@@ -98,6 +98,15 @@ TEST_CASE("the legend of a Markdown table names every server's command") {
   CHECK_THAT(heading_of(plan, false), Catch::StartsWith("A: server-0\n"));
 }
 
+TEST_CASE("a server's own protocol stands in the legend and in JSON") {
+  ComparePlan plan = plan_of(2);
+  plan.servers[1].protocol = Dialect::Name::Resp;
+  CHECK_THAT(legend_of(plan, true), Catch::Contains("- B: `server-1` (asked in resp)\n"));
+  CHECK_THAT(legend_of(plan, false), Catch::Contains("A: server-0\nB: server-1 (asked in resp)\n"));
+  const auto json = nlohmann::json::parse(json_of(plan, {comparison()}));
+  CHECK(json["protocols"] == nlohmann::json{nullptr, "resp"});
+}
+
 TEST_CASE("wrong replies in any row give the run an error status") {
   std::vector<Comparison> rows{comparison(), comparison()};
   CHECK(exit_status_of({}) == 0);

@@ -2,7 +2,8 @@
 
     lying_server.py PORT
 
-It knows set, get and stats of the classic protocol, on loopback.
+It knows set, get and stats of the classic protocol, and SET, GET, DBSIZE and QUIT of RESP, on
+loopback.
 """
 
 import socketserver
@@ -16,8 +17,16 @@ lied = threading.Event()
 class Session(socketserver.StreamRequestHandler):
     def handle(self):
         for line in self.rfile:
+            if line.startswith(b"*"):
+                self.answer_resp(*(self.bulk_string() for _ in range(int(line[1:]))))
+                continue
             verb, *words = line.split()
-            if verb == b"set":
+            if verb == b"QUIT":
+                self.wfile.write(b"+OK\r\n")
+                return
+            if verb == b"DBSIZE":
+                self.wfile.write(b":%d\r\n" % len(items))
+            elif verb == b"set":
                 items[words[0]] = (words[1], self.rfile.read(int(words[3]) + 2)[:-2])
                 self.wfile.write(b"STORED\r\n")
             elif verb == b"get":
@@ -27,13 +36,31 @@ class Session(socketserver.StreamRequestHandler):
             else:
                 self.wfile.write(b"ERROR\r\n")
 
+    def bulk_string(self):
+        length = int(self.rfile.readline()[1:])
+        return self.rfile.read(length + 2)[:-2]
+
+    def answer_resp(self, verb, key, value=None):
+        if verb == b"SET":
+            items[key] = (b"0", value)
+            self.wfile.write(b"+OK\r\n")
+        elif verb == b"GET" and key in items:
+            value = self.told(items[key][1])
+            self.wfile.write(b"$%d\r\n%b\r\n" % (len(value), value))
+        else:
+            self.wfile.write(b"-ERR unknown\r\n")
+
+    def told(self, value):
+        if lied.is_set():
+            return value
+        lied.set()
+        return bytes([value[0] ^ 1]) + value[1:]
+
     def hit(self, key):
         if key not in items:
             return b""
         flags, value = items[key]
-        if not lied.is_set():
-            lied.set()
-            value = bytes([value[0] ^ 1]) + value[1:]
+        value = self.told(value)
         return b"VALUE %b %b %d\r\n%b\r\n" % (key, flags, len(value), value)
 
 

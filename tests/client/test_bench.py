@@ -404,6 +404,60 @@ class Commands(unittest.TestCase):
             self.assertRegex(done.stdout, r"(?m)^(\| )?get=1 .*WRONG REPLIES from B: 1\b")
             self.assertIn("larder-bench: server B, 'get=1': expected get of key-", done.stdout)
 
+    def redis(self):
+        return " ".join([REDIS, *REDIS_OPTIONS, "--logfile /dev/null --port {port} --maxmemory",
+                         "{memory}mb --maxmemory-policy allkeys-lru"])
+
+    def test_compare_asks_one_server_in_its_own_protocol(self):
+        done = bench("compare", *self.servers(), "--b", self.redis(), "--c-protocol", "resp",
+                     "--only", "binary getq 50", "set, pipelined 32, evicting", "--rounds", 1,
+                     "--seconds", 0.1, "--json", "-")
+        self.assertEqual(done.returncode, 0, done.stdout)
+        report = json.loads(done.stdout)
+        self.assertEqual(report["protocols"], [None, None, "resp"])
+        self.assertEqual(len(report["rows"]), 2)
+        for row in report["rows"]:
+            self.assertEqual([server["server"] for server in row["servers"]], ["A", "B", "C"])
+            for server in row["servers"]:
+                self.assertGreater(server["cpu_ns_per_key"], 0)
+                self.assertEqual(server["hit_ratio"], 1)
+                self.assertEqual(server["errors"], 0)
+
+    def test_compare_leaves_redis_out_of_a_row_that_resp_cannot_ask_for(self):
+        for workload in (("--mix", "get=1,cas=1"), ("--mix", "set", "--noreply")):
+            done = bench("compare", *self.servers(), "--b", "/bin/false {port}", "--c-protocol",
+                         "resp", "--workload-from-options", "--keys", 100, *workload, "--rounds", 1,
+                         "--seconds", 0.1, "--markdown")
+            self.assertEqual(done.returncode, 0, done.stdout)
+            self.assertRegex(done.stdout, r"(?m)^\| (get=1,cas|set)=1 \| .* \| \| \| .* / - \|")
+            self.assertIn("- C: `/bin/false {port}` (asked in resp)\n", done.stdout)
+
+    def test_compare_counts_a_wrong_reply_of_resp(self):
+        liar = f"{sys.executable} {os.path.join(support.HERE, 'lying_server.py')} {{port}}"
+        done = bench("compare", "--a", self.command(support.server_command()), "--b", liar,
+                     "--b-protocol", "resp", "--server-cpu", -1, "--client-cpu", -1, "--rounds", 1,
+                     "--seconds", 0.1, "--workload-from-options", "--keys", 100)
+        self.assertEqual(done.returncode, 1, done.stdout)
+        self.assertRegex(done.stdout, r"(?m)^get=1 .*WRONG REPLIES from B: 1\b")
+        self.assertIn("larder-bench: server B, 'get=1': expected get of key-", done.stdout)
+
+    def test_a_protocol_that_makes_no_sense_is_one_sentence(self):
+        servers = ("--a", "/bin/false {port}", "--b", "/bin/false {port}")
+        own = ("--workload-from-options", "--mix", "cas")
+        for command, options, sentence in (
+                ("compare", ("--c-protocol", "resp"), "--c-protocol: there is no server C"),
+                ("compare", ("--b-protocol", "redis"), "--b-protocol: 'redis' is not classic, "
+                                                       "meta, binary or resp"),
+                ("compare", ("--a-protocol", "resp", *own), "--a-protocol: A takes part in every "
+                                                            "row, but --mix: resp has no cas"),
+                ("compare", ("--protocol", "resp", *own), "--mix: resp has no cas"),
+                ("fill", ("--b-protocol", "meta"), "--b-protocol: fill knows classic and resp "
+                                                   "alone")):
+            with self.subTest(options=options):
+                done = bench(command, *servers, *options)
+                self.assertEqual(done.returncode, 2, done.stdout)
+                self.assertEqual(done.stdout, f"larder-bench: {sentence}\n")
+
     def test_compare_starts_servers_for_many_items_in_no_other_row(self):
         done = bench("compare", *self.servers(), "--b-many-items", "/bin/false {port}", "--only",
                      "multiget 50, zipf", "--rounds", 1, "--seconds", 0.1, "--markdown")
@@ -464,6 +518,23 @@ class Commands(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stdout)
         for held in json.loads(done.stdout)["held"]:
             self.assertGreater(held["items"], 1000)
+
+    def test_fill_counts_items_of_redis(self):
+        done = bench("fill", "--a", self.command([MEMCACHED]), "--b", self.redis(), "--b-protocol",
+                     "resp", "--server-cpu", -1, "--memory", 16, "--value-bytes", 1000, "--json",
+                     "-")
+        self.assertEqual(done.returncode, 0, done.stdout)
+        _, redis = json.loads(done.stdout)["held"]
+        self.assertGreater(redis["items"], 1000)
+        self.assertEqual(redis["refused"], 0)  # it evicts
+
+    def test_fill_of_a_redis_without_a_limit(self):
+        unlimited = " ".join([REDIS, *REDIS_OPTIONS, "--logfile /dev/null --port {port}"])
+        done = bench("fill", "--a", unlimited, "--b", unlimited, "--a-protocol", "resp",
+                     "--server-cpu", -1)
+        self.assertEqual(done.returncode, 1, done.stdout)
+        self.assertIn("larder-bench: the server has no limit; is --maxmemory {memory}mb in the "
+                      "command?\n", done.stdout)
 
     def test_growth(self):
         done = bench("growth", "--server-command", self.command(support.server_command()),

@@ -1,7 +1,9 @@
 #include "tools/bench/commands.h"
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
+#include <optional>
 #include <stdexcept>
 
 #include "tools/bench/compare.h"
@@ -12,6 +14,9 @@
 #include "tools/bench/run.h"
 
 namespace larder::bench {
+
+// Each of servers A to H may have a protocol of its own. The tables so far have at most four.
+constexpr size_t kMostProtocols = 8;
 
 struct Commands::State {
   CLI::App& app;
@@ -24,6 +29,8 @@ struct Commands::State {
   bool list = false;
   bool from_options = false;
   std::vector<std::string> only;
+  // Of A, B ..., as the table calls the servers.
+  std::array<std::optional<Dialect::Name>, kMostProtocols> protocols;
   RunOptions own;  // the workload of compare --workload-from-options
   std::vector<uint32_t> held_value_bytes{10, 50, 100, 500};
   uint64_t memory_mib = 1024;
@@ -38,13 +45,15 @@ struct Commands::State {
 
   void add_servers(CLI::App& command);
   void add_many_items_servers(CLI::App& command);
+  void add_protocols(CLI::App& command, const std::string& names);
   void add_cpus(CLI::App& command, int& server_cpu, int& client_cpu);
   void add_run();
   void add_compare();
   void add_fill();
   void add_growth();
   std::vector<Row> rows_wanted();
-  void expect_servers() const;
+  void expect_servers();
+  void expect_all_measure_a(const std::vector<Row>& rows) const;
   int do_compare();
   int do_fill();
   int do_growth();
@@ -56,6 +65,12 @@ bool wanted(const Row& row, const std::vector<std::string>& parts) {
   return parts.empty() || std::any_of(parts.begin(), parts.end(), [&](const std::string& part) {
            return row.name.find(part) != std::string::npos;
          });
+}
+
+char letter_of(size_t server) { return static_cast<char>('A' + server); }
+
+std::string protocol_option(size_t server) {
+  return std::string("--") + static_cast<char>('a' + server) + "-protocol";
 }
 
 }  // namespace
@@ -98,6 +113,15 @@ void Commands::State::add_many_items_servers(CLI::App& command) {
       ->group("Servers");
 }
 
+// names   the protocols that the command knows, with the default in parentheses
+void Commands::State::add_protocols(CLI::App& command, const std::string& names) {
+  for (size_t s = 0; s < kMostProtocols; ++s) {
+    const std::string help = s == 0 ? "the protocol that A is asked in: " + names
+                                    : std::string("likewise ") + letter_of(s);
+    add_protocol_option(command, protocol_option(s), protocols[s], help)->group("Servers");
+  }
+}
+
 void Commands::State::add_cpus(CLI::App& command, int& server_cpu, int& client_cpu) {
   command.add_option("--server-cpu", server_cpu, "core of the servers; -1 is any (0)")
       ->type_name("N")
@@ -128,6 +152,7 @@ void Commands::State::add_compare() {
   compare_command = app.add_subcommand("compare", "server CPU per key of servers, in turn");
   add_servers(*compare_command);
   add_many_items_servers(*compare_command);
+  add_protocols(*compare_command, "classic, meta, binary or resp (the row's)");
   add_cpus(*compare_command, compare.server_cpu, compare.client_cpu);
   const std::string group = "Load";
   compare_command
@@ -162,6 +187,7 @@ void Commands::State::add_compare() {
 void Commands::State::add_fill() {
   fill_command = app.add_subcommand("fill", "how many items servers hold in their memory");
   add_servers(*fill_command);
+  add_protocols(*fill_command, "classic or resp (classic)");
   add_cpus(*fill_command, compare.server_cpu, compare.client_cpu);
   fill_command->add_option("--value-bytes", held_value_bytes, "of all values (10,50,100,500)")
       ->delimiter(',')
@@ -214,14 +240,33 @@ std::vector<Row> Commands::State::rows_wanted() {
   return rows;
 }
 
-// Not required() of the options: --list needs none.
-void Commands::State::expect_servers() const {
+// Not required() of the options: --list needs none. Gives the servers their protocols, whose
+// options may stand before those of the commands.
+void Commands::State::expect_servers() {
   if (compare.servers.size() < 2) throw CLI::ValidationError("--a", "and --b are both needed");
+  for (size_t s = 0; s < kMostProtocols; ++s) {
+    if (!protocols[s]) continue;
+    if (s >= compare.servers.size()) {
+      throw CLI::ValidationError(protocol_option(s),
+                                 std::string("there is no server ") + letter_of(s));
+    }
+    compare.servers[s].protocol = protocols[s];
+  }
+}
+
+// The ratios of a row are those to A.
+void Commands::State::expect_all_measure_a(const std::vector<Row>& rows) const {
+  for (const Row& row : rows) {
+    if (const auto refusal = refusal_of(row_for(compare.servers[0], row).workload)) {
+      throw CLI::ValidationError(protocol_option(0), "A takes part in every row, but " + *refusal);
+    }
+  }
 }
 
 int Commands::State::do_compare() {
   const std::vector<Row> rows = rows_wanted();
   expect_servers();
+  expect_all_measure_a(rows);
   compare.stop = &interrupted;
   const bool text =
       !compare_output.quiet && compare_output.json != "-" && compare_output.csv != "-";
@@ -252,13 +297,21 @@ int Commands::State::do_compare() {
 
 int Commands::State::do_fill() {
   expect_servers();
+  for (size_t s = 0; s < compare.servers.size(); ++s) {
+    const Dialect::Name protocol = compare.servers[s].protocol.value_or(Dialect::Name::Classic);
+    if (protocol != Dialect::Name::Classic && protocol != Dialect::Name::Resp) {
+      throw CLI::ValidationError(protocol_option(s), "fill knows classic and resp alone");
+    }
+  }
   std::vector<Held> all;
   const bool text = compare_output.json != "-";
   if (text) std::fputs(heading_of_held().c_str(), stdout);
   for (const uint32_t value_bytes : held_value_bytes) {
     for (size_t s = 0; s < compare.servers.size(); ++s) {
-      all.push_back(measure_held(compare.servers[s].command, static_cast<char>('A' + s),
-                                 value_bytes, memory_mib, compare.server_cpu));
+      const ServerCommand& server = compare.servers[s];
+      all.push_back(measure_held(server.command, letter_of(s),
+                                 server.protocol.value_or(Dialect::Name::Classic), value_bytes,
+                                 memory_mib, compare.server_cpu));
       if (text) std::fputs(text_of(all.back()).c_str(), stdout);
       std::fflush(stdout);
     }

@@ -4,6 +4,7 @@
 #include <stdexcept>
 
 #include "tools/bench/round_order.h"
+#include "tools/bench/server_stats.h"
 #include "tools/bench/settling.h"
 
 namespace larder::bench {
@@ -110,6 +111,17 @@ int exit_status_of(const std::vector<Comparison>& rows) {
              : 0;
 }
 
+Row row_for(const ServerCommand& server, const Row& row) {
+  Row asked = row;
+  asked.workload.dialect = server.protocol.value_or(row.workload.dialect);
+  return asked;
+}
+
+bool takes_part(const ServerCommand& server, const Row& row) {
+  if (server.many_items_only && !row.many_items()) return false;
+  return !refusal_of(row_for(server, row).workload);
+}
+
 Comparer::Comparer(const ComparePlan& plan) : plan_(plan) {}
 Comparer::~Comparer() = default;
 
@@ -122,7 +134,7 @@ void fill_server(const Endpoint& server, const Row& row, uint64_t& first_key) {
   if (!row.evicting) {
     plan.requests = row.workload.keys;
     expect_well(run_load(plan), "filling for '" + row.name + "'");
-    const uint64_t held = stat(server, "curr_items");
+    const uint64_t held = items_of(server, row.workload.dialect);
     if (held < row.workload.keys) {
       throw std::runtime_error("filling for '" + row.name + "': of " +
                                std::to_string(row.workload.keys) + " items the server holds " +
@@ -139,7 +151,7 @@ void fill_server(const Endpoint& server, const Row& row, uint64_t& first_key) {
     const LoadResult result = run_load(plan);
     expect_well(result, "filling for '" + row.name + "'");
     first_key = result.next_key;
-    if (stat(server, "evictions") > 0) return;
+    if (evictions_of(server, row.workload.dialect) > 0) return;
   }
   throw std::runtime_error(
       "'" + row.name + "': no evictions after four times the memory; is {memory} in the command?");
@@ -152,18 +164,24 @@ Endpoint Comparer::endpoint_of(const Subject& subject) const {
 }
 
 void Comparer::prepare(const Row& row) {
-  if (filled_ != nullptr && filled_->same_data(row)) return;
+  const auto as_filled = [&](const ServerCommand& server) {
+    return takes_part(server, row) == takes_part(server, *filled_);
+  };
+  if (filled_ != nullptr && filled_->same_data(row) &&
+      std::all_of(plan_.servers.begin(), plan_.servers.end(), as_filled)) {
+    return;
+  }
   filled_.reset();
   subjects_.clear();
   for (const ServerCommand& server : plan_.servers) {
     const auto letter = static_cast<char>('A' + subjects_.size());
-    if (server.many_items_only && !row.many_items()) {
+    if (!takes_part(server, row)) {
       subjects_.push_back(nullptr);
       continue;
     }
     auto subject = std::unique_ptr<Subject>(
         new Subject{Server(server.command, plan_.server_cpu, row.memory_mib), letter});
-    fill_server(endpoint_of(*subject), row, subject->first_key);
+    fill_server(endpoint_of(*subject), row_for(server, row), subject->first_key);
     subject->server.pause();
     subjects_.push_back(std::move(subject));
   }
@@ -234,7 +252,8 @@ Comparison Comparer::measure(const Row& row, double rate) {
     for (const size_t place : order_of_round(taking_part.size(), static_cast<size_t>(r))) {
       const size_t s = taking_part[place];
       order += subjects_[s]->letter;
-      comparison.servers[s].runs.push_back(run(*subjects_[s], row, rate));
+      const Row asked = row_for(plan_.servers[s], row);
+      comparison.servers[s].runs.push_back(run(*subjects_[s], asked, rate));
       if (plan_.stop != nullptr && plan_.stop->load(std::memory_order_relaxed)) {
         throw std::runtime_error("interrupted");
       }

@@ -21,9 +21,16 @@
 namespace larder::bench {
 
 struct ServerCommand {
-  std::string command;           // with {port} or {socket}, maybe {memory}
-  bool many_items_only = false;  // measured only in rows of kManyItems items or more
+  std::string command;                      // with {port} or {socket}, maybe {memory}
+  bool many_items_only = false;             // measured only in rows of kManyItems items or more
+  std::optional<Dialect::Name> protocol{};  // in the place of each row's own
 };
+
+// The row as this server is asked: with the server's protocol where it has one.
+Row row_for(const ServerCommand& server, const Row& row);
+// False where the row is not one of many items and the server is there for those alone, and where
+// the server's protocol cannot ask for the row's workload (refusal_of()).
+bool takes_part(const ServerCommand& server, const Row& row);
 
 struct ComparePlan {
   std::vector<ServerCommand> servers;  // the first is A, which is measured in all rows
@@ -109,7 +116,7 @@ class Comparer {
   std::unique_ptr<Row> filled_;                     // what they hold
 };
 
-// Stores the row's data in a server and makes sure that it is there.
+// Stores the row's data in a server, in the row's protocol, and makes sure that it is there.
 // first_key   of an evicting row: where its keys begin; moved on
 void fill_server(const Endpoint& server, const Row& row, uint64_t& first_key);
 

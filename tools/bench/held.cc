@@ -8,24 +8,41 @@
 #include <stdexcept>
 
 #include "tools/bench/server.h"
+#include "tools/bench/server_stats.h"
 
 namespace larder::bench {
 namespace {
 
+// A set: the request is the head, the key, and the tail.
+struct SetText {
+  std::string head;
+  std::string tail;
+};
+
+SetText set_text(Dialect::Name protocol, size_t value_bytes) {
+  const std::string length = std::to_string(value_bytes);
+  const std::string value = "\r\n" + value_of(0, value_bytes) + "\r\n";
+  if (protocol == Dialect::Name::Resp) {
+    return {"*3\r\n$3\r\nSET\r\n$" + std::to_string(key_of(0).size()) + "\r\n",
+            "\r\n$" + length + value};
+  }
+  return {"set ", " 0 0 " + length + value};
+}
+
 // Stores keys; returns how many sets were refused. Refusals are what a full server may answer, so
-// only the beginnings of the lines are looked at.
-uint64_t overfill(int port, size_t value_bytes, uint64_t keys) {
+// only the beginnings of the lines are looked at: STORED or SERVER_ERROR; of RESP, + or -.
+uint64_t overfill(int port, Dialect::Name protocol, size_t value_bytes, uint64_t keys) {
   const int fd = connect_to(port);
   if (fd < 0) throw std::runtime_error("cannot connect");
-  const std::string tail =
-      " 0 0 " + std::to_string(value_bytes) + "\r\n" + value_of(0, value_bytes) + "\r\n";
+  const SetText set = set_text(protocol, value_bytes);
+  const bool resp = protocol == Dialect::Name::Resp;
   uint64_t refused = 0;
   std::string request;
   std::vector<char> buffer(1 << 16);
   for (uint64_t n = 0; n < keys;) {
     request.clear();
     uint64_t waiting = 0;
-    for (; waiting < 64 && n < keys; ++waiting, ++n) request += "set " + key_of(n) + tail;
+    for (; waiting < 64 && n < keys; ++waiting, ++n) request += set.head + key_of(n) + set.tail;
     if (::send(fd, request.data(), request.size(), MSG_NOSIGNAL) < 0) break;
     bool line_begins = true;
     while (waiting > 0) {
@@ -36,11 +53,11 @@ uint64_t overfill(int port, size_t value_bytes, uint64_t keys) {
       }
       for (ssize_t i = 0; i < got; ++i) {
         const char c = buffer[static_cast<size_t>(i)];
-        if (line_begins && c != 'S') {
+        if (line_begins && (resp ? c != '+' && c != '-' : c != 'S')) {
           close(fd);
           throw std::runtime_error("not a reply to set");
         }
-        if (c == 'V') ++refused;  // SERVER_ERROR, not STORED
+        if (resp ? line_begins && c == '-' : c == 'V') ++refused;  // SERVER_ERROR, not STORED
         line_begins = c == '\n';
         if (line_begins) --waiting;
       }
@@ -52,14 +69,15 @@ uint64_t overfill(int port, size_t value_bytes, uint64_t keys) {
 
 }  // namespace
 
-Held measure_held(const std::string& command, char name, uint32_t value_bytes, uint64_t memory_mib,
-                  int server_cpu) {
+Held measure_held(const std::string& command, char name, Dialect::Name protocol,
+                  uint32_t value_bytes, uint64_t memory_mib, int server_cpu) {
   const Server server(command, server_cpu, memory_mib);
-  const uint64_t limit = stat(server.port(), "limit_maxbytes");
+  const uint64_t limit = memory_limit_of(server.port(), protocol);
   const size_t raw_bytes = key_of(0).size() + value_bytes;
-  const uint64_t refused = overfill(server.port(), value_bytes, limit / raw_bytes * 13 / 10);
+  const uint64_t refused =
+      overfill(server.port(), protocol, value_bytes, limit / raw_bytes * 13 / 10);
   const double cpu_seconds = server.cpu_nanoseconds() / 1e9;
-  const uint64_t items = stat(server.port(), "curr_items");
+  const uint64_t items = items_of(server.endpoint(), protocol);
   return {.value_bytes = value_bytes,
           .server = name,
           .items = items,

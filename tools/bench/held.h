@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "tools/bench/dialect.h"
+
 namespace larder::bench {
 
 struct Held {
@@ -19,8 +21,9 @@ struct Held {
 
 // Starts the server, stores 1.3 times as many keys of 20 bytes as would fit if only keys and values
 // took room, and looks. Throws std::runtime_error with a sentence.
-Held measure_held(const std::string& command, char server, uint32_t value_bytes,
-                  uint64_t memory_mib, int server_cpu);
+// protocol   Classic or Resp
+Held measure_held(const std::string& command, char server, Dialect::Name protocol,
+                  uint32_t value_bytes, uint64_t memory_mib, int server_cpu);
 
 std::string heading_of_held();
 std::string text_of(const Held& held);

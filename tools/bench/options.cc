@@ -90,6 +90,11 @@ CLI::Option* add_rates_option(CLI::App& app, std::vector<double>& rates, const s
   return add_parsed(app, "--rate", rates, parse_rates, help, "R[,R...]");
 }
 
+CLI::Option* add_protocol_option(CLI::App& app, const std::string& name,
+                                 std::optional<Dialect::Name>& protocol, const std::string& help) {
+  return add_parsed(app, name, protocol, parse_dialect, help, "NAME");
+}
+
 void add_workload_options(CLI::App& app, Workload& workload) {
   const std::string group = "Workload";
   add_parsed(app, "--protocol", workload.dialect, parse_dialect,

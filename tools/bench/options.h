@@ -38,6 +38,9 @@ void add_load_options(CLI::App& app, RunOptions& options);
 void add_target_options(CLI::App& app, RunOptions& options);
 void add_tls_options(CLI::App& app, TlsOptions& options, const std::string& group);
 void add_output_options(CLI::App& app, OutputOptions& options);
+// A protocol by its name.
+CLI::Option* add_protocol_option(CLI::App& app, const std::string& name,
+                                 std::optional<Dialect::Name>& protocol, const std::string& help);
 // A list of rates: "20000,50000".
 CLI::Option* add_rates_option(CLI::App& app, std::vector<double>& rates, const std::string& help);
 

@@ -276,6 +276,7 @@ std::string legend_of(const ComparePlan& plan, bool markdown) {
     const ServerCommand& server = plan.servers[s];
     text += markdown ? "- " + letter(s) + ": `" + server.command + "`"
                      : letter(s) + ": " + server.command;
+    if (server.protocol) text += " (asked in " + std::string(name_of(*server.protocol)) + ")";
     text += server.many_items_only ? " (rows of 10 M items alone)\n" : "\n";
   }
   if (markdown) text += "\n";
@@ -326,7 +327,10 @@ std::string json_of(const ComparePlan& plan, const std::vector<Comparison>& rows
   Json json{{"rounds", plan.rounds},
             {"seconds", plan.seconds},
             {"transparent_huge_pages", huge_page_setting()}};
-  for (const ServerCommand& server : plan.servers) json["commands"].push_back(server.command);
+  for (const ServerCommand& server : plan.servers) {
+    json["commands"].push_back(server.command);
+    json["protocols"].push_back(server.protocol ? Json(name_of(*server.protocol)) : Json(nullptr));
+  }
   for (const Comparison& row : rows) {
     Json out{{"name", row.name}};
     if (row.rate > 0) out["offered_per_second"] = row.rate;

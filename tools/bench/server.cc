@@ -126,6 +126,7 @@ Server::Server(std::string command, int cpu, uint64_t memory_mib) : port_(free_p
   pid_ = fork();
   if (pid_ == 0) {
     cpu >= 0 ? pin(0, cpu) : unpin();
+    dup2(STDERR_FILENO, STDOUT_FILENO);  // redis-server logs to stdout, where our JSON may go
     std::vector<char*> argv;
     for (std::string& a : arguments) argv.push_back(a.data());
     argv.push_back(nullptr);

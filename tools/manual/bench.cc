@@ -19,7 +19,8 @@ Manual bench_manual() {
   manual.synopsis = {"[run] [option ...]"};
   manual.description = {
       "larder-bench asks a server that speaks memcached, over the classic text, meta or binary "
-      "protocol, measures how long the answers take, and checks every byte of them. It talks to "
+      "protocol, or Redis, over RESP2, measures how long the answers take, and checks every byte "
+      "of them. It talks to "
       "127.0.0.1:11211 unless told otherwise.",
       "Where a value has a default, it stands in parentheses."};
   manual.commands.push_back(command_of(app, ""));
