@@ -471,6 +471,18 @@ TEST_CASE("errors are counted, shown, and read on from") {
   CHECK(refused.tally.errors == 1);
 }
 
+TEST_CASE("an error line without a carriage return breaks the connection") {
+  const Fixture f;
+  for (const char* error : {"ERROR\n", "CLIENT_ERROR bad data chunk\n", "SERVER_ERROR\n"}) {
+    for (const Name name : {Name::Classic, Name::Meta}) {
+      CAPTURE(std::string(name_of(name)), error);
+      const Read r = read(name, f, {{op(Kind::Set, 1)}}, {error});
+      CHECK(r.broken);
+      CHECK(r.tally.errors == 1);
+    }
+  }
+}
+
 TEST_CASE("an error of resp names what was asked and answers all keys of an mget") {
   const Fixture f;
   const std::vector<Case> single{{op(Kind::Set, 1)}, {op(Kind::Get, 2)}, {op(Kind::Set, 3)}};

@@ -28,7 +28,9 @@ inline std::optional<std::string_view> line_at(const char* p, const char* end) {
   return std::string_view(p, length - 1);
 }
 
+// False of a line without \r: its end is not line.size() + 2 bytes on.
 inline bool is_error_line(std::string_view line) {
+  if (line.ends_with('\n')) return false;
   return line.starts_with("ERROR") || line.starts_with("CLIENT_ERROR") ||
          line.starts_with("SERVER_ERROR");
 }
