@@ -72,7 +72,7 @@ uint64_t overfill(int port, Dialect::Name protocol, size_t value_bytes, uint64_t
 Held measure_held(const std::string& command, char name, Dialect::Name protocol,
                   uint32_t value_bytes, uint64_t memory_mib, int server_cpu) {
   const Server server(command, server_cpu, memory_mib);
-  const uint64_t limit = memory_limit_of(server.port(), protocol);
+  const uint64_t limit = memory_limit_of(server.endpoint(), protocol);
   const size_t raw_bytes = key_of(0).size() + value_bytes;
   const uint64_t refused =
       overfill(server.port(), protocol, value_bytes, limit / raw_bytes * 13 / 10);

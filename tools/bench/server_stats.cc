@@ -12,34 +12,34 @@ namespace {
 constexpr auto kResp = Dialect::Name::Resp;
 
 // Redis's reply to an inline command. QUIT makes it end in a way that an error does not change.
-std::string ask_redis(int port, const std::string& request) {
-  return command(server, request + "\r\nQUIT\r\n", "+OK\r\n");
+std::string ask_redis(const Endpoint& at, const std::string& request) {
+  return command(at, request + "\r\nQUIT\r\n", "+OK\r\n");
 }
 
-uint64_t info(int port, const std::string& section, const std::string& name) {
-  const auto number = parse_info(ask_redis(server, "INFO " + section), name);
+uint64_t info(const Endpoint& at, const std::string& section, const std::string& name) {
+  const auto number = parse_info(ask_redis(at, "INFO " + section), name);
   if (!number) throw std::runtime_error("INFO of the server does not say " + name);
   return *number;
 }
 
 }  // namespace
 
-uint64_t items_of(const Endpoint& server, Dialect::Name protocol) {
-  if (protocol != kResp) return stat(server, "curr_items");
-  const std::string reply = ask_redis(server, "DBSIZE");
+uint64_t items_of(const Endpoint& at, Dialect::Name protocol) {
+  if (protocol != kResp) return stat(at, "curr_items");
+  const std::string reply = ask_redis(at, "DBSIZE");
   const std::string_view line = std::string_view(reply).substr(0, reply.find('\r'));
   const auto items = line.starts_with(':') ? parse_number(line.substr(1)) : std::nullopt;
   if (!items) throw std::runtime_error("the reply to DBSIZE is not a number: " + std::string(line));
   return *items;
 }
 
-uint64_t evictions_of(const Endpoint& server, Dialect::Name protocol) {
-  return protocol == kResp ? info(server, "stats", "evicted_keys") : stat(server, "evictions");
+uint64_t evictions_of(const Endpoint& at, Dialect::Name protocol) {
+  return protocol == kResp ? info(at, "stats", "evicted_keys") : stat(at, "evictions");
 }
 
-uint64_t memory_limit_of(int port, Dialect::Name protocol) {
-  if (protocol != kResp) return stat(server, "limit_maxbytes");
-  const uint64_t bytes = info(server, "memory", "maxmemory");
+uint64_t memory_limit_of(const Endpoint& at, Dialect::Name protocol) {
+  if (protocol != kResp) return stat(at, "limit_maxbytes");
+  const uint64_t bytes = info(at, "memory", "maxmemory");
   if (bytes == 0) {
     throw std::runtime_error("the server has no limit; is --maxmemory {memory}mb in the command?");
   }
