@@ -320,7 +320,11 @@ class Round {
       while (begun < anew.size() && openings_.size() < kMostConnecting) connect(*anew[begun++]);
       if (!openings_.empty()) wait();
     }
-    gather(shares_, deadline_);
+    std::vector<Share> shares;
+    for (const Exchange& exchange : exchanges_) {
+      if (exchange.connection) shares.push_back(exchange.share());
+    }
+    gather(shares, deadline_);
     for (Exchange& exchange : exchanges_) exchange.finish();
     in_threads_.join();
   }
@@ -338,8 +342,8 @@ class Round {
         exchanges_.emplace_back(batch.node, batch.operations, batch.answers, which_);
     exchange.connection = std::move(connection);
     batch.sent = true;
-    shares_.push_back(exchange.share());
-    begin(shares_.back(), deadline_);
+    Share share = exchange.share();
+    begin(share, deadline_);
   }
 
   void connect(Batch& batch) {
@@ -375,15 +379,20 @@ class Round {
       until = opening.connecting.fd() < 0 ? Deadline() : std::min(until, opening.until);
     }
     std::vector<pollfd> polled;
-    polled.reserve(openings_.size() + shares_.size());
+    polled.reserve(openings_.size() + exchanges_.size());
     for (const Opening& opening : openings_) {
       polled.push_back({opening.connecting.fd(), POLLOUT, 0});
     }
     std::vector<Connection*> asked;
-    for (const Share& share : shares_) {
-      if (share.connection->failed() || share.connection->idle()) continue;
-      asked.push_back(share.connection);
-      polled.push_back({share.connection->fd(), share.connection->events(), 0});
+    for (Exchange& exchange : exchanges_) {
+      Connection* const connection = exchange.connection.get();
+      if (connection == nullptr) continue;
+      if (connection->failed() || connection->idle()) {
+        exchange.finish();  // other calls may use it while this one waits for connects
+        continue;
+      }
+      asked.push_back(connection);
+      polled.push_back({connection->fd(), connection->events(), 0});
     }
     const size_t connects = openings_.size();
     poll(polled.data(), polled.size(), milliseconds_until(until));
@@ -409,7 +418,6 @@ class Round {
   const Deadline deadline_;
   std::vector<Opening> openings_;
   std::deque<Exchange> exchanges_;
-  std::vector<Share> shares_;  // of the exchanges
   AskedInThreads in_threads_;
 };
 
