@@ -115,6 +115,19 @@ TEST_CASE("a name in a list that moves to a server with older items brings none 
   CHECK(is_miss(there->get("other")));
 }
 
+TEST_CASE("a host in a list that moves to another port brings no older items") {
+  TempServer before;
+  TempServer after;
+  REQUIRE(says(make_client(options_for({after.port()}))->set("k", "older"), Outcome::Done));
+  Teller teller;
+  teller.tell("a|127.0.0.1|" + std::to_string(before.port()));
+  const auto cache = teller.client();
+  REQUIRE(says(cache->set("k", "new"), Outcome::Done));
+  teller.tell("a|127.0.0.1|" + std::to_string(after.port()));
+  REQUIRE(*cache->refresh());
+  CHECK(is_miss(cache->get("k")));
+}
+
 TEST_CASE("a name that returns to the list at another address brings no older items") {
   TwoAddresses servers;
   const auto there = servers.at_second();

@@ -74,7 +74,11 @@ Result<std::shared_ptr<Fleet>> Fleet::next(const std::vector<Server>& servers,
   fleet->led_to_ = led_to_;
   for (size_t i = 0; i < servers.size(); ++i) {
     const std::shared_ptr<Node>& to = fleet->nodes_[i];
-    std::shared_ptr<Node>& from = fleet->led_to_[name_of(servers[i])];
+    const std::string name = name_of(servers[i]);
+    if (const std::shared_ptr<Node> other_port = left_from(name, listed)) {
+      changes.moves.push_back({other_port, to, Node::former_of(to, other_port)});
+    }
+    std::shared_ptr<Node>& from = fleet->led_to_[name];
     if (from && from != to) {
       Node::Former former = Node::former_of(to, from);
       for (const Changes::Move& move : changes.moves) {  // of another name to the same address
@@ -108,6 +112,18 @@ Result<std::shared_ptr<Fleet>> Fleet::next(const std::vector<Server>& servers,
     fleet->past_.pop_back();
   }
   return fleet;
+}
+
+std::shared_ptr<Node> Fleet::left_from(
+    const std::string& name, const std::map<std::string, std::shared_ptr<Node>>& listed) const {
+  if (led_to_.contains(name)) return nullptr;
+  const std::string host = name.substr(0, name.rfind(':') + 1);
+  if (host.empty()) return nullptr;
+  for (auto it = led_to_.lower_bound(host); it != led_to_.end(); ++it) {
+    if (!it->first.starts_with(host)) break;
+    if (!listed.contains(it->second->name())) return it->second;
+  }
+  return nullptr;
 }
 
 bool Fleet::has_places_of(const Past& past) const {

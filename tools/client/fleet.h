@@ -11,6 +11,7 @@
 //    as before: it still waits for the connections on which writes were given up (node.h).
 // 3. Where a name leads to another address than it did last, the node there is flushed before it is
 //    used: it may be the same server, which has what its keys were before, or one with older items.
+//    So it is where a host has another port and not the one from before.
 // All three hold for what one client has seen: it does not know a list from before its start, nor
 // what other clients write that do not keep to this.
 #pragma once
@@ -84,6 +85,10 @@ class Fleet {
   };
 
   explicit Fleet(Ring ring) : ring_(std::move(ring)) {}
+  // For a name that is new: a node of an earlier list on its host, at a port that is not listed any
+  // more. Null if there is none.
+  std::shared_ptr<Node> left_from(const std::string& name,
+                                  const std::map<std::string, std::shared_ptr<Node>>& listed) const;
   // Whether each key that was at a node of this fleet under that list has the same node now.
   bool has_places_of(const Past& past) const;
 
