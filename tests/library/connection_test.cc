@@ -85,7 +85,7 @@ void answer_all(Peer& peer, const std::string& reply) {
   };
   for (std::string request; !(request = line()).empty();) {
     if (request.starts_with("ms ")) line();
-    request == "mn" ? peer.write("MN\r\n") : peer.answer(reply);
+    request.starts_with("mn") ? peer.write("MN\r\n") : peer.answer(reply);
   }
 }
 

@@ -158,6 +158,7 @@ class TwoGates {
     teller.tell("a|127.0.0.2|" + std::to_string(port()));
     cache = teller.client([](ClientOptions& options) {
       options = quick(options);
+      options.connection.dialect = Dialect::Classic;  // sends a value at once
       options.request_timeout = options.connect_timeout = milliseconds(500);
       options.health.failures_to_eject = 1'000'000;
       options.idle_connections = 0;

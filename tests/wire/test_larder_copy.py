@@ -111,6 +111,8 @@ class Target:
             if self.greeting == b"OK\r\n":
                 self.watchers.append(client)
             return self.greeting or b""
+        if words[0] == b"mn":
+            return b"MN\r\n"
         if words[0] == b"ms":
             if b"ME" in words and words[1] in self.items:
                 return b"NS\r\n"

@@ -49,7 +49,7 @@ class Fake:
     """A server of meta and text commands: reply(words, value) gives its bytes, None closes.
 
     Bytes in a tuple are the last of a connection. The opaque of a request is not among the words, and
-    is added to its reply.
+    is added to its reply. Knows mn by itself.
     """
 
     def __init__(self, reply):
@@ -75,6 +75,9 @@ class Fake:
             with client, client.makefile("rb") as lines:
                 for line in lines:
                     words = line.split()
+                    if words == [b"mn"]:
+                        client.sendall(b"MN\r\n")
+                        continue
                     value = lines.read(int(words[2]) + 2)[:-2] if words[0] == b"ms" else None
                     opaques = [word for word in words[2:] if word.startswith(b"O")]
                     answer = self.reply([word for word in words if word not in opaques], value)
