@@ -19,7 +19,7 @@
 #include <list>
 
 #include "tools/client/deadline.h"
-#include "tools/client/transport.h"
+#include "tools/client/descriptor.h"
 
 namespace larder::client {
 

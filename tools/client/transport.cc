@@ -239,15 +239,6 @@ class PlainTransport : public Transport {
 
 }  // namespace
 
-Descriptor::~Descriptor() {
-  if (fd_ >= 0) ::close(fd_);
-}
-
-Descriptor& Descriptor::operator=(Descriptor&& other) noexcept {
-  std::swap(fd_, other.fd_);
-  return *this;
-}
-
 Transport::Moved Transport::receive_by(std::span<const iovec> into, Deadline deadline) {
   const Moved moved = receive(into);
   if (moved.status != Status::Again || !wait_until_ready(fd(), POLLIN, deadline)) return moved;

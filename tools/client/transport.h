@@ -11,25 +11,12 @@
 
 #include "tools/client/cancellation.h"
 #include "tools/client/deadline.h"
+#include "tools/client/descriptor.h"
 #include "tools/client/result.h"
 
 namespace larder::client {
 
 struct Endpoint;
-
-// A descriptor that is closed with its owner.
-class Descriptor {
- public:
-  explicit Descriptor(int fd = -1) noexcept : fd_(fd) {}
-  ~Descriptor();
-  Descriptor(Descriptor&& other) noexcept : fd_(other.fd_) { other.fd_ = -1; }
-  Descriptor& operator=(Descriptor&& other) noexcept;
-
-  int get() const noexcept { return fd_; }
-
- private:
-  int fd_;
-};
 
 // One thread at a time. Once it is Closed or Broken it stays so.
 class Transport {
