@@ -39,7 +39,7 @@ bool EventRing::write(const Event& event, std::string_view text) noexcept {
   whole.record_bytes = static_cast<uint32_t>(bytes);
   whole.text_bytes = static_cast<uint8_t>(text.size());
   std::memcpy(to, &whole, sizeof whole);
-  std::memcpy(to + sizeof whole, text.data(), text.size());
+  if (!text.empty()) std::memcpy(to + sizeof whole, text.data(), text.size());
   written_.add();
   tail_.store(tail + skipped + bytes, std::memory_order_release);
   return true;
