@@ -566,7 +566,7 @@ TEST_CASE("a server whose list is behind does not keep a newer one from being fo
   options.discovery = {.enabled = true, .interval = milliseconds(0)};
   const auto cache = make_client(options);
   tell(0, 6);
-  CHECK(*cache->refresh());  // whoever is asked first
+  CHECK(*cache->refresh());  // the first server that is asked may be any
 }
 
 TEST_CASE("without a thread there is no client that follows its list") {

@@ -141,7 +141,7 @@ TEST_CASE("a short name is looked up in the domains of the resolver's configurat
   CHECK(server.asked().contains("cache.first.test"));
 }
 
-TEST_CASE("a lookup is over at its deadline, whoever is silent") {
+TEST_CASE("a lookup ends at its deadline when the name servers are silent") {
   NameServer server;
   server.be_silent();
   const auto failed = look_up("cache.test", 1, server.address(), in(milliseconds(50)));

@@ -92,8 +92,8 @@ Error copy_of(const Error& error) noexcept {
 constexpr std::string_view kTooManyConnections = "ERROR Too many open connections";
 // And one that does not know the request.
 constexpr std::string_view kBarrier = "mn\r\n";
-// The same. A server with users closes on a line of less than 7 bytes before a login, where it tells
-// of a longer one that a login is missing.
+// The same. A server with users closes on a line of less than 7 bytes before a login, where it
+// tells of a longer one that a login is missing.
 constexpr std::string_view kFirstBarrier = "mn      \r\n";
 constexpr std::string_view kUnknownCommand = "ERROR";
 
