@@ -14,7 +14,7 @@ import subprocess
 import threading
 
 from test_larder import LARDER, MEMCACHED, PATIENCE_SECONDS, larder
-from test_larder_scripts import Case, line_of_key, with_opaque
+from test_larder_scripts import Case, FakeServer, line_of_key, with_opaque
 import support
 
 OLD = b"OLD"
@@ -48,7 +48,7 @@ class Source:
         return b"HD\r\n"
 
 
-class Target:
+class Target(FakeServer):
     """Answers ms (adds), md and stats, and shows the adds to watchers, as long as it does.
 
     misbehave(line, shown)  is called for each line before it is sent, with how many were shown; it
@@ -64,22 +64,8 @@ class Target:
         self.shown = 0
         self.watchers = []
         self.lock = threading.Lock()
-        self.clients = []
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
-        self.threads = [threading.Thread(target=self.accept)]
-        self.threads[0].start()
+        super().__init__()
         case.addCleanup(self.stop)
-
-    def accept(self):
-        while True:
-            try:
-                client, _ = self.listener.accept()
-            except OSError:
-                return
-            self.clients.append(client)
-            self.threads.append(threading.Thread(target=self.serve, args=(client,)))
-            self.threads[-1].start()
 
     def show(self, line):
         for client in self.watchers:
@@ -124,19 +110,6 @@ class Target:
             self.deleted.append(words[1])
             return b"HD\r\n" if self.items.pop(words[1], None) else b"NF\r\n"
         return b"ERROR\r\n"
-
-    def stop(self):
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
-        self.threads[0].join()
-        for client in self.clients:
-            try:
-                client.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass  # it is closed
-            client.close()
-        for thread in self.threads[1:]:
-            thread.join()
 
 
 class Copies(Case):
@@ -415,6 +388,31 @@ class Failures(Copies):
                 target = Target(self, misbehave)
                 status, _, error = self.copy(self.source(), target, words=["--timeout", "2"])
                 self.assert_undone(target, status, error, sentence)
+
+    def test_lines_that_come_late_do_not_stop_it(self):
+        kept = []
+
+        def late(line, shown):
+            """Lines of the first batch come with the first one of the next."""
+            kept.append(line)
+            if shown < BATCH:
+                return b""
+            said = b"".join(kept)
+            kept.clear()
+            return said
+
+        target = Target(self, late)
+        status, _, error = self.copy(self.source(), target, words=["--timeout", "2"])
+        self.assertEqual((status, error), (0, ""))
+        self.assertEqual(set(target.items), set(self.KEYS))
+
+    def test_a_key_that_a_list_has_twice_is_added_once(self):
+        twice = [key for key in self.KEYS for _ in range(2)] + self.KEYS
+        target = Target(self)
+        status, text, error = self.copy(Source(self, twice, lambda key: None), target)
+        self.assertEqual((status, error), (0, ""), text)
+        self.assertEqual(set(target.items), set(self.KEYS))
+        self.assertEqual([key for key in target.deleted if key in self.KEYS], [])
 
     def test_without_a_watch_nothing_is_added(self):
         for greeting, status, sentence in (

@@ -45,15 +45,10 @@ def with_opaque(reply, opaques):
     return b" ".join([line] + opaques) + end + rest
 
 
-class Fake:
-    """A server of meta and text commands: reply(words, value) gives its bytes, None closes.
+class FakeServer:
+    """Accepts clients on a free port; serve(client) is called in a thread for each."""
 
-    Bytes in a tuple are the last of a connection. The opaque of a request is not among the words, and
-    is added to its reply. Knows mn by itself.
-    """
-
-    def __init__(self, reply):
-        self.reply = reply
+    def __init__(self):
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
         self.threads = [threading.Thread(target=self.accept)]
@@ -69,6 +64,32 @@ class Fake:
             self.clients.append(client)
             self.threads.append(threading.Thread(target=self.serve, args=(client,)))
             self.threads[-1].start()
+
+    def stop(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        self.threads[0].join()
+        for client in self.clients:
+            try:
+                client.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass  # it is closed
+        for thread in self.threads[1:]:
+            thread.join()
+        for client in self.clients:
+            client.close()
+
+
+class Fake(FakeServer):
+    """A server of meta and text commands: reply(words, value) gives its bytes, None closes.
+
+    Bytes in a tuple are the last of a connection. The opaque of a request is not among the words, and
+    is added to its reply. Knows mn by itself.
+    """
+
+    def __init__(self, reply):
+        self.reply = reply
+        super().__init__()
 
     def serve(self, client):
         try:
@@ -89,18 +110,6 @@ class Fake:
                     client.sendall(with_opaque(answer, opaques))
         except OSError:
             pass
-
-    def stop(self):
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
-        self.threads[0].join()
-        for client in self.clients:
-            try:
-                client.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass  # it is closed
-        for thread in self.threads[1:]:
-            thread.join()
 
 
 def parsed(dump, whole=True):
@@ -573,6 +582,25 @@ class ReadBack(Case):
             status, text, error = self.on_fleet(*words, "--encoded")
             self.assertEqual((status, text), (1, b""))
             self.assertIn("two hexadecimal digits", error)
+
+
+class Descriptors(Case):
+    """Without descriptors for all connections every command ends with 9."""
+
+    def test_every_command_that_asks_several_nodes_ends_with_9(self):
+        self.fill(20)
+        path = self.path("items")
+        for words in (["get", *("key:%d" % i for i in range(20))], ["stats"], ["slabs"],
+                      ["version"], ["keys"], ["check"], ["check", "--json"], ["dump", path],
+                      ["top", "--interval", "0.1"], ["flush"]):
+            with self.subTest(words=words):
+                # One is left, which the loader of libraries needs, too.
+                done = subprocess.run(
+                    ["sh", "-c", 'ulimit -n 4; exec "$0" "$@"', LARDER, *words,
+                     "--servers", self.list],
+                    check=False, capture_output=True, timeout=PATIENCE_SECONDS)
+                self.assertEqual(done.returncode, 9, done)
+                self.assertIn(b"Too many open files", done.stdout + done.stderr)
 
 
 class Memory(Case):

@@ -197,7 +197,8 @@ class Clients {
  private:
   // Asks for the value until the worker that sends it is held up: it may have been evicted again.
   void hold_up(const StallFile& stall) {
-    const std::string value = std::string(kMark) + std::string(kStallBytes - kMark.size(), 'x');
+    std::string value(kMark);
+    value.resize(kStallBytes, 'x');
     const std::string set =
         "set stall 0 0 " + std::to_string(value.size()) + "\r\n" + value + "\r\n";
     const std::string get = "get stall\r\n";

@@ -96,7 +96,11 @@ int do_check(const CheckOptions& options) {
   } else {
     print(health_text(nodes, verdict));
   }
-  return verdict.problems.empty() ? kFine : kUnhealthy;
+  int status = verdict.problems.empty() ? kFine : kUnhealthy;
+  for (const NodeHealth& node : nodes) {
+    if (node.error && node.error->is_local) status = kOutOfResources;
+  }
+  return status;
 }
 
 }  // namespace

@@ -64,7 +64,7 @@ InputFile open_input(const std::string& path) {
 
 int fail_with(const Error& error) {
   complain(error.text);
-  return status_of(error.kind);
+  return status_of(error);
 }
 
 // The result of read_nodes().

@@ -39,8 +39,9 @@ constexpr ExitStatus kExitStatuses[] = {
 };
 
 // Where several things went wrong, the largest status counts.
-constexpr int status_of(client::ErrorKind kind) {
-  switch (kind) {
+inline int status_of(const client::Error& error) {
+  if (error.is_local) return kOutOfResources;
+  switch (error.kind) {
     case client::ErrorKind::BadRequest:
       return kBadInput;
     case client::ErrorKind::Unreachable:

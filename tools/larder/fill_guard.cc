@@ -39,6 +39,10 @@ constexpr auto kLateLine = std::chrono::milliseconds(100);
 // microseconds before: the first marker may overtake a line, the second one comes behind it.
 constexpr int kMarkers = 2;
 constexpr int32_t kMarkerSeconds = 60;  // should the delete of a marker fail
+// What may be stored on a target before the watch has shown it. The server keeps 64 KiB of lines for
+// each of its workers, other clients' among them, and leaves out what finds no room.
+constexpr size_t kMostUnshownBytes = 24u << 10;
+constexpr size_t kLineBytes = 96;  // beside the key
 
 uint64_t hash_of(std::string_view key) { return std::hash<std::string_view>()(key); }
 
@@ -46,6 +50,8 @@ std::string any_name() {
   std::random_device random;
   return "larder-copy-" + std::to_string(uint64_t{random()} << 32 | random());
 }
+
+size_t cost_of(std::string_view key) { return key.size() + kLineBytes; }
 
 Operation delete_of(std::string_view key) {
   Operation operation;
@@ -97,7 +103,8 @@ void FillGuard::open() {
 // -- The watches, each on its thread.
 
 void FillGuard::run_watch(size_t node) noexcept {
-  Error why = {ErrorKind::Unreachable, "out of memory"};  // in place, for bad_alloc
+  // In place, for bad_alloc.
+  Error why = {ErrorKind::Unreachable, "out of memory or descriptors", true};
   try {
     Result<void> ended = watch(node, kOurWatch, false);
     if (!ended) why = ended.error();
@@ -200,7 +207,10 @@ void FillGuard::take_change(size_t node, const std::string& key, bool is_add) {
   Flight& ours = flight->second;
   if (is_add && !ours.shown) {
     ours.shown = true;
-    if (ours.fill == Fill::Stored && --target.unshown == 0) changed_.notify_all();
+    if (ours.fill != Fill::Stored) return;
+    target.unshown_bytes -= cost_of(key);
+    settle(node, flight);
+    changed_.notify_all();
     return;
   }
   seen_.mark(hash_of(key));
@@ -211,6 +221,8 @@ void FillGuard::lose(size_t node, Error why) noexcept {
   Target& target = targets_[node];
   if (target.lost) return;
   target.lost = std::move(why);
+  target.in_flight.clear();
+  target.unshown_bytes = 0;
   shutdown(target.socket.get(), SHUT_RDWR);
   changed_.notify_all();
 }
@@ -286,7 +298,13 @@ bool FillGuard::are_all_lost() const {
 std::vector<Permit> FillGuard::begin(std::span<const std::string_view> keys) {
   key_file_.append(keys);
   std::vector<Permit> permits(keys.size());
-  const std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
+  const auto is_in_flight = [&](std::string_view key) {
+    const Target& target = targets_[targets_fleet_.ring().node_of(key)];
+    return !target.lost && target.in_flight.contains(std::string(key));
+  };
+  // Few lists of keys have one twice. Its lines have to be told apart.
+  if (std::any_of(keys.begin(), keys.end(), is_in_flight)) wait_until_shown(lock, 0);
   for (size_t i = 0; i < keys.size(); ++i) {
     Target& target = targets_[targets_fleet_.ring().node_of(keys[i])];
     permits[i] = target.lost                   ? Permit::Lost
@@ -304,39 +322,51 @@ void FillGuard::end(std::span<const std::string_view> keys, std::span<const Fill
     for (size_t i = 0; i < keys.size(); ++i) {
       const size_t node = targets_fleet_.ring().node_of(keys[i]);
       Target& target = targets_[node];
-      Flight& flight = target.in_flight.at(std::string(keys[i]));
       if (fills[i] != Fill::NotStored) filled_.mark(hash_of(keys[i]));
-      // Two items of one key in a batch, as a list of keys may have them: one of them was stored.
-      if (flight.fill == Fill::Stored) continue;
-      flight.fill = fills[i];
-      if (fills[i] == Fill::Stored && !flight.shown) ++target.unshown;
-      if (fills[i] != Fill::InDoubt) continue;
-      target.in_doubt = true;
-      lose(node, {ErrorKind::Closed,
-                  targets_fleet_.name_of(node) + " has not answered all that copy stored there"});
+      if (fills[i] == Fill::InDoubt) {
+        target.in_doubt = true;
+        lose(node, {ErrorKind::Closed,
+                    targets_fleet_.name_of(node) + " has not answered all that copy stored there"});
+      }
+      const auto flight = target.in_flight.find(std::string(keys[i]));
+      if (flight == target.in_flight.end()) continue;  // lost
+      // Two items of one key in a batch: one of them was stored.
+      if (flight->second.fill == Fill::Stored) continue;
+      flight->second.fill = fills[i];
+      if (fills[i] == Fill::Stored && !flight->second.shown) {
+        target.unshown_bytes += cost_of(keys[i]);
+      }
     }
-    changed_.wait_until(lock, deadline(), [&] {
-      return std::all_of(targets_.begin(), targets_.end(),
-                         [](const Target& target) { return target.lost || target.unshown == 0; });
-    });
-    settle_flights();
+    for (const std::string_view key : keys) {
+      const size_t node = targets_fleet_.ring().node_of(key);
+      const auto flight = targets_[node].in_flight.find(std::string(key));
+      if (flight == targets_[node].in_flight.end()) continue;
+      if (flight->second.fill != Fill::Stored || flight->second.shown) settle(node, flight);
+    }
+    wait_until_shown(lock, kMostUnshownBytes);
   }
   if (std::chrono::steady_clock::now() >= next_check_) check_counters();
 }
 
-void FillGuard::settle_flights() {
+// Of a key that was answered, and whose line has come if it was stored.
+void FillGuard::settle(size_t node, Flights::iterator flight) {
+  const auto& [key, ours] = *flight;
+  if (ours.shown && ours.fill == Fill::NotStored) seen_.mark(hash_of(key));
+  if (ours.changed && ours.fill != Fill::NotStored) withdraw(node, key);
+  targets_[node].in_flight.erase(flight);
+}
+
+// Loses the targets of which more is not shown by the deadline.
+void FillGuard::wait_until_shown(std::unique_lock<std::mutex>& lock, size_t most_bytes) {
+  const auto is_shown = [&](const Target& target) {
+    return target.lost || target.unshown_bytes <= most_bytes;
+  };
+  changed_.wait_until(lock, deadline(),
+                      [&] { return std::all_of(targets_.begin(), targets_.end(), is_shown); });
   for (size_t node = 0; node < targets_.size(); ++node) {
-    Target& target = targets_[node];
-    if (target.unshown > 0) {
-      lose(node, {ErrorKind::Timeout, "the watch on " + targets_fleet_.name_of(node) +
-                                          " does not show what copy stored there"});
-    }
-    for (const auto& [key, flight] : target.in_flight) {
-      if (flight.shown && flight.fill == Fill::NotStored) seen_.mark(hash_of(key));
-      if (flight.changed && flight.fill != Fill::NotStored) withdraw(node, key);
-    }
-    target.in_flight.clear();
-    target.unshown = 0;
+    if (is_shown(targets_[node])) continue;
+    lose(node, {ErrorKind::Timeout, "the watch on " + targets_fleet_.name_of(node) +
+                                        " does not show what copy stored there"});
   }
 }
 
@@ -365,6 +395,10 @@ void FillGuard::check_counters() {
 // -- The end.
 
 void FillGuard::finish() {
+  {
+    std::unique_lock lock(mutex_);
+    wait_until_shown(lock, 0);
+  }
   std::this_thread::sleep_for(kLateLine);
   for (int round = 0; round < kMarkers; ++round) pass_marker(round);
   {

@@ -86,7 +86,7 @@ class FillGuard {
 
   // Around each batch of adds. begin() says of each key whether it may be sent, and throws
   // std::system_error if the temporary file cannot take the keys: none may be sent then. end() gets
-  // those that were sent, and waits until the watches show what was stored.
+  // those that were sent, and waits while a watch is behind by more than 24 KiB of lines.
   //
   // fills  as many as keys: fills[i] is what became of keys[i]
   std::vector<Permit> begin(std::span<const std::string_view> keys);
@@ -111,6 +111,7 @@ class FillGuard {
     bool shown = false;        // its line has come
     bool changed = false;      // another line of the key has
   };
+  using Flights = std::unordered_map<std::string, Flight>;
   struct Target {
     bool watching = false;
     bool plain = false;  // memcached's words, so that the counters count, too
@@ -120,8 +121,8 @@ class FillGuard {
     bool in_doubt = false;
     uint64_t deleted = 0;                 // by undo()
     std::optional<client::Error> failed;  // of undo()
-    std::unordered_map<std::string, Flight> in_flight;
-    size_t unshown = 0;  // of those in flight that are Stored
+    Flights in_flight;
+    size_t unshown_bytes = 0;  // of lines of those in flight that are Stored
     std::string marker;  // the key whose line is waited for
     bool marker_shown = false;
     client::Descriptor socket;  // a copy, to end the watch
@@ -142,7 +143,8 @@ class FillGuard {
   // With mutex_.
   void lose(size_t node, client::Error why) noexcept;
   void withdraw(size_t node, const std::string& key);
-  void settle_flights();
+  void settle(size_t node, Flights::iterator flight);
+  void wait_until_shown(std::unique_lock<std::mutex>& lock, size_t most_bytes);
 
   void pass_marker(int round);
   void check_counters();

@@ -97,7 +97,7 @@ Json json_of(const Operation& operation, const std::string& node, const Answer& 
 
 int status_of_answer(const Answer& answer) {
   if (answer.outcome == Outcome::Done) return kFine;
-  return answer.outcome == Outcome::Failed ? status_of(answer.error->kind) : kNotThere;
+  return answer.outcome == Outcome::Failed ? status_of(*answer.error) : kNotThere;
 }
 
 // memcached's mg gives the first reader of a stale item the win: to compute the value is on him,

@@ -66,7 +66,7 @@ int do_keys(const KeysOptions& options) {
     };
     if (const auto told = stream_keys(fleet, node, on_key); !told) {
       complain(told.error().text);
-      status = std::max(status, status_of(told.error().kind));
+      status = std::max(status, status_of(told.error()));
     }
   }
   if (before_page && status == kFine) {

@@ -51,7 +51,7 @@ int complain_of(const Said<T>& said) {
   for (const auto& one : said) {
     if (one->ok()) continue;
     complain(one->error().text);
-    status = std::max(status, status_of(one->error().kind));
+    status = std::max(status, status_of(one->error()));
   }
   return status;
 }

@@ -22,7 +22,7 @@ Sampled sample_node(Fleet& fleet, size_t node) {
   sampled.sample.when = std::chrono::steady_clock::now();
   if (!stats) {
     sampled.sample.error = stats.error().text;
-    sampled.status = status_of(stats.error().kind);
+    sampled.status = status_of(stats.error());
     return sampled;
   }
   sampled.sample.stats = *stats;
