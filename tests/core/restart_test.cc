@@ -41,8 +41,8 @@ CacheConfig small_config() {
   return c;
 }
 
-// Bytes of a file that are not in holes. Its blocks are more: the file system counts those among them
-// that name where the others are, and they grow as the file gets fragmented.
+// Bytes of a file that are not in holes. Its blocks are more: the file system counts those among
+// them that name where the others are, and they grow as the file gets fragmented.
 size_t data_bytes(const std::string& path) {
   const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   REQUIRE(file >= 0);

@@ -14,7 +14,7 @@ import subprocess
 import threading
 
 from test_larder import LARDER, MEMCACHED, PATIENCE_SECONDS, larder
-from test_larder_scripts import Case, FakeServer, line_of_key, with_opaque
+from test_larder_scripts import Case, FakeServer, line_of_key, value_behind, with_opaque
 import support
 
 OLD = b"OLD"
@@ -32,11 +32,12 @@ LONG_AGO = struct.pack("!I", 2592001)  # 1970
 
 
 class Source:
-    """Items `keys` with the value OLD; on_read(key) is called before one is read."""
+    """Items `keys`, all with one value; on_read(key) is called before one is read."""
 
-    def __init__(self, case, keys, on_read):
+    def __init__(self, case, keys, on_read, value=OLD):
         self.keys = keys
         self.on_read = on_read
+        self.value = value
         self.address = case.fake(self.reply)
 
     def reply(self, words, _):
@@ -44,12 +45,12 @@ class Source:
             return b"".join(line_of_key(key) for key in self.keys) + b"END\r\n"
         if words[0] == b"mg":
             self.on_read(words[1])
-            return b"VA 3 f0 c1\r\nOLD\r\n"
+            return b"VA %d f0 c1\r\n%s\r\n" % (len(self.value), self.value)
         return b"HD\r\n"
 
 
 class Target(FakeServer):
-    """Answers ms (adds), md and stats, and shows the adds to watchers, as long as it does.
+    """Answers add, md and stats, and shows adds and deletes to watchers, as long as it does.
 
     misbehave(line, shown)  is called for each line before it is sent, with how many were shown; it
                             returns the bytes to be sent in its place, None to close
@@ -84,11 +85,12 @@ class Target(FakeServer):
             with client.makefile("rb") as lines:
                 for line in lines:
                     words = line.split()
-                    value = lines.read(int(words[2]) + 2)[:-2] if words[0] == b"ms" else None
+                    value = value_behind(words, lines)
                     opaques = [word for word in words[2:] if word.startswith(b"O")]
                     with self.lock:
                         answer = self.answer(client, words, value)
                     client.sendall(with_opaque(answer, opaques))
+                client.shutdown(socket.SHUT_RDWR)  # as a server does at the end of what it is sent
         except OSError:
             pass
 
@@ -99,16 +101,19 @@ class Target(FakeServer):
             return self.greeting or b""
         if words[0] == b"mn":
             return b"MN\r\n"
-        if words[0] == b"ms":
-            if b"ME" in words and words[1] in self.items:
-                return b"NS\r\n"
+        if words[0] == b"add":
+            if words[1] in self.items:
+                return b"NOT_STORED\r\n"
             self.items[words[1]] = value
-            self.show(b"ts=1.000000 gid=1 type=item_store key=%s status=stored cmd=%s ttl=0 clsid=1"
-                      b" cfd=9 size=3\n" % (words[1], b"add" if b"ME" in words else b"set"))
-            return b"HD\r\n"
+            self.show(b"ts=1.000000 gid=1 type=item_store key=%s status=stored cmd=add ttl=0 clsid=1"
+                      b" cfd=9 size=3\n" % words[1])
+            return b"STORED\r\n"
         if words[0] == b"md":
             self.deleted.append(words[1])
-            return b"HD\r\n" if self.items.pop(words[1], None) else b"NF\r\n"
+            found = self.items.pop(words[1], None)
+            self.show(b"ts=1.000000 gid=1 type=deleted key=%s cmd=md clsid=1 cfd=9 size=3\n"
+                      % words[1])
+            return b"HD\r\n" if found else b"NF\r\n"
         return b"ERROR\r\n"
 
 
@@ -223,6 +228,16 @@ class Races(Copies):
             status, text, _ = self.copy(source, target, words=["--json"])
             self.assertEqual((status, json.loads(text)["deleted_again"]), (0, 1))
             self.assertEqual(self.value(target, b"k0"), b"1")
+
+    def test_keys_of_one_hash_are_told_apart(self):
+        # std::hash of libstdc++ is the same for both.
+        keys = [b"session:ujzde8gxd6ncf10e", b"session:o67s1hi7-&c]60\\I"]
+        with support.Server() as target:
+            source = Source(self, [*keys, b"z"], lambda read: read == b"z" and self.perform(
+                target, [b"delete " + key + b"\r\n" for key in keys]))
+            status, _, error = self.copy(source, target)
+            self.assertEqual((status, error), (0, ""))
+            self.assertEqual([self.value(target, key) for key in keys], [None, None])
 
     def test_an_item_that_was_invalidated_does_not_become_fresh(self):
         with support.Server() as target:
@@ -457,7 +472,7 @@ class Failures(Copies):
         normal = target.answer
 
         def answer(client, words, value):
-            if words[:2] == [b"ms", key]:
+            if words[:2] == [b"add", key]:
                 return b""
             said = normal(client, words, value)
             if words[:2] == [b"md", key] and target.deleted.count(key) == 1:
@@ -468,6 +483,72 @@ class Failures(Copies):
         self.assertEqual(status, 4)
         self.assertIn(target.address, error)
         self.assertEqual((target.items, target.deleted.count(key)), ({}, 2))
+
+    def test_a_server_that_holds_an_add_back_is_to_be_flushed(self):
+        target = Target(self)
+        key = self.KEYS[0]
+        held = threading.Event()
+        self.addCleanup(held.set)
+        normal = target.answer
+
+        def answer(client, words, value):
+            if words[:2] != [b"add", key]:
+                return normal(client, words, value)
+            target.lock.release()
+            held.wait(PATIENCE_SECONDS)
+            target.lock.acquire()
+            return b""
+        target.answer = answer
+        status, _, error = self.copy(self.source(), target, words=["--timeout", "0.5"])
+        self.assertEqual(status, 4)
+        self.assertIn("may store old values yet", error)
+        self.assertIn("flush it", error)
+
+    def test_a_refusal_that_leaves_doubt_is_undone(self):
+        target = Target(self)
+        key = self.KEYS[3]
+        normal = target.answer
+
+        def answer(client, words, value):
+            said = normal(client, words, value)
+            return b"SERVER_ERROR timed out\r\n" if words[:2] == [b"add", key] else said
+        target.answer = answer
+        status, _, error = self.copy(self.source(), target, words=["--timeout", "2"])
+        self.assertGreaterEqual(status, 4)
+        self.assertIn("has not answered all that copy stored there", error)
+        self.assertEqual(target.items, {})
+
+    def test_a_refused_add_leaves_a_newer_value(self):
+        large = b"x" * 1_200_000  # more than is allowed by default
+        with support.Server("-I", "2m") as source:
+            source.ask(b"set k 0 0 %d\r\n" % len(large) + large + b"\r\n")
+            for program in ({}, {"command": [MEMCACHED]}):
+                with self.subTest(program), support.Server(**program) as target:
+                    target.ask(b"set k 0 0 3\r\nNEW\r\n")
+                    self.assertEqual(self.copy(source, target)[0], 6)
+                    self.assertEqual(self.value(target, b"k"), b"NEW")
+                    self.assertEqual(
+                        larder("add", "k", "-", "--servers", target.address, stdin=large)[0], 6)
+                    self.assertEqual(self.value(target, b"k"), b"NEW")
+
+    def test_a_full_target_keeps_what_it_has_room_for(self):
+        keys = [b"k%d" % i for i in range(40 * BATCH)]
+        with support.Server("-M", "-m", "4") as target:
+            source = Source(self, keys, lambda key: None, b"OLD" * 1000)
+            status, text, error = self.copy(source, target, words=["--json"])
+            counts = json.loads(text)
+            self.assertEqual((status, counts["deleted_again"]), (6, 0), error)
+            self.assertGreater(counts["stored"], 100)
+            self.assertGreater(counts["refused"], 100)
+            self.assertEqual(int(target.stat("curr_items")), counts["stored"])
+
+    def test_a_flush_that_is_still_to_come_keeps_memcached_out(self):
+        with support.Server(command=[MEMCACHED]) as target:
+            target.ask(b"flush_all 5\r\n")
+            status, _, error = self.copy(self.source(), target)
+            self.assertEqual(status, 4)
+            self.assertIn("a flush_all with a delay is still to come", error)
+            self.assertEqual(target.stat("cmd_set"), "0")
 
     def test_a_signal_takes_what_was_added_with_it(self):
         for sent in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

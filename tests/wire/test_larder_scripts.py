@@ -45,6 +45,12 @@ def with_opaque(reply, opaques):
     return b" ".join([line] + opaques) + end + rest
 
 
+def value_behind(words, lines):
+    """What follows the line of a command that stores, else None."""
+    place = {b"ms": 2, b"add": 4}.get(words[0])
+    return None if place is None else lines.read(int(words[place]) + 2)[:-2]
+
+
 class FakeServer:
     """Accepts clients on a free port; serve(client) is called in a thread for each."""
 
@@ -99,7 +105,7 @@ class Fake(FakeServer):
                     if words == [b"mn"]:
                         client.sendall(b"MN\r\n")
                         continue
-                    value = lines.read(int(words[2]) + 2)[:-2] if words[0] == b"ms" else None
+                    value = value_behind(words, lines)
                     opaques = [word for word in words[2:] if word.startswith(b"O")]
                     answer = self.reply([word for word in words if word not in opaques], value)
                     if answer is None:

@@ -347,8 +347,8 @@ bool leaves_nothing_older(const Operation& operation, Dialect dialect,
     return dialect == Dialect::Binary ? refused.status == static_cast<uint16_t>(status)
                                       : refused.text == proto::error_line(text).text;
   };
-  // Servers drop what a set without a version was to replace.
-  if (operation.verb == Verb::Set && operation.cas == 0) {
+  // Servers drop what a set without a version was to replace, and an add leaves what is there.
+  if ((operation.verb == Verb::Set && operation.cas == 0) || operation.verb == Verb::Add) {
     return says(ErrorId::TooLarge, BinaryStatus::TooLarge) ||
            says(ErrorId::OutOfMemoryStoring, BinaryStatus::OutOfMemory);
   }

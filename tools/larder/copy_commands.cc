@@ -82,13 +82,15 @@ struct NodesRead {
 };
 
 // Reads every node, those behind one that fails, too.
-NodesRead read_nodes(Fleet& fleet, const KeyFilter& filter,
+//
+// go_on  is asked before each node and each key; false ends it all
+NodesRead read_nodes(Fleet& fleet, const KeyFilter& filter, const std::function<bool()>& go_on,
                      const std::function<bool(size_t node, DumpItem&& item)>& on_item) {
   NodesRead nodes;
   bool wanted = true;
-  for (size_t node = 0; node < fleet.size() && wanted; ++node) {
+  for (size_t node = 0; node < fleet.size() && wanted && go_on(); ++node) {
     const Result<void> read =
-        stream_items(fleet, node, filter, nodes.left_out, [&](DumpItem&& item) {
+        stream_items(fleet, node, filter, nodes.left_out, go_on, [&](DumpItem&& item) {
           wanted = on_item(node, std::move(item));
           return wanted;
         });
@@ -139,10 +141,11 @@ int do_dump(const CopyOptions& options) {
   if (!file.stream()) throw_unopened(options.file, file.error());
   DumpWriter writer(file.stream());
   Progress progress;
-  const NodesRead nodes = read_nodes(fleet, filter, [&](size_t, DumpItem&& item) {
+  const auto goes_on = [&] { return !file.failed(); };
+  const NodesRead nodes = read_nodes(fleet, filter, goes_on, [&](size_t, DumpItem&& item) {
     writer.write(item);
     progress.count(item.key.size() + item.value.size());
-    return !file.failed();
+    return goes_on();
   });
   // Without its last line load says that the dump is cut short.
   if (nodes.errors.empty()) writer.end();
@@ -184,14 +187,18 @@ int do_load(const CopyOptions& options) {
 
 int copy_items(const CopyOptions& options, const KeyFilter& filter, Fleet& from, Fleet& to,
                std::optional<FillGuard>& guard, const Interrupts& interrupts) {
-  if (guard) guard->open();
+  const auto goes_on = [&] { return !interrupts.came(); };
+  if (guard) guard->open(goes_on);
   ItemStore store(to, guard ? Verb::Add : Verb::Set, guard ? &*guard : nullptr);
   Progress progress;
   uint64_t stayed = 0;
   NodesRead nodes;
-  if (!guard || !guard->are_all_lost()) {
-    nodes = read_nodes(from, filter, [&](size_t node, DumpItem&& item) {
-      if (interrupts.came()) return false;
+  const auto reads_on = [&] {
+    if (guard) guard->undo();  // a target that was lost is not to wait for the source
+    return goes_on() && !(guard && guard->are_all_lost());
+  };
+  if (reads_on()) {
+    nodes = read_nodes(from, filter, reads_on, [&](size_t node, DumpItem&& item) {
       progress.count(item.key.size() + item.value.size());
       // Where a ring grows, most items are on their node already. To store them there again would
       // put them where the node's list of keys has yet to come by.
@@ -237,7 +244,8 @@ int do_copy(const CopyOptions& options) {
   } catch (...) {
     if (guard) {
       guard->lose_all("copy has failed");
-      guard->undo();
+      guard->undo_all();
+      for (const auto& [node, error] : guard->errors()) complain(error.text);
     }
     throw;
   }

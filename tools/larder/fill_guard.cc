@@ -30,6 +30,9 @@ using client::Verb;
 constexpr std::string_view kOurWatch = "watch changes";
 // memcached's, of which older ones know fewer.
 constexpr std::string_view kMemcachedWatches[] = {"watch mutations deletions", "watch mutations"};
+// memcached's `oldest` counts from so long before its uptime.
+constexpr uint64_t kClockLead = 60;
+constexpr auto kBetweenLooks = std::chrono::milliseconds(50);
 // Of a watch, which ends with copy.
 constexpr auto kLongestWatch = std::chrono::hours(24 * 365);
 constexpr auto kBetweenChecks = std::chrono::seconds(1);
@@ -39,8 +42,8 @@ constexpr auto kLateLine = std::chrono::milliseconds(100);
 // microseconds before: the first marker may overtake a line, the second one comes behind it.
 constexpr int kMarkers = 2;
 constexpr int32_t kMarkerSeconds = 60;  // should the delete of a marker fail
-// What may be stored on a target before the watch has shown it. The server keeps 64 KiB of lines for
-// each of its workers, other clients' among them, and leaves out what finds no room.
+// What may be stored on a target before the watch has shown it. The server keeps 64 KiB of lines
+// for each of its workers, other clients' among them, and leaves out what finds no room.
 constexpr size_t kMostUnshownBytes = 24u << 10;
 constexpr size_t kLineBytes = 96;  // beside the key
 
@@ -81,7 +84,7 @@ FillGuard::~FillGuard() {
   if (deleter_.joinable()) deleter_.join();
 }
 
-void FillGuard::open() {
+void FillGuard::open(const std::function<bool()>& go_on) {
   deleter_ = std::thread([this] { run_deletes(); });
   for (size_t node = 0; node < targets_.size(); ++node) {
     targets_[node].thread = std::thread([this, node] { run_watch(node); });
@@ -89,22 +92,24 @@ void FillGuard::open() {
   // A connection, and then the answer, of each command.
   const auto end = std::chrono::steady_clock::now() +
                    2 * (1 + std::size(kMemcachedWatches)) * targets_fleet_.settings().timeout;
-  std::unique_lock lock(mutex_);
-  changed_.wait_until(lock, end, [&] {
-    return std::all_of(targets_.begin(), targets_.end(),
-                       [](const Target& target) { return target.watching || target.lost; });
-  });
-  for (size_t node = 0; node < targets_.size(); ++node) {
-    if (targets_[node].watching) continue;
-    lose(node, {ErrorKind::Timeout, targets_fleet_.name_of(node) + " is too slow to answer"});
+  {
+    std::unique_lock lock(mutex_);
+    const auto is_open = [](const Target& target) { return target.watching || target.lost; };
+    while (!std::all_of(targets_.begin(), targets_.end(), is_open) && go_on() &&
+           std::chrono::steady_clock::now() < end) {
+      changed_.wait_for(lock, kBetweenLooks);
+    }
+    for (size_t node = 0; node < targets_.size(); ++node) {
+      if (targets_[node].watching) continue;
+      lose(node, {ErrorKind::Timeout, targets_fleet_.name_of(node) + " is too slow to answer"});
+    }
   }
 }
 
 // -- The watches, each on its thread.
 
 void FillGuard::run_watch(size_t node) noexcept {
-  // In place, for bad_alloc.
-  Error why = {ErrorKind::Unreachable, "out of memory or descriptors", true};
+  Error why = {ErrorKind::Unreachable, "out of memory", true};  // so short that it needs none
   try {
     Result<void> ended = watch(node, kOurWatch, false);
     if (!ended) why = ended.error();
@@ -120,6 +125,8 @@ void FillGuard::run_watch(size_t node) noexcept {
       why = {ErrorKind::Closed,
              "the watch on " + targets_fleet_.name_of(node) + " has ended (" + why.text + ")"};
     }
+  } catch (const std::system_error&) {
+    why = {ErrorKind::Unreachable, "no descriptors", true};
   } catch (const std::exception&) {
   }
   const std::lock_guard lock(mutex_);
@@ -135,6 +142,13 @@ Result<void> FillGuard::watch(size_t node, std::string_view command, bool plain)
     const Result<std::string> said = (*connection)->ask("stats", kEnds, deadline());
     if (!said) return said.error();
     stats = Stats::parse(*said);
+    const Result<std::string> settings = (*connection)->ask("stats settings", kEnds, deadline());
+    if (!settings) return settings.error();
+    if (Stats::parse(*settings).number_or_zero("oldest") >=
+        stats.number_or_zero("uptime") + kClockLead) {
+      return Error{ErrorKind::Closed, "on " + targets_fleet_.name_of(node) +
+                                          " a flush_all with a delay is still to come"};
+    }
   }
   {
     const std::lock_guard lock(mutex_);
@@ -221,8 +235,6 @@ void FillGuard::lose(size_t node, Error why) noexcept {
   Target& target = targets_[node];
   if (target.lost) return;
   target.lost = std::move(why);
-  target.in_flight.clear();
-  target.unshown_bytes = 0;
   shutdown(target.socket.get(), SHUT_RDWR);
   changed_.notify_all();
 }
@@ -237,7 +249,7 @@ void FillGuard::lose_all(const std::string& why) {
 // -- Deletes, on their thread.
 
 void FillGuard::withdraw(size_t node, const std::string& key) {
-  if (!withdrawn_.insert(hash_of(key)).second) return;
+  if (!withdrawn_.insert(key).second) return;
   doomed_.push_back({node, key});
   changed_.notify_all();
 }
@@ -322,7 +334,9 @@ void FillGuard::end(std::span<const std::string_view> keys, std::span<const Fill
     for (size_t i = 0; i < keys.size(); ++i) {
       const size_t node = targets_fleet_.ring().node_of(keys[i]);
       Target& target = targets_[node];
-      if (fills[i] != Fill::NotStored) filled_.mark(hash_of(keys[i]));
+      if (fills[i] != Fill::NotStored && fills[i] != Fill::Refused) {
+        filled_.mark(hash_of(keys[i]));
+      }
       if (fills[i] == Fill::InDoubt) {
         target.in_doubt = true;
         lose(node, {ErrorKind::Closed,
@@ -343,16 +357,35 @@ void FillGuard::end(std::span<const std::string_view> keys, std::span<const Fill
       if (flight == targets_[node].in_flight.end()) continue;
       if (flight->second.fill != Fill::Stored || flight->second.shown) settle(node, flight);
     }
+    for (Target& target : targets_) {
+      if (target.lost) target.in_flight.clear();
+    }
     wait_until_shown(lock, kMostUnshownBytes);
   }
+  // Those have lines of which only the server knows how many.
+  if (std::find(fills.begin(), fills.end(), Fill::Refused) != fills.end()) pass_marker(false);
   if (std::chrono::steady_clock::now() >= next_check_) check_counters();
+}
+
+void FillGuard::abandon() noexcept {
+  const std::lock_guard lock(mutex_);
+  for (Target& target : targets_) {
+    if (target.in_flight.empty()) continue;
+    target.in_doubt = true;
+    for (const auto& [key, flight] : target.in_flight) filled_.mark(hash_of(key));
+  }
 }
 
 // Of a key that was answered, and whose line has come if it was stored.
 void FillGuard::settle(size_t node, Flights::iterator flight) {
   const auto& [key, ours] = *flight;
-  if (ours.shown && ours.fill == Fill::NotStored) seen_.mark(hash_of(key));
-  if (ours.changed && ours.fill != Fill::NotStored) withdraw(node, key);
+  const bool is_stored = ours.fill == Fill::Stored;
+  if (ours.shown && !is_stored) {  // another client's add; or else the answer was another one's
+    seen_.mark(hash_of(key));
+    filled_.mark(hash_of(key));
+  }
+  // One that was sent again was perhaps stored by the first time.
+  if (ours.changed && (is_stored || filled_.has(hash_of(key)))) withdraw(node, key);
   targets_[node].in_flight.erase(flight);
 }
 
@@ -400,46 +433,63 @@ void FillGuard::finish() {
     wait_until_shown(lock, 0);
   }
   std::this_thread::sleep_for(kLateLine);
-  for (int round = 0; round < kMarkers; ++round) pass_marker(round);
+  for (int round = 0; round < kMarkers; ++round) pass_marker(true);
   {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [&] { return doomed_.empty() && !deleting_; });
   }
   check_counters();
+  undo_all();
+}
+
+// An add that was not answered may be carried out after the delete.
+void FillGuard::undo_all() {
   undo();
-  const auto may_store_yet = [](const Target& target) { return target.in_doubt; };
-  {
-    const std::lock_guard lock(mutex_);
-    if (std::none_of(targets_.begin(), targets_.end(), may_store_yet)) return;
-  }
-  // An add that was not answered may be carried out after the delete.
-  std::this_thread::sleep_for(targets_fleet_.settings().timeout);
-  {
-    const std::lock_guard lock(mutex_);
-    for (Target& target : targets_) target.undone = target.undone && !target.in_doubt;
-  }
+  await_adds_in_doubt();
   undo();
 }
 
-// Stores a key on every target that is not lost, and waits until the watches show it.
-void FillGuard::pass_marker(int round) {
-  const std::string marker = run_name_ + "-" + std::to_string(round);
+void FillGuard::await_adds_in_doubt() {
+  std::vector<size_t> nodes;
+  {
+    const std::lock_guard lock(mutex_);
+    for (size_t node = 0; node < targets_.size(); ++node) {
+      if (targets_[node].in_doubt) nodes.push_back(node);
+    }
+  }
+  const client::Deadline end = deadline();
+  for (const size_t node : nodes) {
+    const bool ended = targets_fleet_.await_given_up(node, end);
+    const std::lock_guard lock(mutex_);
+    targets_[node].in_doubt = !ended;
+    targets_[node].undone = false;
+  }
+}
+
+// Changes a key on every target that is not lost, and waits until the watches show it. larderd
+// shows a delete of nothing, which needs no room; memcached has to store one.
+void FillGuard::pass_marker(bool also_memcached) {
+  const std::string marker = run_name_ + "-" + std::to_string(markers_++);
   std::vector<size_t> asked;
+  std::vector<bool> plain(targets_.size());
   {
     const std::lock_guard lock(mutex_);
     for (size_t node = 0; node < targets_.size(); ++node) {
       targets_[node].marker = marker;
       targets_[node].marker_shown = false;
-      if (!targets_[node].lost) asked.push_back(node);
+      plain[node] = targets_[node].plain;
+      if (!targets_[node].lost && (also_memcached || !plain[node])) asked.push_back(node);
     }
   }
+  const Operation remove = delete_of(marker);
   Operation store;
   store.verb = Verb::Set;
   store.key = marker;
   store.exptime = kMarkerSeconds;
   for (const size_t node : asked) {
-    const std::vector<Answer> answers = targets_fleet_.run_on(node, {&store, 1});
-    if (answers[0].outcome == Outcome::Done) continue;
+    const Operation& change = plain[node] ? store : remove;
+    const std::vector<Answer> answers = targets_fleet_.run_on(node, {&change, 1});
+    if (answers[0].outcome != Outcome::Failed) continue;
     const std::lock_guard lock(mutex_);
     lose(node, {ErrorKind::Closed, answers[0].error ? answers[0].error->text : "no marker"});
   }
@@ -456,8 +506,9 @@ void FillGuard::pass_marker(int round) {
                                           " does not show what copy stored there"});
     }
   }
-  const Operation remove = delete_of(marker);
-  for (const size_t node : asked) targets_fleet_.run_on(node, {&remove, 1});
+  for (const size_t node : asked) {
+    if (plain[node]) targets_fleet_.run_on(node, {&remove, 1});
+  }
 }
 
 void FillGuard::undo() {
@@ -518,6 +569,10 @@ std::vector<std::pair<size_t, Error>> FillGuard::errors() const {
           "; " + targets_fleet_.name_of(node) +
           " may have old values now, since what copy stored there could not be deleted (" +
           target.failed->text + "): flush it";
+    } else if (target.in_doubt) {
+      error.text += "; " + targets_fleet_.name_of(node) +
+                    " may store old values yet, for it has not closed a connection on which copy "
+                    "stored: flush it once it answers";
     } else if (target.deleted > 0) {
       error.text += "; the " + std::to_string(target.deleted) +
                     " items that copy had stored there are deleted";

@@ -16,10 +16,11 @@
 // On larderd the watch is `watch changes`, which shows all changes. memcached refuses that word and
 // gets `watch mutations deletions`, an old one `watch mutations`, with a look at its counters
 // (flush_all, lines dropped) once a second: it shows no binary delete, no delete of a key that is
-// not there, no touch, and no md with I. Of neither are expiry and eviction seen.
+// not there, no touch, and no md with I; a target where a delayed flush_all is still to come is
+// lost. Of neither are expiry and eviction seen.
 //
-// Memory: two KeyMarks, and 100 bytes for each key that was added and changed. The keys that were
-// added are in a temporary file (KeyFile).
+// Memory: two KeyMarks, and each key that was added and changed. The keys that were added are in a
+// temporary file (KeyFile).
 //
 // A thread for each target reads its watch, one more deletes. What is public belongs to one thread,
 // that of the fleet.
@@ -29,6 +30,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <span>
@@ -57,7 +59,8 @@ enum class Permit : uint8_t {
 
 // What became of an item that was sent with add.
 enum class Fill : uint8_t {
-  NotStored,  // refused, or the key was there
+  NotStored,  // the key was there
+  Refused,    // not stored, for want of room for example
   Stored,
   SentAgain,  // without an answer; the connection has ended, and the item is sent on another
   InDoubt     // without an answer, and the server may store it yet: the target is lost
@@ -77,9 +80,10 @@ class FillGuard {
   FillGuard(const FillGuard&) = delete;
   FillGuard& operator=(const FillGuard&) = delete;
 
-  // Opens all watches, and returns when they show what happens. A target that cannot be watched is
-  // lost. Throws std::system_error if there are no threads.
-  void open();
+  // Opens all watches, and returns when they show what happens, or go_on() has said false: it is
+  // asked again and again. A target that cannot be watched is lost. Throws std::system_error if
+  // there are no threads.
+  void open(const std::function<bool()>& go_on);
 
   bool is_lost(size_t node) const;
   bool are_all_lost() const;
@@ -92,12 +96,17 @@ class FillGuard {
   std::vector<Permit> begin(std::span<const std::string_view> keys);
   void end(std::span<const std::string_view> keys, std::span<const Fill> fills);
 
+  // In the place of end(): any of the keys that begin() permitted may have been added.
+  void abandon() noexcept;
+
   // Gives all targets up.
   void lose_all(const std::string& why);
   // Deletes what was added on targets that were lost since the last call.
   void undo();
+  // undo(); where adds have no answer it also waits for them, and deletes again.
+  void undo_all();
   // Waits until every change was seen that was acknowledged before, and what has changed is
-  // deleted; then undo().
+  // deleted; then undo_all().
   void finish();
 
   FillCounts counts() const;
@@ -123,7 +132,7 @@ class FillGuard {
     std::optional<client::Error> failed;  // of undo()
     Flights in_flight;
     size_t unshown_bytes = 0;  // of lines of those in flight that are Stored
-    std::string marker;  // the key whose line is waited for
+    std::string marker;        // the key whose line is waited for
     bool marker_shown = false;
     client::Descriptor socket;  // a copy, to end the watch
     std::thread thread;
@@ -146,8 +155,9 @@ class FillGuard {
   void settle(size_t node, Flights::iterator flight);
   void wait_until_shown(std::unique_lock<std::mutex>& lock, size_t most_bytes);
 
-  void pass_marker(int round);
+  void pass_marker(bool also_memcached);
   void check_counters();
+  void await_adds_in_doubt();
   void undo_on(size_t node);
   client::Deadline deadline() const { return targets_fleet_.deadline(); }
 
@@ -156,14 +166,15 @@ class FillGuard {
   const std::string run_name_;  // of the markers
   KeyFile key_file_;
   std::chrono::steady_clock::time_point next_check_{};
+  int markers_ = 0;  // passed
 
   mutable std::mutex mutex_;
-  std::condition_variable changed_;         // anything below
-  std::vector<Target> targets_;             // by node
-  KeyMarks seen_;                           // keys that have changed
-  KeyMarks filled_;                         // keys that were added, or may have been
-  std::unordered_set<uint64_t> withdrawn_;  // hashes; a key of another hash is never left out
-  std::deque<Doomed> doomed_;               // to be deleted
+  std::condition_variable changed_;  // anything below
+  std::vector<Target> targets_;      // by node
+  KeyMarks seen_;                    // keys that have changed
+  KeyMarks filled_;                  // keys that were added, or may have been
+  std::unordered_set<std::string> withdrawn_;
+  std::deque<Doomed> doomed_;  // to be deleted
   bool deleting_ = false;
   bool closing_ = false;
   uint64_t deleted_ = 0;

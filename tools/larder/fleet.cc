@@ -9,6 +9,7 @@
 #include <thread>
 #include <utility>
 
+#include "tools/client/spelling.h"
 #include "tools/larder/servers.h"
 
 namespace larder::operate {
@@ -76,7 +77,10 @@ void Fleet::wait_for(std::vector<Part>& parts, Deadline deadline) {
 }
 
 Fleet::Fleet(client::Ring ring, FleetSettings settings)
-    : ring_(std::move(ring)), settings_(std::move(settings)), connections_(ring_.nodes().size()) {}
+    : ring_(std::move(ring)),
+      settings_(std::move(settings)),
+      connections_(2 * ring_.nodes().size()),
+      given_up_(ring_.nodes().size()) {}
 
 std::string Fleet::name_of(size_t node) const { return address_of(ring_.nodes()[node]); }
 
@@ -84,25 +88,53 @@ Result<std::unique_ptr<Connection>> Fleet::open(size_t node) const {
   return Connection::open(endpoint_of(ring_.nodes()[node]), settings_.connection, deadline());
 }
 
-Result<Connection*> Fleet::connection(size_t node) {
-  std::unique_ptr<Connection>& kept = connections_[node];
+Result<Connection*> Fleet::connection(size_t node) { return connection_in(node); }
+
+size_t Fleet::slot_of(const Operation& operation, size_t node) const noexcept {
+  const bool is_classic = operation.verb == client::Verb::Add &&
+                          settings_.connection.dialect == client::Dialect::Meta &&
+                          client::objection_to(operation, client::Dialect::Classic).empty();
+  return is_classic ? size() + node : node;
+}
+
+Result<Connection*> Fleet::connection_in(size_t slot) {
+  std::unique_ptr<Connection>& kept = connections_[slot];
   if (!kept || kept->failed() || kept->is_stale()) {
-    kept.reset();
-    Result<std::unique_ptr<Connection>> opened = open(node);
+    drop(slot);
+    client::ConnectionOptions options = settings_.connection;
+    if (slot >= size()) options.dialect = client::Dialect::Classic;
+    Result<std::unique_ptr<Connection>> opened =
+        Connection::open(endpoint_of(ring_.nodes()[slot % size()]), options, deadline());
     if (!opened) return opened.error();
     kept = std::move(*opened);
   }
   return kept.get();
 }
 
+void Fleet::drop(size_t slot) noexcept {
+  if (!connections_[slot]) return;
+  client::LingeringList& list = given_up_[slot % size()];
+  list.splice(list.end(), connections_[slot]->take_lingering());
+  connections_[slot].reset();
+}
+
+bool Fleet::await_given_up(size_t node, Deadline deadline) {
+  for (const size_t slot : {node, size() + node}) {
+    if (connections_[slot] && connections_[slot]->failed()) drop(slot);
+  }
+  return client::await_end(given_up_[node], deadline);
+}
+
 std::vector<Answer> Fleet::run(std::span<const Operation> operations) {
-  std::vector<Part> parts(size());
+  std::vector<Part> parts(connections_.size());
   try {
     run_parts(operations, parts);
   } catch (...) {
     // They refer to the parts, and would still write into these when they are closed.
-    for (size_t node = 0; node < parts.size(); ++node) {
-      if (parts[node].connection) connections_[node].reset();
+    for (size_t slot = 0; slot < parts.size(); ++slot) {
+      if (!parts[slot].connection) continue;
+      parts[slot].connection->fail({ErrorKind::Closed, {}});
+      drop(slot);
     }
     throw;
   }
@@ -117,15 +149,15 @@ std::vector<Answer> Fleet::run(std::span<const Operation> operations) {
 
 void Fleet::run_parts(std::span<const Operation> operations, std::vector<Part>& parts) {
   for (size_t i = 0; i < operations.size(); ++i) {
-    Part& part = parts[ring_.node_of(operations[i].key)];
+    Part& part = parts[slot_of(operations[i], ring_.node_of(operations[i].key))];
     part.places.push_back(i);
     part.operations.push_back(operations[i]);
   }
-  for (size_t node = 0; node < parts.size(); ++node) {
-    Part& part = parts[node];
+  for (size_t slot = 0; slot < parts.size(); ++slot) {
+    Part& part = parts[slot];
     if (part.operations.empty()) continue;
     part.answers.resize(part.operations.size());
-    const Result<Connection*> found = connection(node);
+    const Result<Connection*> found = connection_in(slot);
     if (!found) {
       part.fail(found.error());
       continue;
@@ -147,7 +179,8 @@ std::vector<Answer> Fleet::run_on(size_t node, std::span<const Operation> operat
   try {
     (*found)->run(operations, part.answers, deadline());
   } catch (...) {
-    connections_[node].reset();  // while the answers that it refers to are there
+    (*found)->fail({ErrorKind::Closed, {}});
+    drop(node);  // while the answers that it refers to are there
     throw;
   }
   return std::move(part.answers);

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "tools/client/connection.h"
+#include "tools/client/lingering.h"
 #include "tools/client/operation.h"
 #include "tools/client/ring.h"
 
@@ -43,9 +44,17 @@ class Fleet {
 
   // Sends each operation to the node of its key, all at once, and waits. The answers are in the
   // operations' order. Where something throws, the connections in use are closed.
+  //
+  // An add is sent in the classic dialect where the others are in meta and its key can be said: an
+  // `ms` that a server refuses for its size or for want of memory deletes what is there, and
+  // memcached (1.6.45, with -M) crashes when it shows one to a watcher.
   std::vector<client::Answer> run(std::span<const client::Operation> operations);
   // Likewise, to one node.
   std::vector<client::Answer> run_on(size_t node, std::span<const client::Operation> operations);
+
+  // Whether nothing can come any more of changes that were given up without an answer: waits until
+  // the node has closed the connections that they were sent on.
+  bool await_given_up(size_t node, client::Deadline deadline);
 
   // Whether the node has a connection that has not failed. After run_on(): its errors are those of
   // single operations.
@@ -66,8 +75,13 @@ class Fleet {
 
   client::Ring ring_;
   FleetSettings settings_;
-  std::vector<std::unique_ptr<client::Connection>> connections_;  // by node; null: none yet
+  // By node; null: none yet. Behind those of all nodes the ones for adds in the classic dialect.
+  std::vector<std::unique_ptr<client::Connection>> connections_;
+  std::vector<client::LingeringList> given_up_;  // by node
 
+  size_t slot_of(const client::Operation& operation, size_t node) const noexcept;
+  client::Result<client::Connection*> connection_in(size_t slot);
+  void drop(size_t slot) noexcept;
   void run_parts(std::span<const client::Operation> operations, std::vector<Part>& parts);
   static void wait_for(std::vector<Part>& parts, client::Deadline deadline);
 };

@@ -44,6 +44,7 @@ bool ItemStore::store(DumpItem&& item) {
     ++counts_.expired;
   } else if (is_given_up(fleet_.ring().node_of(item.key))) {
     ++counts_.unreached;
+    if (guard_) guard_->undo();
   } else {
     bytes_ += item.key.size() + item.value.size();
     items_.push_back(std::move(item));
@@ -81,7 +82,17 @@ void ItemStore::drop_not_permitted() {
 
 // Leaves in items_ the items to be sent again: fewer than there were.
 void ItemStore::send_once() {
-  if (guard_) drop_not_permitted();
+  if (!guard_) return send_permitted();
+  drop_not_permitted();
+  try {
+    send_permitted();
+  } catch (...) {
+    guard_->abandon();
+    throw;
+  }
+}
+
+void ItemStore::send_permitted() {
   std::vector<Operation> operations(items_.size());
   std::vector<Fill> fills(items_.size(), Fill::NotStored);
   std::vector<std::string_view> keys;
@@ -107,6 +118,7 @@ void ItemStore::send_once() {
       ++counts_.there;
     } else if (is_of_item(*answer.error)) {
       refused[node] = true;
+      fills[i] = answer.in_doubt ? Fill::InDoubt : Fill::Refused;
       if (counts_.refused++ == 0) counts_.first_refusal = answer.error->text;
     } else if (answer.error->kind == ErrorKind::Closed && refused[node]) {
       fills[i] = Fill::SentAgain;

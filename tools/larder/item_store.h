@@ -61,6 +61,7 @@ class ItemStore {
 
   void send();
   void send_once();
+  void send_permitted();
   void drop_not_permitted();
   bool is_given_up(size_t node) const;
 };

@@ -179,11 +179,16 @@ int LeftOut::complain_of_unreadable() const {
 }
 
 Result<void> stream_items(Fleet& fleet, size_t node, const KeyFilter& filter, LeftOut& left_out,
+                          const std::function<bool()>& go_on,
                           const std::function<bool(DumpItem&&)>& on_item) {
   ItemReader reader(fleet, node, left_out, on_item);
   bool wanted = true;
   const Result<void> told = stream_keys(fleet, node, [&](const DumpedKey& key) {
-    if (filter.wants(key, std::time(nullptr))) wanted = reader.add(key);
+    if (!go_on()) {
+      wanted = false;
+    } else if (filter.wants(key, std::time(nullptr))) {
+      wanted = reader.add(key);
+    }
     return wanted;
   });
   // Keys that came before the node failed are read, too.

@@ -47,12 +47,13 @@ struct LeftOut {
 // For a round trip other readers see it as won.
 //
 // left_out  is added to
-// on_item   takes each; false ends it all, which is no error
+// go_on     is asked before each key, also those that the filter does not want; false ends it all
+// on_item   takes each item; likewise. That is no error.
 //
 // An item that cannot be read ends nothing. Fails where the node cannot be asked any more; on_item
 // has had the items before.
 client::Result<void> stream_items(Fleet& fleet, size_t node, const KeyFilter& filter,
-                                  LeftOut& left_out,
+                                  LeftOut& left_out, const std::function<bool()>& go_on,
                                   const std::function<bool(DumpItem&& item)>& on_item);
 
 }  // namespace larder::operate
