@@ -381,6 +381,8 @@ class Failures(Copies):
                 ("half a line", after(200, b"ts=1.0 gid=5 type=item_store key=a\n"), "no line of it"),
                 ("a bad key", after(200, b"ts=1.0 gid=5 type=deleted key=%4 cmd=md\n"), "no line of"),
                 ("an error", after(200, b"SERVER_ERROR out of memory\r\n"), "has ended"),
+                ("an unknown type", after(200, b"ts=1.0 gid=5 type=dexeted key=k1 cmd=md\n"),
+                 "no line of it"),
                 ("flushed", after(200, b"ts=1.0 gid=5 type=flush_all cfd=-1\n"), "was flushed"),
                 ("a line is missing", after(200, b""), "does not show what copy stored"),
                 ("the marker is missing", after(3 * BATCH, b""), "does not show what copy stored")):
