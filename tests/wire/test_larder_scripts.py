@@ -442,7 +442,28 @@ class Wins(Case):
             return b"VA 1 f0 c77 X W\r\nx\r\n" if words[0] == b"mg" else b"EX\r\n"
         self.assertEqual(larder("dump", "--servers", self.fake(reply))[0], 0)
         self.assertEqual(seen[-1][:2], [b"md", b"a"])
-        self.assertEqual(sorted(seen[-1][2:]), [b"C77", b"I", b"T0"])
+        self.assertEqual(sorted(seen[-1][2:]), [b"C77", b"I"])
+
+    def test_a_touch_meanwhile_stays(self):
+        for server in (self.servers[0], self.servers[2]):
+            for words in (["dump"], ["get", "k"]):
+                with self.subTest(server=server.arguments[0], words=words):
+                    self.empty_all()
+                    self.assertEqual(server.ask(b"ms k 3 T50\r\nOLD\r\n"), b"HD\r\n")
+                    self.assertEqual(server.ask(b"md k I\r\n"), b"HD\r\n")
+
+                    def reply(words, _, server=server):
+                        request = b" ".join(words) + b"\r\n"
+                        if words[0] == b"lru_crawler":
+                            return self.all_keys_of(server)
+                        if words[0] != b"mg":
+                            return server.ask(request)
+                        self.assertEqual(server.ask(b"touch k 5000\r\n"), b"TOUCHED\r\n")
+                        return server.ask(request, b"OLD\r\n")
+                    self.assertEqual(larder(*words, "--servers", self.fake(reply))[0], 0)
+                    flags = sorted(server.ask(b"mg k t\r\n").split()[1:])
+                    self.assertEqual(flags[:2], [b"W", b"X"])
+                    self.assertGreater(int(flags[2][1:]), 4000)
 
 
 class Output(Case):
