@@ -45,6 +45,14 @@ TEST_CASE("deletes, changes and flushes are seen, and the other streams are not"
   CHECK(kind_of("type=conn_new rip=::1 rport=1 transport=tcp cfd=4") == Kind::Other);
 }
 
+TEST_CASE("a line of an unknown type may be a change, and is no line of a watch") {
+  for (const char* const type :
+       {"dexeted", "delete", "item_chang\x80", "item_change2", "flush", "", "x"}) {
+    INFO(type);
+    CHECK(kind_of("type=" + std::string(type) + " key=k cmd=delete") == Kind::Garbage);
+  }
+}
+
 TEST_CASE("the value of a word is not taken for another word") {
   const WatchLine line = parse_watch_line("ts=1 gid=1 type=deleted key=type=flush_all cmd=md");
   CHECK(line.kind == Kind::Change);

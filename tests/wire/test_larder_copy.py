@@ -7,6 +7,7 @@ LARDER names the program, LARDERD the server.
 import json
 import os
 import random
+import resource
 import signal
 import socket
 import struct
@@ -395,6 +396,8 @@ class Failures(Copies):
                 ("garbage", after(200, b"\0\xff\n"), "is no line of it"),
                 ("half a line", after(200, b"ts=1.0 gid=5 type=item_store key=a\n"), "no line of it"),
                 ("a bad key", after(200, b"ts=1.0 gid=5 type=deleted key=%4 cmd=md\n"), "no line of"),
+                ("an unknown type", after(200, b"ts=1.0 gid=5 type=dexeted key=k1 cmd=md\n"),
+                 "no line of it"),
                 ("an error", after(200, b"SERVER_ERROR out of memory\r\n"), "has ended"),
                 ("flushed", after(200, b"ts=1.0 gid=5 type=flush_all cfd=-1\n"), "was flushed"),
                 ("a line is missing", after(200, b""), "does not show what copy stored"),
@@ -579,6 +582,18 @@ class Failures(Copies):
                 env=dict(os.environ, TMPDIR="/nowhere"))
             self.assertEqual(done.returncode, 9)
             self.assertIn(b"TMPDIR", done.stderr)
+            self.assertEqual(target.stat("curr_items"), "0")
+
+    def test_keys_that_cannot_be_kept_take_what_was_added_with_them(self):
+        def limit():
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))  # the first batch, not the second
+        with support.Server() as target:
+            done = subprocess.run(
+                [LARDER, "copy", "--from", self.source().address, "--to", target.address],
+                capture_output=True, check=False, timeout=PATIENCE_SECONDS, preexec_fn=limit)
+            self.assertEqual(done.returncode, 9, done.stderr)
+            self.assertIn(b"File too large", done.stderr)
+            self.assertGreaterEqual(int(target.stat("delete_hits")), BATCH)
             self.assertEqual(target.stat("curr_items"), "0")
 
     def test_only_overwrite_stores_over_what_is_there(self):

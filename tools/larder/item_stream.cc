@@ -8,7 +8,6 @@
 #include "tools/larder/exit_status.h"
 #include "tools/larder/key_stream.h"
 #include "tools/larder/key_text.h"
-#include "tools/larder/lifetime.h"
 
 namespace larder::operate {
 namespace {
@@ -120,10 +119,10 @@ void ItemReader::give_back_wins(const std::vector<Answer>& answers) {
     Operation& invalidate = returns.emplace_back();
     invalidate.verb = Verb::Delete;
     invalidate.invalidate = true;
+    // The expiry that the list of keys told may have changed since, by a touch.
+    invalidate.keep_expiry = true;
     invalidate.key = keys_[i].key;
     invalidate.cas = answers[i].cas;
-    // The request has a time to live, which is to be the one that the item has.
-    invalidate.exptime = exptime_of_date(keys_[i].expires);
   }
   // Where the connection has ended since, a new one is made.
   if (!returns.empty()) fleet_.run_on(node_, returns);

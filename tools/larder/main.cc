@@ -3,6 +3,7 @@
 //   larder where user:42 --servers 10.0.0.1:11211,10.0.0.2:11211 --ring dalli
 //   larder ring --servers @servers --remove 10.0.0.2:11211
 #include <fcntl.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -31,6 +32,14 @@ void take_standard_descriptors() {
   }
 }
 
+// A write that fails is a status, and destructors run on the way: of files half written, of what
+// copy has added. These two signals would end the program in the write: its reader has left, or the
+// file is as large as the limit of the process (ulimit -f).
+void ignore_signals_of_writes() {
+  signal(SIGPIPE, SIG_IGN);
+  signal(SIGXFSZ, SIG_IGN);
+}
+
 int run(int argc, char** argv) {
   CLI::App app{operate::kSummary};
   try {
@@ -48,6 +57,7 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   take_standard_descriptors();
+  ignore_signals_of_writes();
   int status = operate::kFine;
   // Caught here, so that destructors run on the way: of the terminal, of files half written.
   try {
@@ -60,8 +70,8 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "larder: failed: %s\n", e.what());
     status = operate::kOutOfResources;
   }
-  std::cout.flush();
   errno = 0;
+  std::cout.flush();  // stdout, too: the reason is that of the first of the two flushes that fails
   if (operate::finish_output()) return status;
   std::fprintf(stderr, "larder: standard output cannot be written%s%s\n", errno == 0 ? "" : ": ",
                errno == 0 ? "" : std::strerror(errno));

@@ -18,7 +18,7 @@ namespace larder::operate {
 namespace {
 
 // Those that end a program and that it can see.
-constexpr int kEnding[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGXFSZ};
+constexpr int kEnding[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
 // Names that are tried for the file beside, should others have left some behind.
 constexpr int kMostTries = 1000;
 // Leaves room in a name of 255 bytes for ".PID.N.part".

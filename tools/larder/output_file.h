@@ -3,8 +3,8 @@
 // A regular file, or one that is new, is written beside its place under a name of its own with mode
 // 0600, and takes its place in commit(), after fsync() of the file and before that of the folder.
 // Until then, and where it is never committed, the old file stays as it was. The file beside it is
-// removed without a commit: also when SIGINT, SIGTERM, SIGHUP, SIGQUIT or SIGXFSZ ends the program,
-// but not when SIGKILL does. "-", which is standard output, and files that are none to replace
+// removed without a commit: also when SIGINT, SIGTERM, SIGHUP or SIGQUIT ends the program, but not
+// when SIGKILL does. "-", which is standard output, and files that are none to replace
 // (/dev/stdout, a FIFO, a device) are written directly. A symbolic link is followed and stays.
 //
 // One at a time, on one thread; others may run.

@@ -1,6 +1,7 @@
 #include "tools/larder/watch_line.h"
 
 #include <algorithm>
+#include <iterator>
 #include <optional>
 #include <utility>
 
@@ -10,6 +11,12 @@ namespace larder::operate {
 namespace {
 
 using Kind = WatchLine::Kind;
+
+// Lines of other streams, which change no item. To our watches larderd sends item_store,
+// item_change, deleted and flush_all alone, and memcached item_store and deleted.
+constexpr std::string_view kHarmlessTypes[] = {"item_get",   "eviction",   "extwrite",
+                                               "conn_new",   "conn_close", "connerr",
+                                               "conntlserr", "slab_move",  "lru_crawler"};
 
 // The value of a word "name=value"; null if there is none. No value has a blank.
 std::optional<std::string_view> value_of(std::string_view name, std::string_view line) {
@@ -49,6 +56,9 @@ WatchLine parse_watch_line(std::string_view line) {
     kind = kind_of_store(*status, *command);
   } else if (*type == "deleted" || *type == "item_change") {
     kind = Kind::Change;
+  } else if (std::find(std::begin(kHarmlessTypes), std::end(kHarmlessTypes), *type) ==
+             std::end(kHarmlessTypes)) {
+    return {};
   }
   if (kind == Kind::Other) return {kind, {}};
   const auto word = value_of("key", line);

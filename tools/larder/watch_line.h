@@ -20,7 +20,7 @@ struct WatchLine {
     Flush,    // flush_all
     Other,    // nothing that changes an item
     Skipped,  // lines are missing in front of this one
-    Garbage   // no line of a watch
+    Garbage   // no line of a watch, or one of an unknown type: it may be a change
   };
 
   Kind kind = Kind::Garbage;
