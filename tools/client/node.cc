@@ -98,7 +98,10 @@ Result<std::unique_ptr<Connection>> Node::acquire(Deadline deadline, Try which) 
     if (admission == NodeHealth::Admission::Refuse) return ejected_error();
   }
   if (admission == NodeHealth::Admission::Probe) return probe(deadline);
+  return take_paid(deadline, which);
+}
 
+Result<std::unique_ptr<Connection>> Node::take_paid(Deadline deadline, Try which) {
   while (true) {
     Result<void> paid = pay(deadline, which);
     if (!paid) return paid.error();
@@ -353,11 +356,13 @@ Result<std::unique_ptr<Connection>> Node::probe(Deadline deadline) {
       indebted_ = true;
     }
   }
-  Result<void> paid = pay(deadline, Try::First);
-  if (!paid) return failed(paid.error());
+  // Its name may lead to another server by now: then that one is flushed, and not this one.
+  pool_.give_back(std::move(*opened));
+  auto taken = take_paid(deadline, Try::First);
+  if (!taken) return failed(taken.error());
   report.succeeded = true;
   if (observer_) observer_->node_returned(name_);
-  return opened;
+  return taken;
 }
 
 // Pays all that is owed, or waits for the thread that does.

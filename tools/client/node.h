@@ -117,6 +117,8 @@ class Node {
 
  private:
   Result<std::unique_ptr<Connection>> probe(Deadline deadline);
+  // A connection to a server at which nothing is owed.
+  Result<std::unique_ptr<Connection>> take_paid(Deadline deadline, Try which);
   Result<void> pay(Deadline deadline, Try which);
   Result<void> pay_all(Deadline deadline);
   Result<void> pay_part(const OwedDeletes::Part& part, Deadline deadline);
