@@ -155,6 +155,7 @@ void Fleet::supersede(Fleet& before) noexcept {
 }
 
 void Fleet::remember_where_it_was(std::string_view key) const {
+  if (superseded_) node_of(key).owe_where_it_leads(key);
   if (past_.empty()) return;
   const Node* here = &node_of(key);
   for (const Past& past : past_) {

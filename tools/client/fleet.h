@@ -12,7 +12,9 @@
 // 3. Where a name leads to another address than it did last, the node there is flushed before it is
 //    used: it may be the same server, which has what its keys were before, or one with older items.
 //    So it is where a host has another port and not the one from before.
-// All three hold for what one client has seen: it does not know a list from before its start, nor
+// 4. A write on a list that is followed no more, at a node that has left since, is owed where the
+//    name of that node leads, also if it is done: it may have come after the flush there.
+// All four hold for what one client has seen: it does not know a list from before its start, nor
 // what other clients write that do not keep to this.
 #pragma once
 

@@ -185,10 +185,18 @@ void Node::owe(const Operation& operation) noexcept {
   next->owe_here(operation);
 }
 
+void Node::owe_where_it_leads(std::string_view key) noexcept {
+  if (const std::shared_ptr<Node> next = successor()) next->owe_key(key);
+}
+
 void Node::owe_here(const Operation& operation) noexcept {
   if (operation.verb == Verb::FlushAll) return owe_everything();
+  owe_key(operation.key);
+}
+
+void Node::owe_key(std::string_view key) noexcept {
   const std::lock_guard lock(mutex_);
-  owed_.add(operation.key);
+  owed_.add(key);
   old_before_ = now();
   indebted_ = true;
 }

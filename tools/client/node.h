@@ -80,6 +80,9 @@ class Node {
   // What would have changed something, but was given up before it was sent, or is in doubt.
   void owe(const Operation& operation) noexcept;
   void owe_everything() noexcept;
+  // The key has been written here after the node left the list: where its name leads now, the write
+  // may have come after the flush, and nobody remembers it there.
+  void owe_where_it_leads(std::string_view key) noexcept;
 
   // For discovery.h. The key has been written to a node that has it by now; its copy here is to go
   // before this node can be the key's again. Not owed before moved_are_owed().
@@ -126,6 +129,7 @@ class Node {
   bool await_former(Deadline deadline);
   bool lingers() noexcept;
   void owe_here(const Operation& operation) noexcept;
+  void owe_key(std::string_view key) noexcept;
   std::shared_ptr<Node> successor() const noexcept;
   // Whether the node says that rule 5 spares it the flush. False where it says nothing.
   bool is_emptied(Deadline deadline);
