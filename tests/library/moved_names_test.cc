@@ -2,14 +2,17 @@
 #include <catch2/catch.hpp>
 #include <functional>
 #include <memory>
+#include <new>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "tests/library/fleet_support.h"
 #include "tests/library/gate.h"
+#include "tests/support/failing_allocations.h"
 #include "tests/support/temp_server.h"
 #include "tools/client/client.h"
+#include "tools/client/fleet.h"
 
 using namespace larder::client;
 using namespace larder::test;
@@ -272,4 +275,23 @@ TEST_CASE("a write that is done late at a former address does not come back") {
   gates.store(moving, "new");
   gates.follow_address("127.0.0.3");
   CHECK(is_miss(gates.cache->get(moving)));
+}
+
+TEST_CASE("many names that come to lead to one address take little memory") {
+  constexpr int kNames = 22;
+  std::vector<Server> servers;
+  for (int i = 0; i < kNames; ++i) {
+    servers.push_back({.host = std::to_string(i), .address = "10.0.0." + std::to_string(i)});
+  }
+  const auto apart = Fleet::make(servers, {});
+  REQUIRE(apart.ok());
+  for (Server& server : servers) server.address = "10.0.1.1";
+  const FailingAllocations large(size_t{1} << 20);
+  bool is_made = false;
+  try {
+    is_made = (*apart)->next(servers, {}).ok();
+  } catch (const std::bad_alloc&) {
+    // It asked for a mebibyte at once.
+  }
+  CHECK(is_made);
 }

@@ -72,21 +72,20 @@ Result<std::shared_ptr<Fleet>> Fleet::next(const std::vector<Server>& servers,
   }
 
   fleet->led_to_ = led_to_;
+  std::map<std::shared_ptr<Node>, std::vector<std::shared_ptr<Node>>> moves;  // by where they lead
   for (size_t i = 0; i < servers.size(); ++i) {
     const std::shared_ptr<Node>& to = fleet->nodes_[i];
     const std::string name = name_of(servers[i]);
     if (const std::shared_ptr<Node> other_port = left_from(name, listed)) {
-      changes.moves.push_back({other_port, to, Node::former_of(to, other_port)});
+      moves[to].push_back(other_port);
     }
     std::shared_ptr<Node>& from = fleet->led_to_[name];
-    if (from && from != to) {
-      Node::Former former = Node::former_of(to, from);
-      for (const Changes::Move& move : changes.moves) {  // of another name to the same address
-        if (move.to == to) former.insert(former.end(), move.former.begin(), move.former.end());
-      }
-      changes.moves.push_back({from, to, std::move(former)});
-    }
+    if (from && from != to) moves[to].push_back(from);
     from = to;
+  }
+  for (auto& [to, from] : moves) {
+    Node::Former former = Node::former_of(to, from);
+    changes.moves.push_back({std::move(from), to, std::move(former)});
   }
 
   if (fleet->departed_.size() > kDepartedRemembered ||
@@ -149,7 +148,7 @@ void Fleet::supersede(Fleet& before) noexcept {
     node->announced();
   }
   for (Changes::Move& move : changes_.moves) {
-    Node::name_moves(move.from, move.to, std::move(move.former));
+    Node::names_move(move.from, move.to, std::move(move.former));
   }
   changes_ = {};
 }

@@ -79,11 +79,11 @@ class Fleet {
     std::vector<std::shared_ptr<Node>> rejoining;
     std::vector<std::shared_ptr<Node>> forgotten;  // of the list that is forgotten
     struct Move {
-      std::shared_ptr<Node> from;
+      std::vector<std::shared_ptr<Node>> from;
       std::shared_ptr<Node> to;
       Node::Former former;
     };
-    std::vector<Move> moves;  // of names
+    std::vector<Move> moves;  // of names; one for each node to which any moves
   };
 
   explicit Fleet(Ring ring) : ring_(std::move(ring)) {}

@@ -6,6 +6,7 @@
 #include <iterator>
 #include <new>
 #include <optional>
+#include <set>
 #include <string_view>
 #include <thread>
 #include <utility>
@@ -22,8 +23,8 @@ constexpr size_t kPaidAtOnce = 1'000;
 constexpr std::chrono::seconds kBetweenLooks{1};
 // Other threads may wait for the same connections, so nobody polls them for this.
 constexpr std::chrono::milliseconds kBetweenLooksAtFormer{5};
-// Addresses of one name.
-constexpr size_t kMostFormer = 8;
+// Of one node, to which many names may come to lead at once. Beyond it the oldest are forgotten.
+constexpr size_t kMostFormer = 256;
 
 constexpr std::string_view kAskEmptied = "stats larder";
 constexpr std::array<std::string_view, 1> kAskEnds = {"END"};
@@ -245,32 +246,33 @@ void Node::rejoin() noexcept {
   successor_.reset();
 }
 
-Node::Former Node::former_of(const std::shared_ptr<Node>& to, const std::shared_ptr<Node>& from) {
-  Former former;
-  const auto add_those_of = [&](const Node& node) {
-    const std::lock_guard lock(node.mutex_);
-    former.insert(former.end(), node.former_.begin(), node.former_.end());
-  };
-  add_those_of(*to);
-  add_those_of(*from);
-  former.push_back(from);
-  std::vector<std::shared_ptr<Node>> seen = {to};
+Node::Former Node::former_of(const std::shared_ptr<Node>& to, Nodes from) {
   Former kept;
-  for (auto it = former.rbegin(); it != former.rend() && kept.size() < kMostFormer; ++it) {
-    std::shared_ptr<Node> node = it->lock();
-    if (!node || std::find(seen.begin(), seen.end(), node) != seen.end()) continue;
-    seen.push_back(std::move(node));
-    kept.push_back(*it);
-  }
+  std::set<std::shared_ptr<Node>> seen = {to};
+  const auto keep = [&](const std::shared_ptr<Node>& node) {
+    if (node && kept.size() < kMostFormer && seen.insert(node).second) kept.push_back(node);
+  };
+  const auto keep_those_of = [&](const Node& node) {
+    if (kept.size() >= kMostFormer) return;
+    const Former former = node.former();
+    for (auto it = former.rbegin(); it != former.rend(); ++it) keep(it->lock());
+  };
+  for (auto it = from.rbegin(); it != from.rend(); ++it) keep(*it);
+  for (auto it = from.rbegin(); it != from.rend(); ++it) keep_those_of(**it);
+  keep_those_of(*to);
   std::reverse(kept.begin(), kept.end());
   return kept;
 }
 
-void Node::name_moves(const std::shared_ptr<Node>& from, const std::shared_ptr<Node>& to,
-                      Former former) noexcept {
-  {
-    const std::lock_guard lock(from->mutex_);
-    if (from->has_left_) from->successor_ = to;
+Node::Former Node::former() const {
+  const std::lock_guard lock(mutex_);
+  return former_;
+}
+
+void Node::names_move(Nodes from, const std::shared_ptr<Node>& to, Former former) noexcept {
+  for (const std::shared_ptr<Node>& node : from) {
+    const std::lock_guard lock(node->mutex_);
+    if (node->has_left_) node->successor_ = to;
   }
   const std::lock_guard lock(to->mutex_);
   to->former_.swap(former);

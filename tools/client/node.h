@@ -98,14 +98,15 @@ class Node {
   void rejoin() noexcept;
   // A new list names it: if it is ejected, the next call may probe it.
   void announced() noexcept;
-  // Where the name of a node led before it led there: perhaps to the same server.
+  // Where the names of a node led before they led there: perhaps to the same server. Each once, and
+  // a bounded number of them.
   using Former = std::vector<std::weak_ptr<Node>>;
-  // Of `to`, once the name that leads to `from` does so.
-  static Former former_of(const std::shared_ptr<Node>& to, const std::shared_ptr<Node>& from);
-  // A new list has the name of `from` lead to `to`: that is flushed before it is used. What calls
-  // on the former list leave owed at `from`, if it has left the list, `to` owes, too.
-  static void name_moves(const std::shared_ptr<Node>& from, const std::shared_ptr<Node>& to,
-                         Former former) noexcept;
+  using Nodes = std::span<const std::shared_ptr<Node>>;
+  // Of `to`, once the names that lead to the nodes of `from` do so.
+  static Former former_of(const std::shared_ptr<Node>& to, Nodes from);
+  // A new list has the names of `from` lead to `to`: that is flushed before it is used. What calls
+  // on the former list leave owed at those of them that have left the list, `to` owes, too.
+  static void names_move(Nodes from, const std::shared_ptr<Node>& to, Former former) noexcept;
   // Closes connections that were given up and have ended.
   void close_ended() noexcept;
 
@@ -131,6 +132,7 @@ class Node {
   void owe_here(const Operation& operation) noexcept;
   void owe_key(std::string_view key) noexcept;
   std::shared_ptr<Node> successor() const noexcept;
+  Former former() const;
   // Whether the node says that rule 5 spares it the flush. False where it says nothing.
   bool is_emptied(Deadline deadline);
   void note_failure(const Error& error, Try which) noexcept;
