@@ -249,6 +249,20 @@ TEST_CASE("a write on the list before is owed where the name of its node leads n
   gates.check_that_late_write_undoes_nothing(gates.before);
 }
 
+TEST_CASE("a write on the list before is owed where its name leads after two moves") {
+  TwoGates gates(milliseconds(1'500));
+  const Gate third(gates.server.port(), "127.0.0.4", gates.before.port());
+  Result<Outcome> result = Outcome::Failed;
+  std::thread late = gates.begin_late_write(gates.before, "k", result);
+  gates.follow_address("127.0.0.3");
+  gates.follow_address("127.0.0.4");
+  static_cast<void>(gates.cache->set("k", "meanwhile").ok());
+  late.join();
+  CHECK(fails_with(result, ErrorKind::Timeout));
+  CHECK(value_of(gates.cache->get("k")) != "meanwhile");
+  gates.check_that_late_write_undoes_nothing(gates.before);
+}
+
 TEST_CASE("a write that is done late at a former address does not come back") {
   TwoGates gates(std::chrono::seconds(30));
   const TempServer other;

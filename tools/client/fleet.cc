@@ -84,9 +84,9 @@ Result<std::shared_ptr<Fleet>> Fleet::next(const std::vector<Server>& servers,
     from = to;
   }
   for (auto& [to, from] : moves) {
-    Node::Former former = Node::former_of(to, from);
-    changes.moves.push_back({std::move(from), to, std::move(former)});
+    changes.moves.push_back({to, Node::former_of(to, from)});
   }
+  changes.successions = successions_of(listed, changes.moves);
 
   if (fleet->departed_.size() > kDepartedRemembered ||
       fleet->led_to_.size() > kDepartedRemembered + servers.size()) {
@@ -125,6 +125,27 @@ std::shared_ptr<Node> Fleet::left_from(
   return nullptr;
 }
 
+std::vector<Fleet::Changes::Succession> Fleet::successions_of(
+    const std::map<std::string, std::shared_ptr<Node>>& listed,
+    const std::vector<Changes::Move>& moves) {
+  std::map<std::shared_ptr<Node>, Node::Former> former;
+  for (const auto& [name, node] : listed) former[node] = node->former();
+  for (const Changes::Move& move : moves) former[move.to] = move.former;
+  std::map<std::shared_ptr<Node>, std::shared_ptr<Node::Successors>> successors;
+  for (const auto& [to, nodes] : former) {
+    for (const std::weak_ptr<Node>& node : nodes) {
+      const std::shared_ptr<Node> from = node.lock();
+      if (!from || former.contains(from)) continue;
+      std::shared_ptr<Node::Successors>& those = successors[from];
+      if (!those) those = std::make_shared<Node::Successors>();
+      those->push_back(to);
+    }
+  }
+  std::vector<Changes::Succession> successions;
+  for (auto& [from, those] : successors) successions.push_back({from, std::move(those)});
+  return successions;
+}
+
 bool Fleet::has_places_of(const Past& past) const {
   if (past.ring->nodes() != ring_.nodes()) return false;
   for (size_t i = 0; i < nodes_.size(); ++i) {
@@ -147,9 +168,10 @@ void Fleet::supersede(Fleet& before) noexcept {
     node->rejoin();
     node->announced();
   }
-  for (Changes::Move& move : changes_.moves) {
-    Node::names_move(move.from, move.to, std::move(move.former));
+  for (Changes::Succession& succession : changes_.successions) {
+    succession.departed->is_succeeded_by(std::move(succession.successors));
   }
+  for (Changes::Move& move : changes_.moves) move.to->names_lead_here(std::move(move.former));
   changes_ = {};
 }
 

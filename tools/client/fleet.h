@@ -79,11 +79,15 @@ class Fleet {
     std::vector<std::shared_ptr<Node>> rejoining;
     std::vector<std::shared_ptr<Node>> forgotten;  // of the list that is forgotten
     struct Move {
-      std::vector<std::shared_ptr<Node>> from;
       std::shared_ptr<Node> to;
       Node::Former former;
     };
     std::vector<Move> moves;  // of names; one for each node to which any moves
+    struct Succession {
+      std::shared_ptr<Node> departed;
+      std::shared_ptr<const Node::Successors> successors;
+    };
+    std::vector<Succession> successions;
   };
 
   explicit Fleet(Ring ring) : ring_(std::move(ring)) {}
@@ -91,6 +95,10 @@ class Fleet {
   // more. Null if there is none.
   std::shared_ptr<Node> left_from(const std::string& name,
                                   const std::map<std::string, std::shared_ptr<Node>>& listed) const;
+  // Of each node that is not listed and is a former one of any that is.
+  static std::vector<Changes::Succession> successions_of(
+      const std::map<std::string, std::shared_ptr<Node>>& listed,
+      const std::vector<Changes::Move>& moves);
   // Whether each key that was at a node of this fleet under that list has the same node now.
   bool has_places_of(const Past& past) const;
 

@@ -177,17 +177,25 @@ void Node::finish(std::unique_ptr<Connection> connection, std::span<const Operat
 void Node::owe(const Operation& operation) noexcept {
   if (!changes_something(operation)) return;
   owe_here(operation);
-  const std::shared_ptr<Node> next = successor();
-  if (!next) return;
-  {
-    const std::lock_guard lock(next->mutex_);
-    next->former_until_ = now() + std::chrono::seconds(kUnheardSeconds);
+  const std::shared_ptr<const Successors> successors = this->successors();
+  if (!successors) return;
+  for (const std::weak_ptr<Node>& successor : *successors) {
+    const std::shared_ptr<Node> next = successor.lock();
+    if (!next) continue;
+    {
+      const std::lock_guard lock(next->mutex_);
+      next->former_until_ = now() + std::chrono::seconds(kUnheardSeconds);
+    }
+    next->owe_here(operation);
   }
-  next->owe_here(operation);
 }
 
 void Node::owe_where_it_leads(std::string_view key) noexcept {
-  if (const std::shared_ptr<Node> next = successor()) next->owe_key(key);
+  const std::shared_ptr<const Successors> successors = this->successors();
+  if (!successors) return;
+  for (const std::weak_ptr<Node>& successor : *successors) {
+    if (const std::shared_ptr<Node> next = successor.lock()) next->owe_key(key);
+  }
 }
 
 void Node::owe_here(const Operation& operation) noexcept {
@@ -229,7 +237,6 @@ void Node::moved_are_owed() noexcept {
 void Node::leave() noexcept {
   pool_.set_most_idle(0);
   const std::lock_guard lock(mutex_);
-  has_left_ = true;
   owed_.add_everything();
   owed_.add_all_of(moved_);
   old_before_ = now();
@@ -242,8 +249,7 @@ void Node::rejoin() noexcept {
   owed_.add_everything();  // an earlier fleet may have paid meanwhile
   was_unlisted_ = true;
   indebted_ = true;
-  has_left_ = false;
-  successor_.reset();
+  successors_.reset();
 }
 
 Node::Former Node::former_of(const std::shared_ptr<Node>& to, Nodes from) {
@@ -269,22 +275,23 @@ Node::Former Node::former() const {
   return former_;
 }
 
-void Node::names_move(Nodes from, const std::shared_ptr<Node>& to, Former former) noexcept {
-  for (const std::shared_ptr<Node>& node : from) {
-    const std::lock_guard lock(node->mutex_);
-    if (node->has_left_) node->successor_ = to;
-  }
-  const std::lock_guard lock(to->mutex_);
-  to->former_.swap(former);
-  to->old_before_ = now();
-  to->former_until_ = to->old_before_ + std::chrono::seconds(kUnheardSeconds);
-  to->owed_.add_everything();
-  to->indebted_ = true;
+void Node::names_lead_here(Former former) noexcept {
+  const std::lock_guard lock(mutex_);
+  former_.swap(former);
+  old_before_ = now();
+  former_until_ = old_before_ + std::chrono::seconds(kUnheardSeconds);
+  owed_.add_everything();
+  indebted_ = true;
 }
 
-std::shared_ptr<Node> Node::successor() const noexcept {
+void Node::is_succeeded_by(std::shared_ptr<const Successors> successors) noexcept {
   const std::lock_guard lock(mutex_);
-  return successor_.lock();
+  successors_.swap(successors);
+}
+
+std::shared_ptr<const Node::Successors> Node::successors() const noexcept {
+  const std::lock_guard lock(mutex_);
+  return successors_;
 }
 
 bool Node::lingers() noexcept {

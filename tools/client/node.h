@@ -104,9 +104,13 @@ class Node {
   using Nodes = std::span<const std::shared_ptr<Node>>;
   // Of `to`, once the names that lead to the nodes of `from` do so.
   static Former former_of(const std::shared_ptr<Node>& to, Nodes from);
-  // A new list has the names of `from` lead to `to`: that is flushed before it is used. What calls
-  // on the former list leave owed at those of them that have left the list, `to` owes, too.
-  static void names_move(Nodes from, const std::shared_ptr<Node>& to, Former former) noexcept;
+  Former former() const;
+  // A new list has names lead here that led elsewhere: the node is flushed before it is used.
+  void names_lead_here(Former former) noexcept;
+  // Of a node that has left the list: the nodes of the list that have it among their former ones.
+  // What calls on an earlier list leave owed here, these owe, too.
+  using Successors = std::vector<std::weak_ptr<Node>>;
+  void is_succeeded_by(std::shared_ptr<const Successors> successors) noexcept;
   // Closes connections that were given up and have ended.
   void close_ended() noexcept;
 
@@ -131,8 +135,7 @@ class Node {
   bool lingers() noexcept;
   void owe_here(const Operation& operation) noexcept;
   void owe_key(std::string_view key) noexcept;
-  std::shared_ptr<Node> successor() const noexcept;
-  Former former() const;
+  std::shared_ptr<const Successors> successors() const noexcept;
   // Whether the node says that rule 5 spares it the flush. False where it says nothing.
   bool is_emptied(Deadline deadline);
   void note_failure(const Error& error, Try which) noexcept;
@@ -161,11 +164,10 @@ class Node {
   bool awaits_lingering_ = false;  // a thread has some of them and waits for their end
   Former former_;                  // the latest is the last
   TimePoint former_until_{};       // when it no longer waits for these
-  bool has_left_ = false;          // the list
-  std::weak_ptr<Node> successor_;  // then: where its name leads
-  TimePoint close_ended_from_{};   // looked at once a second
-  bool indebted_ = false;          // something is owed or lingers, or is being paid
-  bool paying_ = false;            // a thread is at it
+  std::shared_ptr<const Successors> successors_;  // null: none
+  TimePoint close_ended_from_{};                  // looked at once a second
+  bool indebted_ = false;                         // something is owed or lingers, or is being paid
+  bool paying_ = false;                           // a thread is at it
   std::condition_variable paid_;
 };
 
