@@ -324,6 +324,14 @@ TEST_CASE("a write that was given up at a port of a host cannot come late at its
   host.check_that_late_write_undoes_nothing(before, key);
 }
 
+TEST_CASE("two names at one address in the first list are of one node") {
+  const std::vector<Server> servers = {{.host = "a", .address = "127.0.0.1"},
+                                       {.host = "b", .address = "127.0.0.1"}};
+  const auto fleet = Fleet::make(servers, {});
+  REQUIRE(fleet.ok());
+  CHECK((*fleet)->nodes()[0] == (*fleet)->nodes()[1]);
+}
+
 TEST_CASE("many names that come to lead to one address take little memory") {
   constexpr int kNames = 22;
   std::vector<Server> servers;

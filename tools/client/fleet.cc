@@ -36,9 +36,13 @@ Result<std::shared_ptr<Fleet>> Fleet::make(const std::vector<Server>& servers,
   Result<Ring> ring = ring_of(servers, options.ring);
   if (!ring) return ring.error();
   std::shared_ptr<Fleet> fleet(new Fleet(std::move(*ring)));
+  std::map<std::string, std::shared_ptr<Node>> listed;
   for (const Server& server : servers) {
-    fleet->nodes_.push_back(std::make_shared<Node>(endpoint_of(server), options));
-    fleet->led_to_[name_of(server)] = fleet->nodes_.back();
+    const Endpoint endpoint = endpoint_of(server);
+    std::shared_ptr<Node>& node = listed[endpoint.text()];  // two names may lead to one address
+    if (!node) node = std::make_shared<Node>(endpoint, options);
+    fleet->nodes_.push_back(node);
+    fleet->led_to_[name_of(server)] = node;
   }
   return fleet;
 }
