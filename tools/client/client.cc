@@ -132,6 +132,8 @@ Result<bool> ClientState::refresh(Deadline until, const Cancellation& cancellati
     const Turn turn{*this};
     return ask_and_follow(until, cancellation);
   }();
+  // Nobody else looks at nodes that have left the list.
+  if (const std::shared_ptr<Fleet> on = fleet()) on->close_ended();
   // After the turn: an observer may call refresh().
   if (!done.followed) {
     options.observer->list_failed(done.followed.error());
@@ -218,7 +220,6 @@ Result<std::unique_ptr<Client>> Client::make(ClientOptions options) {
       const auto tick = [&made](const Cancellation& cancellation) {
         const Result<bool> ignored = made.refresh(Deadline::max(), cancellation);
         static_cast<void>(ignored);
-        made.fleet()->close_ended();
       };
       try {
         made.poller.emplace(made.options.discovery.interval, tick);
