@@ -231,6 +231,26 @@ TEST_CASE("a probe gives out no connection to a server that was not flushed") {
   CHECK(value_of(found) == "(a miss)");
 }
 
+TEST_CASE("an observer may use the node that it is told has returned") {
+  struct Reading : ClientObserver {
+    void node_returned(const std::string&) noexcept override {
+      found.push_back(value_of(client->get("untouched")));
+    }
+    Client* client = nullptr;
+    std::vector<std::string> found;
+  };
+  const auto observer = std::make_shared<Reading>();
+  Away node([&](ClientOptions& options) { options.observer = observer; });
+  observer->client = &node.cache();
+  observer->found.clear();  // it may have been away at first on a busy machine
+  node.gate().shut();
+  node.wait_until_ejected();
+  node.gate().open();
+  CHECK(value_of(node.read_once_back("untouched")) == "old");
+  REQUIRE_FALSE(observer->found.empty());
+  CHECK(observer->found.front() == "old");
+}
+
 TEST_CASE("connections that were given up are closed once their server has") {
   const auto descriptors = [] {
     size_t count = 0;

@@ -332,8 +332,15 @@ size_t Node::owed() const {
   return owed_.everything() ? most_owed_keys_ + 1 : owed_.keys();
 }
 
-// Only one thread is here at a time: the others are refused until it has reported.
 Result<std::unique_ptr<Connection>> Node::probe(Deadline deadline) {
+  auto probed = probe_and_report(deadline);
+  // After the report: the observer may use the node.
+  if (probed && observer_) observer_->node_returned(name_);
+  return probed;
+}
+
+// Only one thread is here at a time: the others are refused until it has reported.
+Result<std::unique_ptr<Connection>> Node::probe_and_report(Deadline deadline) {
   // Whatever happens, a probe ends.
   struct Report {
     Node& node;
@@ -376,7 +383,6 @@ Result<std::unique_ptr<Connection>> Node::probe(Deadline deadline) {
   auto taken = take_paid(deadline, Try::First);
   if (!taken) return failed(taken.error());
   report.succeeded = true;
-  if (observer_) observer_->node_returned(name_);
   return taken;
 }
 

@@ -127,6 +127,7 @@ class Node {
 
  private:
   Result<std::unique_ptr<Connection>> probe(Deadline deadline);
+  Result<std::unique_ptr<Connection>> probe_and_report(Deadline deadline);
   // A connection to a server at which nothing is owed.
   Result<std::unique_ptr<Connection>> take_paid(Deadline deadline, Try which);
   Result<void> pay(Deadline deadline, Try which);
