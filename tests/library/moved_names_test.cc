@@ -324,6 +324,24 @@ TEST_CASE("a write that was given up at a port of a host cannot come late at its
   host.check_that_late_write_undoes_nothing(before, key);
 }
 
+TEST_CASE("a node is flushed where a write came late at its former address") {
+  TwoGates gates;
+  gates.before.hold();
+  CHECK(fails_with(gates.cache->set("k", "late"), ErrorKind::Timeout));
+  CHECK_FALSE(gates.cache->remove("k").ok());
+  gates.follow_address("127.0.0.3");
+  std::this_thread::sleep_for(milliseconds(20));  // moments are known to a few milliseconds
+  CHECK(gates.server.connect().ask_line("flush_all") == "OK");
+  std::this_thread::sleep_for(milliseconds(20));
+  const int stored = gates.figure("cmd_set");
+  gates.before.open();
+  CHECK(eventually([&] { return gates.figure("cmd_set") > stored; }));
+  std::this_thread::sleep_for(milliseconds(100));  // until the connection has ended
+  Found found = Error{};
+  REQUIRE(eventually([&] { return (found = gates.cache->get("k")).ok(); }));
+  CHECK(value_of(found) != "late");
+}
+
 TEST_CASE("two names at one address in the first list are of one node") {
   const std::vector<Server> servers = {{.host = "a", .address = "127.0.0.1"},
                                        {.host = "b", .address = "127.0.0.1"}};

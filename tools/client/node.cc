@@ -520,8 +520,18 @@ bool Node::is_emptied(Deadline deadline) {
   const bool drops = row_of(*reply, "drops_before_joining").value_or(0) != 0;
   // Two clocks of two machines: they differ by less than a thousandth.
   const TimePoint emptied_at = asked_at - std::chrono::milliseconds(*ago + *ago / 1'000 + 1);
+  // What was given up at a former address may have come here until it ended there.
+  for (const std::weak_ptr<Node>& node : former()) {
+    const std::shared_ptr<Node> from = node.lock();
+    if (from && emptied_at <= from->old_before()) return false;
+  }
   const std::lock_guard lock(mutex_);
   return emptied_at > old_before_ && (drops || !was_unlisted_);
+}
+
+TimePoint Node::old_before() const {
+  const std::lock_guard lock(mutex_);
+  return awaits_lingering_ || !lingering_.empty() ? now() : old_before_;
 }
 
 Deadline Node::connect_by(Deadline deadline) const {

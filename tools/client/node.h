@@ -141,6 +141,8 @@ class Node {
   std::shared_ptr<const Successors> successors() const noexcept;
   // Whether the node says that rule 5 spares it the flush. False where it says nothing.
   bool is_emptied(Deadline deadline);
+  // What was stored here before may be old; now, while connections linger that nobody has seen end.
+  TimePoint old_before() const;
   void note_failure(const Error& error, Try which) noexcept;
   void note_success();
   Error ejected_error() const;  // with mutex_
