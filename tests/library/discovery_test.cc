@@ -401,6 +401,18 @@ TEST_CASE("a client that sees a node fail asks for the list, however long its in
   CHECK(cache->get(key).ok());
 }
 
+TEST_CASE("an interval without an end has nobody asked") {
+  Told fleet;
+  fleet.tell(1, {0});
+  const auto cache = make_client(fleet.options(milliseconds::max()));
+  const auto connections = [&] { return std::stoi(fleet.server(0).stat("total_connections")); };
+  const int before = connections();
+  for (int i = 1; i <= 10; ++i) {
+    std::this_thread::sleep_for(milliseconds(20));
+    CHECK(connections() <= before + i);  // a look is one, too
+  }
+}
+
 TEST_CASE("refresh() closes connections that were given up at nodes that have left") {
   const auto descriptors = [] {
     const std::filesystem::directory_iterator all("/proc/self/fd");

@@ -316,6 +316,25 @@ TEST_CASE("a node that was away longer than the lease is flushed before it is us
   CHECK(node.server().stat("cmd_flush") != "0");
 }
 
+TEST_CASE("a lease without an end never has a node flushed") {
+  Away node([](ClientOptions& options) { options.lease = milliseconds::max(); });
+  node.gate().shut();
+  node.wait_until_ejected();
+  node.gate().open();
+  CHECK(value_of(node.read_once_back("untouched")) == "old");
+  CHECK(node.server().stat("cmd_flush") == "0");
+}
+
+TEST_CASE("an ejection without an end does not end") {
+  Away node([](ClientOptions& options) {
+    options.health.first_ejection = options.health.longest_ejection = milliseconds::max();
+  });
+  node.gate().shut();
+  node.wait_until_ejected();
+  node.gate().open();
+  for (int i = 0; i < 100; ++i) CHECK(fails_with(node.cache().get("a"), ErrorKind::Ejected));
+}
+
 TEST_CASE("of many clients that find a node back one flushes it") {
   TempServer server;
   Gate gate(server.port());

@@ -70,6 +70,21 @@ bool has_a_key(const Operation& operation) {
 
 }  // namespace
 
+ClientOptions ClientState::bounded(ClientOptions options) {
+  using std::chrono::milliseconds;
+  constexpr milliseconds kCentury = std::chrono::hours(24) * 36'525;  // fits into nanoseconds
+  constexpr milliseconds kDay = std::chrono::hours(24);               // no request takes longer
+  constexpr size_t kPorts = 65'535;                                   // of one address
+  for (milliseconds* time :
+       {&options.discovery.interval, &options.idle_timeout, &options.trusted_idle,
+        &options.health.first_ejection, &options.health.longest_ejection, &options.lease}) {
+    *time = std::clamp(*time, milliseconds(0), kCentury);
+  }
+  options.retry_pause = std::clamp(options.retry_pause, milliseconds(0), kDay);
+  options.idle_connections = std::min(options.idle_connections, kPorts);
+  return options;
+}
+
 void ClientState::run(std::span<const Operation> operations, std::span<Answer> answers) {
   const Deadline until = deadline();
   const std::shared_ptr<Fleet> on = fleet();

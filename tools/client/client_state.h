@@ -17,9 +17,11 @@ namespace larder::client {
 struct ClientState {
   explicit ClientState(ClientOptions client_options)
       : watch(std::make_shared<ClientWatch>(client_options.observer)),
-        options(watched(std::move(client_options), watch)) {}
+        options(watched(bounded(std::move(client_options)), watch)) {}
   ~ClientState() { watch->set_poller(nullptr); }
 
+  // With values that all sums of times and numbers have room for.
+  static ClientOptions bounded(ClientOptions options);
   static ClientOptions watched(ClientOptions options, std::shared_ptr<ClientObserver> by) {
     options.observer = std::move(by);
     return options;
