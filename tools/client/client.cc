@@ -151,7 +151,8 @@ Result<bool> ClientState::refresh(Deadline until, const Cancellation& cancellati
   if (const std::shared_ptr<Fleet> on = fleet()) on->close_ended();
   // After the turn: an observer may call refresh().
   if (!done.followed) {
-    options.observer->list_failed(done.followed.error());
+    // The observer of a client that goes away would only hear of that.
+    if (!cancellation.cancelled()) options.observer->list_failed(done.followed.error());
     return std::move(done.followed);
   }
   watch->list_told();
@@ -227,7 +228,8 @@ Result<std::unique_ptr<Client>> Client::make(ClientOptions options) {
     if (!fleet) return fleet.error();
     made.current = std::move(*fleet);
   } else {
-    const Result<bool> followed = made.refresh(made.deadline(), Cancellation());
+    made.going_away.emplace();
+    const Result<bool> followed = made.refresh(made.deadline(), *made.going_away);
     if (!followed) return followed.error();
     if (made.options.discovery.interval > std::chrono::milliseconds(0)) {
       // What went wrong is tried again the next time; until then the list from before is good.
@@ -237,7 +239,7 @@ Result<std::unique_ptr<Client>> Client::make(ClientOptions options) {
         static_cast<void>(ignored);
       };
       try {
-        made.poller.emplace(made.options.discovery.interval, tick);
+        made.poller.emplace(made.options.discovery.interval, tick, *made.going_away);
       } catch (const std::system_error& error) {
         return Error{
             ErrorKind::Unreachable,
@@ -394,7 +396,9 @@ Result<bool> Client::refresh() {
   if (!state_->options.discovery.enabled) {
     return Error{ErrorKind::BadRequest, "this client has a fixed list of servers"};
   }
-  return state_->refresh(state_->deadline(), Cancellation());
+  const bool is_inherited = state_->made_in != process_generation();
+  if (is_inherited) return state_->refresh(state_->deadline(), Cancellation());
+  return state_->refresh(state_->deadline(), *state_->going_away);
 }
 
 }  // namespace larder::client

@@ -44,8 +44,9 @@ class ClientObserver {
   // After an ejection: a probe has succeeded.
   virtual void node_returned(const std::string& /*node*/) noexcept {}
   virtual void list_followed(uint64_t /*version*/, size_t /*nodes*/) noexcept {}
-  // Nobody told a list, or all who did told smaller versions than the one that is followed: that is
-  // told once for each such version. The one before is followed on.
+  // Nobody told a list, though the client is not going away, or all who did told smaller versions
+  // than the one that is followed: that is told once for each such version. The one before is
+  // followed on.
   virtual void list_failed(const Error& /*why*/) noexcept {}
 };
 
