@@ -55,6 +55,17 @@ TEST_CASE("options that contradict each other make no client") {
   CHECK(refused(options_for({11211, 11211})));
 }
 
+TEST_CASE("connections without a bound in time or number stay open") {
+  TempServer server;
+  ClientOptions options = options_for({server.port()});
+  SECTION("in time") { options.idle_timeout = milliseconds::max(); }
+  SECTION("in number") { options.idle_connections = SIZE_MAX; }
+  const auto cache = make_client(options);
+  const int before = std::stoi(server.stat("total_connections"));
+  for (int i = 0; i < 20; ++i) CHECK(is_miss(cache->get("k")));
+  CHECK(std::stoi(server.stat("total_connections")) <= before + 3);  // a look is one, too
+}
+
 TEST_CASE("every operation does what it says, in each dialect") {
   const Dialect dialect = GENERATE(Dialect::Classic, Dialect::Meta, Dialect::Binary);
   ThreeServers servers;

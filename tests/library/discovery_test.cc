@@ -401,6 +401,52 @@ TEST_CASE("a client that sees a node fail asks for the list, however long its in
   CHECK(cache->get(key).ok());
 }
 
+TEST_CASE("an interval without an end has nobody asked") {
+  Told fleet;
+  fleet.tell(1, {0});
+  const auto cache = make_client(fleet.options(milliseconds::max()));
+  const auto connections = [&] { return std::stoi(fleet.server(0).stat("total_connections")); };
+  const int before = connections();
+  for (int i = 1; i <= 10; ++i) {
+    std::this_thread::sleep_for(milliseconds(20));
+    CHECK(connections() <= before + i);  // a look is one, too
+  }
+}
+
+TEST_CASE("refresh() closes connections that were given up at nodes that have left") {
+  const auto descriptors = [] {
+    const std::filesystem::directory_iterator all("/proc/self/fd");
+    return std::distance(begin(all), end(all));
+  };
+  constexpr int kWrites = 50;
+  Told fleet;
+  Gate gate(fleet.port(1));
+  fleet.tell_ports(1, {gate.port()});
+  ClientOptions options = quick(fleet.options());
+  options.connection.dialect = Dialect::Classic;  // sends a value at once
+  options.request_timeout = options.connect_timeout = milliseconds(500);
+  options.health.failures_to_eject = 1'000'000;
+  const auto cache = make_client(options);
+  const auto before = descriptors();
+  // Each in a connection of its own.
+  std::vector<std::thread> threads;
+  gate.hold();
+  for (int i = 0; i < kWrites; ++i) {
+    threads.emplace_back([&] { CHECK_FALSE(cache->set("k", "late").ok()); });
+  }
+  for (std::thread& thread : threads) thread.join();
+  fleet.tell(2, {0});
+  REQUIRE(eventually([&] {
+    static_cast<void>(cache->refresh().ok());
+    return cache->nodes() == names_of({fleet.port(0)});
+  }));
+  gate.shut();
+  CHECK(eventually([&] {
+    static_cast<void>(cache->refresh().ok());
+    return descriptors() < before + kWrites / 4;
+  }));
+}
+
 TEST_CASE("an observer is told what happens, and it is counted") {
   struct Notes : ClientObserver {
     void node_failed(const std::string& node, const Error& why) noexcept override {

@@ -99,6 +99,53 @@ TEST_CASE("a client ends though its thread waits for a server") {
   CHECK(Clock::now() - begin < kPatience);
 }
 
+TEST_CASE("a client ends though its observer asks for the list again") {
+  struct Asking : ClientObserver {
+    void list_failed(const Error&) noexcept override {
+      if (client.load() == nullptr || is_asking.exchange(true)) return;
+      static_cast<void>(client.load()->refresh().ok());
+    }
+    std::atomic<Client*> client = nullptr;
+    std::atomic<bool> is_asking = false;
+  };
+  const auto observer = std::make_shared<Asking>();
+  // Its first connection comes to nothing, and nobody answers the others.
+  ScriptedServer silent([](Peer&) {});
+  Discovering fleet;
+  ClientOptions options = fleet.options_with({.host = "127.0.0.1", .port = silent.port()});
+  options.observer = observer;
+  options.request_timeout = 2 * kPatience;
+  auto cache = make_client(options);
+  observer->client = cache.get();
+  fleet.stop_telling();
+  REQUIRE(eventually([&] { return observer->is_asking.load(); }));
+  const auto begin = Clock::now();
+  cache.reset();
+  CHECK(Clock::now() - begin < kPatience);
+}
+
+TEST_CASE("an observer is not told of a question that the end of its client has cut short") {
+  struct Counting : ClientObserver {
+    void list_failed(const Error&) noexcept override { ++failed; }
+    std::atomic<int> failed = 0;
+  };
+  const auto observer = std::make_shared<Counting>();
+  std::atomic<bool> asked = false;
+  ScriptedServer silent([&](Peer& peer) {
+    peer.read_some();
+    asked = true;
+    peer.read_until_closed();
+  });
+  Discovering fleet;
+  ClientOptions options = fleet.options_with({.host = "127.0.0.1", .port = silent.port()});
+  options.observer = observer;
+  auto cache = make_client(options);
+  fleet.stop_telling();
+  REQUIRE(eventually([&] { return asked.load(); }));
+  cache.reset();
+  CHECK(observer->failed == 0);
+}
+
 TEST_CASE("a call that asks for the list does not wait for the thread that does") {
   std::atomic<bool> asked = false;
   const auto say_nothing = [&](Peer& peer) {

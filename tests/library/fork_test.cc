@@ -194,9 +194,10 @@ TEST_CASE("children that ask at the same moment get their own values") {
 
 TEST_CASE("a child can end a client that has a thread in the parent") {
   std::atomic<const Cancellation*> waits = nullptr;
-  auto poller =
-      std::make_unique<Poller>(std::chrono::milliseconds(1),
-                               [&](const Cancellation& cancellation) { waits = &cancellation; });
+  Cancellation stopping;
+  auto poller = std::make_unique<Poller>(
+      std::chrono::milliseconds(1),
+      [&](const Cancellation& cancellation) { waits = &cancellation; }, stopping);
   REQUIRE(eventually([&] { return waits != nullptr; }));
   Child child([&] {
     poller->wake();

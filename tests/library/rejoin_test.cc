@@ -11,6 +11,7 @@
 #include "tests/library/fleet_support.h"
 #include "tests/library/gate.h"
 #include "tests/library/name_server.h"
+#include "tests/library/scripted_server.h"
 #include "tests/support/temp_server.h"
 #include "tools/client/client.h"
 
@@ -191,6 +192,65 @@ TEST_CASE("a name that moves to a server with older contents brings none of them
   CHECK(is_miss(there->get("other")));
 }
 
+TEST_CASE("a probe gives out no connection to a server that was not flushed") {
+  NameServer names;
+  TempServer server;
+  // The name leads there for one connection. It answers as a server with an older item does.
+  ScriptedServer elsewhere([&](Peer& peer) {
+    bool is_flushed = false;
+    for (std::string line = peer.read_some(); !line.empty(); line = peer.read_some()) {
+      if (line.starts_with("version")) {
+        names.set("cache.test", {"127.0.0.2"});
+        peer.write("VERSION 1\r\n");
+      } else if (line.starts_with("flush_all")) {
+        is_flushed = true;
+        peer.write("OK\r\n");
+      } else if (line.starts_with("get")) {
+        const bool with_cas = line.starts_with("gets");
+        if (!is_flushed) peer.write(with_cas ? "VALUE k 0 5 7\r\n" : "VALUE k 0 5\r\n");
+        peer.write(is_flushed ? "END\r\n" : "older\r\nEND\r\n");
+      } else {
+        peer.write("ERROR\r\n");
+      }
+    }
+  });
+  Gate gate(server.port(), "127.0.0.2", elsewhere.port());
+  names.set("cache.test", {"127.0.0.2"});
+  ClientOptions options = quick(options_for({gate.port()}));
+  options.servers[0].host = "cache.test";
+  options.connection.name_servers = names.address();
+  options.connection.dialect = Dialect::Classic;
+  const auto cache = make_client(options);
+  REQUIRE(eventually([&] { return says(cache->set("k", "new"), Outcome::Done); }));
+  gate.shut();
+  REQUIRE(eventually([&] { return fails_with(cache->get("k"), ErrorKind::Ejected); }));
+  gate.open();
+  names.set("cache.test", {"127.0.0.1"});
+  Found found = Error{};
+  REQUIRE(eventually([&] { return (found = cache->get("k")).ok(); }));
+  CHECK(value_of(found) == "(a miss)");
+}
+
+TEST_CASE("an observer may use the node that it is told has returned") {
+  struct Reading : ClientObserver {
+    void node_returned(const std::string&) noexcept override {
+      found.push_back(value_of(client->get("untouched")));
+    }
+    Client* client = nullptr;
+    std::vector<std::string> found;
+  };
+  const auto observer = std::make_shared<Reading>();
+  Away node([&](ClientOptions& options) { options.observer = observer; });
+  observer->client = &node.cache();
+  observer->found.clear();  // it may have been away at first on a busy machine
+  node.gate().shut();
+  node.wait_until_ejected();
+  node.gate().open();
+  CHECK(value_of(node.read_once_back("untouched")) == "old");
+  REQUIRE_FALSE(observer->found.empty());
+  CHECK(observer->found.front() == "old");
+}
+
 TEST_CASE("connections that were given up are closed once their server has") {
   const auto descriptors = [] {
     size_t count = 0;
@@ -254,6 +314,25 @@ TEST_CASE("a node that was away longer than the lease is flushed before it is us
   node.gate().open();
   CHECK(is_miss(node.read_once_back("untouched")));
   CHECK(node.server().stat("cmd_flush") != "0");
+}
+
+TEST_CASE("a lease without an end never has a node flushed") {
+  Away node([](ClientOptions& options) { options.lease = milliseconds::max(); });
+  node.gate().shut();
+  node.wait_until_ejected();
+  node.gate().open();
+  CHECK(value_of(node.read_once_back("untouched")) == "old");
+  CHECK(node.server().stat("cmd_flush") == "0");
+}
+
+TEST_CASE("an ejection without an end does not end") {
+  Away node([](ClientOptions& options) {
+    options.health.first_ejection = options.health.longest_ejection = milliseconds::max();
+  });
+  node.gate().shut();
+  node.wait_until_ejected();
+  node.gate().open();
+  for (int i = 0; i < 100; ++i) CHECK(fails_with(node.cache().get("a"), ErrorKind::Ejected));
 }
 
 TEST_CASE("of many clients that find a node back one flushes it") {

@@ -70,6 +70,21 @@ bool has_a_key(const Operation& operation) {
 
 }  // namespace
 
+ClientOptions ClientState::bounded(ClientOptions options) {
+  using std::chrono::milliseconds;
+  constexpr milliseconds kCentury = std::chrono::hours(24) * 36'525;  // fits into nanoseconds
+  constexpr milliseconds kDay = std::chrono::hours(24);               // no request takes longer
+  constexpr size_t kPorts = 65'535;                                   // of one address
+  for (milliseconds* time :
+       {&options.discovery.interval, &options.idle_timeout, &options.trusted_idle,
+        &options.health.first_ejection, &options.health.longest_ejection, &options.lease}) {
+    *time = std::clamp(*time, milliseconds(0), kCentury);
+  }
+  options.retry_pause = std::clamp(options.retry_pause, milliseconds(0), kDay);
+  options.idle_connections = std::min(options.idle_connections, kPorts);
+  return options;
+}
+
 void ClientState::run(std::span<const Operation> operations, std::span<Answer> answers) {
   const Deadline until = deadline();
   const std::shared_ptr<Fleet> on = fleet();
@@ -132,9 +147,12 @@ Result<bool> ClientState::refresh(Deadline until, const Cancellation& cancellati
     const Turn turn{*this};
     return ask_and_follow(until, cancellation);
   }();
+  // Nobody else looks at nodes that have left the list.
+  if (const std::shared_ptr<Fleet> on = fleet()) on->close_ended();
   // After the turn: an observer may call refresh().
   if (!done.followed) {
-    options.observer->list_failed(done.followed.error());
+    // The observer of a client that goes away would only hear of that.
+    if (!cancellation.cancelled()) options.observer->list_failed(done.followed.error());
     return std::move(done.followed);
   }
   watch->list_told();
@@ -210,7 +228,8 @@ Result<std::unique_ptr<Client>> Client::make(ClientOptions options) {
     if (!fleet) return fleet.error();
     made.current = std::move(*fleet);
   } else {
-    const Result<bool> followed = made.refresh(made.deadline(), Cancellation());
+    made.going_away.emplace();
+    const Result<bool> followed = made.refresh(made.deadline(), *made.going_away);
     if (!followed) return followed.error();
     if (made.options.discovery.interval > std::chrono::milliseconds(0)) {
       // What went wrong is tried again the next time; until then the list from before is good.
@@ -218,10 +237,9 @@ Result<std::unique_ptr<Client>> Client::make(ClientOptions options) {
       const auto tick = [&made](const Cancellation& cancellation) {
         const Result<bool> ignored = made.refresh(Deadline::max(), cancellation);
         static_cast<void>(ignored);
-        made.fleet()->close_ended();
       };
       try {
-        made.poller.emplace(made.options.discovery.interval, tick);
+        made.poller.emplace(made.options.discovery.interval, tick, *made.going_away);
       } catch (const std::system_error& error) {
         return Error{
             ErrorKind::Unreachable,
@@ -378,7 +396,9 @@ Result<bool> Client::refresh() {
   if (!state_->options.discovery.enabled) {
     return Error{ErrorKind::BadRequest, "this client has a fixed list of servers"};
   }
-  return state_->refresh(state_->deadline(), Cancellation());
+  const bool is_inherited = state_->made_in != process_generation();
+  if (is_inherited) return state_->refresh(state_->deadline(), Cancellation());
+  return state_->refresh(state_->deadline(), *state_->going_away);
 }
 
 }  // namespace larder::client

@@ -44,11 +44,14 @@ class ClientObserver {
   // After an ejection: a probe has succeeded.
   virtual void node_returned(const std::string& /*node*/) noexcept {}
   virtual void list_followed(uint64_t /*version*/, size_t /*nodes*/) noexcept {}
-  // Nobody told a list, or all who did told smaller versions than the one that is followed: that is
-  // told once for each such version. The one before is followed on.
+  // Nobody told a list, though the client is not going away, or all who did told smaller versions
+  // than the one that is followed: that is told once for each such version. The one before is
+  // followed on.
   virtual void list_failed(const Error& /*why*/) noexcept {}
 };
 
+// Times may be as long as std::chrono::milliseconds::max(), where no bound is named: the client
+// takes each that is longer than a century for a century, and one below 0 for 0.
 struct ClientOptions {
   // At least one. With discovery: whom to ask; the list that they tell decides.
   std::vector<Server> servers;
@@ -58,7 +61,8 @@ struct ClientOptions {
 
   // For each node: how many connections stay open while nobody uses them, and for how long. Every
   // call has one of its own for each node that it asks, so that as many are open as threads ask at
-  // once; where these are more than stay open, each of the others connects anew.
+  // once; where these are more than stay open, each of the others connects anew. More than 65,535
+  // count as so many: a client has no more ports for one server.
   size_t idle_connections = 256;
   std::chrono::milliseconds idle_timeout{60'000};
   // One that was in use less long ago is used without a look at whether the server has closed it

@@ -11,15 +11,18 @@
 #include "tools/client/client_watch.h"
 #include "tools/client/discovery.h"
 #include "tools/client/fleet.h"
+#include "tools/client/process.h"
 
 namespace larder::client {
 
 struct ClientState {
   explicit ClientState(ClientOptions client_options)
       : watch(std::make_shared<ClientWatch>(client_options.observer)),
-        options(watched(std::move(client_options), watch)) {}
+        options(watched(bounded(std::move(client_options)), watch)) {}
   ~ClientState() { watch->set_poller(nullptr); }
 
+  // With values that all sums of times and numbers have room for.
+  static ClientOptions bounded(ClientOptions options);
   static ClientOptions watched(ClientOptions options, std::shared_ptr<ClientObserver> by) {
     options.observer = std::move(by);
     return options;
@@ -66,7 +69,11 @@ struct ClientState {
   // These are used while `refreshing`, by its thread.
   ClusterList list;                        // that is followed
   std::optional<uint64_t> warned_version;  // of lists that are behind it
-  std::optional<Poller> poller;            // the last member: it ends before the rest goes
+  // With discovery: ends what refresh() waits for, also where an observer called it. A child of
+  // fork() has a copy that its parent cancels, so it uses others.
+  std::optional<Cancellation> going_away;
+  const uint32_t made_in = process_generation();
+  std::optional<Poller> poller;  // the last member: it ends before the rest goes
 };
 
 }  // namespace larder::client

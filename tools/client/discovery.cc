@@ -112,10 +112,11 @@ std::vector<Server> servers_of(const ClusterList& list, const TlsSettings& tls) 
   return servers;
 }
 
-Poller::Poller(std::chrono::milliseconds interval, Tick tick)
+Poller::Poller(std::chrono::milliseconds interval, Tick tick, Cancellation& stopping)
     : interval_(interval),
       tick_(std::move(tick)),
       started_in_(process_generation()),
+      stopping_(stopping),
       thread_([this] { run(); }) {}
 
 Poller::~Poller() {

@@ -55,8 +55,10 @@ class Poller {
  public:
   using Tick = std::function<void(const Cancellation& cancellation)>;
 
+  // stopping  what the destructor cancels; lives longer than this
+  //
   // std::system_error if no thread can be had.
-  Poller(std::chrono::milliseconds interval, Tick tick);
+  Poller(std::chrono::milliseconds interval, Tick tick, Cancellation& stopping);
   ~Poller();
   // Has the next call come at once, or a second after the last. Any thread.
   void wake();
@@ -72,7 +74,7 @@ class Poller {
   std::mutex mutex_;
   bool woken_ = false;  // guarded by mutex_
   std::condition_variable wake_;
-  Cancellation stopping_;  // cancelled with mutex_
+  Cancellation& stopping_;  // cancelled with mutex_
   std::thread thread_;
 };
 

@@ -1,6 +1,7 @@
 #include "tools/client/fleet.h"
 
 #include <map>
+#include <set>
 #include <utility>
 
 namespace larder::client {
@@ -35,9 +36,13 @@ Result<std::shared_ptr<Fleet>> Fleet::make(const std::vector<Server>& servers,
   Result<Ring> ring = ring_of(servers, options.ring);
   if (!ring) return ring.error();
   std::shared_ptr<Fleet> fleet(new Fleet(std::move(*ring)));
+  std::map<std::string, std::shared_ptr<Node>> listed;
   for (const Server& server : servers) {
-    fleet->nodes_.push_back(std::make_shared<Node>(endpoint_of(server), options));
-    fleet->led_to_[name_of(server)] = fleet->nodes_.back();
+    const Endpoint endpoint = endpoint_of(server);
+    std::shared_ptr<Node>& node = listed[endpoint.text()];  // two names may lead to one address
+    if (!node) node = std::make_shared<Node>(endpoint, options);
+    fleet->nodes_.push_back(node);
+    fleet->led_to_[name_of(server)] = node;
   }
   return fleet;
 }
@@ -72,22 +77,27 @@ Result<std::shared_ptr<Fleet>> Fleet::next(const std::vector<Server>& servers,
   }
 
   fleet->led_to_ = led_to_;
+  std::map<std::shared_ptr<Node>, std::vector<std::shared_ptr<Node>>> moves;  // by where they lead
+  std::map<std::string, std::vector<std::shared_ptr<Node>>> left;             // by their hosts
+  const std::set<std::shared_ptr<Node>> staying(changes.staying.begin(), changes.staying.end());
   for (size_t i = 0; i < servers.size(); ++i) {
     const std::shared_ptr<Node>& to = fleet->nodes_[i];
     const std::string name = name_of(servers[i]);
-    if (const std::shared_ptr<Node> other_port = left_from(name, listed)) {
-      changes.moves.push_back({other_port, to, Node::former_of(to, other_port)});
-    }
     std::shared_ptr<Node>& from = fleet->led_to_[name];
-    if (from && from != to) {
-      Node::Former former = Node::former_of(to, from);
-      for (const Changes::Move& move : changes.moves) {  // of another name to the same address
-        if (move.to == to) former.insert(former.end(), move.former.begin(), move.former.end());
-      }
-      changes.moves.push_back({from, to, std::move(former)});
+    if (from != to || !staying.contains(to)) {
+      const std::string host = name.substr(0, name.rfind(':') + 1);
+      const auto [at, is_new] = left.try_emplace(host);
+      if (is_new) at->second = left_from(host, listed);
+      if (!at->second.empty())
+        moves[to].insert(moves[to].end(), at->second.begin(), at->second.end());
     }
+    if (from && from != to) moves[to].push_back(from);
     from = to;
   }
+  for (auto& [to, from] : moves) {
+    changes.moves.push_back({to, Node::former_of(to, from)});
+  }
+  changes.successions = successions_of(listed, changes.moves);
 
   if (fleet->departed_.size() > kDepartedRemembered ||
       fleet->led_to_.size() > kDepartedRemembered + servers.size()) {
@@ -114,16 +124,43 @@ Result<std::shared_ptr<Fleet>> Fleet::next(const std::vector<Server>& servers,
   return fleet;
 }
 
-std::shared_ptr<Node> Fleet::left_from(
-    const std::string& name, const std::map<std::string, std::shared_ptr<Node>>& listed) const {
-  if (led_to_.contains(name)) return nullptr;
-  const std::string host = name.substr(0, name.rfind(':') + 1);
-  if (host.empty()) return nullptr;
-  for (auto it = led_to_.lower_bound(host); it != led_to_.end(); ++it) {
-    if (!it->first.starts_with(host)) break;
-    if (!listed.contains(it->second->name())) return it->second;
+std::vector<std::shared_ptr<Node>> Fleet::left_from(
+    const std::string& host, const std::map<std::string, std::shared_ptr<Node>>& listed) const {
+  std::vector<std::shared_ptr<Node>> left;
+  if (host.empty()) return left;
+  for (const bool of_this_list : {false, true}) {
+    for (auto it = led_to_.lower_bound(host); it != led_to_.end(); ++it) {
+      const auto& [name, node] = *it;
+      if (!name.starts_with(host)) break;
+      if (listed.contains(node->name()) || departed_.contains(node->name()) == of_this_list)
+        continue;
+      left.push_back(node);
+    }
   }
-  return nullptr;
+  if (left.size() > Node::kMostFormer)
+    left.erase(left.begin(), left.end() - static_cast<ptrdiff_t>(Node::kMostFormer));
+  return left;
+}
+
+std::vector<Fleet::Changes::Succession> Fleet::successions_of(
+    const std::map<std::string, std::shared_ptr<Node>>& listed,
+    const std::vector<Changes::Move>& moves) {
+  std::map<std::shared_ptr<Node>, Node::Former> former;
+  for (const auto& [name, node] : listed) former[node] = node->former();
+  for (const Changes::Move& move : moves) former[move.to] = move.former;
+  std::map<std::shared_ptr<Node>, std::shared_ptr<Node::Successors>> successors;
+  for (const auto& [to, nodes] : former) {
+    for (const std::weak_ptr<Node>& node : nodes) {
+      const std::shared_ptr<Node> from = node.lock();
+      if (!from || former.contains(from)) continue;
+      std::shared_ptr<Node::Successors>& those = successors[from];
+      if (!those) those = std::make_shared<Node::Successors>();
+      those->push_back(to);
+    }
+  }
+  std::vector<Changes::Succession> successions;
+  for (auto& [from, those] : successors) successions.push_back({from, std::move(those)});
+  return successions;
 }
 
 bool Fleet::has_places_of(const Past& past) const {
@@ -148,13 +185,15 @@ void Fleet::supersede(Fleet& before) noexcept {
     node->rejoin();
     node->announced();
   }
-  for (Changes::Move& move : changes_.moves) {
-    Node::name_moves(move.from, move.to, std::move(move.former));
+  for (Changes::Succession& succession : changes_.successions) {
+    succession.departed->is_succeeded_by(std::move(succession.successors));
   }
+  for (Changes::Move& move : changes_.moves) move.to->names_lead_here(std::move(move.former));
   changes_ = {};
 }
 
 void Fleet::remember_where_it_was(std::string_view key) const {
+  if (superseded_) node_of(key).owe_where_it_leads(key);
   if (past_.empty()) return;
   const Node* here = &node_of(key);
   for (const Past& past : past_) {

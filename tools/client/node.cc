@@ -6,6 +6,7 @@
 #include <iterator>
 #include <new>
 #include <optional>
+#include <set>
 #include <string_view>
 #include <thread>
 #include <utility>
@@ -22,8 +23,6 @@ constexpr size_t kPaidAtOnce = 1'000;
 constexpr std::chrono::seconds kBetweenLooks{1};
 // Other threads may wait for the same connections, so nobody polls them for this.
 constexpr std::chrono::milliseconds kBetweenLooksAtFormer{5};
-// Addresses of one name.
-constexpr size_t kMostFormer = 8;
 
 constexpr std::string_view kAskEmptied = "stats larder";
 constexpr std::array<std::string_view, 1> kAskEnds = {"END"};
@@ -98,7 +97,10 @@ Result<std::unique_ptr<Connection>> Node::acquire(Deadline deadline, Try which) 
     if (admission == NodeHealth::Admission::Refuse) return ejected_error();
   }
   if (admission == NodeHealth::Admission::Probe) return probe(deadline);
+  return take_paid(deadline, which);
+}
 
+Result<std::unique_ptr<Connection>> Node::take_paid(Deadline deadline, Try which) {
   while (true) {
     Result<void> paid = pay(deadline, which);
     if (!paid) return paid.error();
@@ -173,19 +175,35 @@ void Node::finish(std::unique_ptr<Connection> connection, std::span<const Operat
 void Node::owe(const Operation& operation) noexcept {
   if (!changes_something(operation)) return;
   owe_here(operation);
-  const std::shared_ptr<Node> next = successor();
-  if (!next) return;
-  {
-    const std::lock_guard lock(next->mutex_);
-    next->former_until_ = now() + std::chrono::seconds(kUnheardSeconds);
+  const std::shared_ptr<const Successors> successors = this->successors();
+  if (!successors) return;
+  for (const std::weak_ptr<Node>& successor : *successors) {
+    const std::shared_ptr<Node> next = successor.lock();
+    if (!next) continue;
+    {
+      const std::lock_guard lock(next->mutex_);
+      next->former_until_ = now() + std::chrono::seconds(kUnheardSeconds);
+    }
+    next->owe_here(operation);
   }
-  next->owe_here(operation);
+}
+
+void Node::owe_where_it_leads(std::string_view key) noexcept {
+  const std::shared_ptr<const Successors> successors = this->successors();
+  if (!successors) return;
+  for (const std::weak_ptr<Node>& successor : *successors) {
+    if (const std::shared_ptr<Node> next = successor.lock()) next->owe_key(key);
+  }
 }
 
 void Node::owe_here(const Operation& operation) noexcept {
   if (operation.verb == Verb::FlushAll) return owe_everything();
+  owe_key(operation.key);
+}
+
+void Node::owe_key(std::string_view key) noexcept {
   const std::lock_guard lock(mutex_);
-  owed_.add(operation.key);
+  owed_.add(key);
   old_before_ = now();
   indebted_ = true;
 }
@@ -217,7 +235,6 @@ void Node::moved_are_owed() noexcept {
 void Node::leave() noexcept {
   pool_.set_most_idle(0);
   const std::lock_guard lock(mutex_);
-  has_left_ = true;
   owed_.add_everything();
   owed_.add_all_of(moved_);
   old_before_ = now();
@@ -230,48 +247,49 @@ void Node::rejoin() noexcept {
   owed_.add_everything();  // an earlier fleet may have paid meanwhile
   was_unlisted_ = true;
   indebted_ = true;
-  has_left_ = false;
-  successor_.reset();
+  successors_.reset();
 }
 
-Node::Former Node::former_of(const std::shared_ptr<Node>& to, const std::shared_ptr<Node>& from) {
-  Former former;
-  const auto add_those_of = [&](const Node& node) {
-    const std::lock_guard lock(node.mutex_);
-    former.insert(former.end(), node.former_.begin(), node.former_.end());
-  };
-  add_those_of(*to);
-  add_those_of(*from);
-  former.push_back(from);
-  std::vector<std::shared_ptr<Node>> seen = {to};
+Node::Former Node::former_of(const std::shared_ptr<Node>& to, Nodes from) {
   Former kept;
-  for (auto it = former.rbegin(); it != former.rend() && kept.size() < kMostFormer; ++it) {
-    std::shared_ptr<Node> node = it->lock();
-    if (!node || std::find(seen.begin(), seen.end(), node) != seen.end()) continue;
-    seen.push_back(std::move(node));
-    kept.push_back(*it);
-  }
+  std::set<std::shared_ptr<Node>> seen = {to};
+  const auto keep = [&](const std::shared_ptr<Node>& node) {
+    if (node && kept.size() < kMostFormer && seen.insert(node).second) kept.push_back(node);
+  };
+  const auto keep_those_of = [&](const Node& node) {
+    if (kept.size() >= kMostFormer) return;
+    const Former former = node.former();
+    for (auto it = former.rbegin(); it != former.rend(); ++it) keep(it->lock());
+  };
+  for (auto it = from.rbegin(); it != from.rend(); ++it) keep(*it);
+  for (auto it = from.rbegin(); it != from.rend(); ++it) keep_those_of(**it);
+  keep_those_of(*to);
   std::reverse(kept.begin(), kept.end());
   return kept;
 }
 
-void Node::name_moves(const std::shared_ptr<Node>& from, const std::shared_ptr<Node>& to,
-                      Former former) noexcept {
-  {
-    const std::lock_guard lock(from->mutex_);
-    if (from->has_left_) from->successor_ = to;
-  }
-  const std::lock_guard lock(to->mutex_);
-  to->former_.swap(former);
-  to->old_before_ = now();
-  to->former_until_ = to->old_before_ + std::chrono::seconds(kUnheardSeconds);
-  to->owed_.add_everything();
-  to->indebted_ = true;
+Node::Former Node::former() const {
+  const std::lock_guard lock(mutex_);
+  return former_;
 }
 
-std::shared_ptr<Node> Node::successor() const noexcept {
+void Node::names_lead_here(Former former) noexcept {
   const std::lock_guard lock(mutex_);
-  return successor_.lock();
+  former_.swap(former);
+  old_before_ = now();
+  former_until_ = old_before_ + std::chrono::seconds(kUnheardSeconds);
+  owed_.add_everything();
+  indebted_ = true;
+}
+
+void Node::is_succeeded_by(std::shared_ptr<const Successors> successors) noexcept {
+  const std::lock_guard lock(mutex_);
+  successors_.swap(successors);
+}
+
+std::shared_ptr<const Node::Successors> Node::successors() const noexcept {
+  const std::lock_guard lock(mutex_);
+  return successors_;
 }
 
 bool Node::lingers() noexcept {
@@ -314,8 +332,15 @@ size_t Node::owed() const {
   return owed_.everything() ? most_owed_keys_ + 1 : owed_.keys();
 }
 
-// Only one thread is here at a time: the others are refused until it has reported.
 Result<std::unique_ptr<Connection>> Node::probe(Deadline deadline) {
+  auto probed = probe_and_report(deadline);
+  // After the report: the observer may use the node.
+  if (probed && observer_) observer_->node_returned(name_);
+  return probed;
+}
+
+// Only one thread is here at a time: the others are refused until it has reported.
+Result<std::unique_ptr<Connection>> Node::probe_and_report(Deadline deadline) {
   // Whatever happens, a probe ends.
   struct Report {
     Node& node;
@@ -353,11 +378,12 @@ Result<std::unique_ptr<Connection>> Node::probe(Deadline deadline) {
       indebted_ = true;
     }
   }
-  Result<void> paid = pay(deadline, Try::First);
-  if (!paid) return failed(paid.error());
+  // Its name may lead to another server by now: then that one is flushed, and not this one.
+  pool_.give_back(std::move(*opened));
+  auto taken = take_paid(deadline, Try::First);
+  if (!taken) return failed(taken.error());
   report.succeeded = true;
-  if (observer_) observer_->node_returned(name_);
-  return opened;
+  return taken;
 }
 
 // Pays all that is owed, or waits for the thread that does.
@@ -494,8 +520,18 @@ bool Node::is_emptied(Deadline deadline) {
   const bool drops = row_of(*reply, "drops_before_joining").value_or(0) != 0;
   // Two clocks of two machines: they differ by less than a thousandth.
   const TimePoint emptied_at = asked_at - std::chrono::milliseconds(*ago + *ago / 1'000 + 1);
+  // What was given up at a former address may have come here until it ended there.
+  for (const std::weak_ptr<Node>& node : former()) {
+    const std::shared_ptr<Node> from = node.lock();
+    if (from && emptied_at <= from->old_before()) return false;
+  }
   const std::lock_guard lock(mutex_);
   return emptied_at > old_before_ && (drops || !was_unlisted_);
+}
+
+TimePoint Node::old_before() const {
+  const std::lock_guard lock(mutex_);
+  return awaits_lingering_ || !lingering_.empty() ? now() : old_before_;
 }
 
 Deadline Node::connect_by(Deadline deadline) const {

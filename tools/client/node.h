@@ -80,6 +80,9 @@ class Node {
   // What would have changed something, but was given up before it was sent, or is in doubt.
   void owe(const Operation& operation) noexcept;
   void owe_everything() noexcept;
+  // The key has been written here after the node left the list: where its name leads now, the write
+  // may have come after the flush, and nobody remembers it there.
+  void owe_where_it_leads(std::string_view key) noexcept;
 
   // For discovery.h. The key has been written to a node that has it by now; its copy here is to go
   // before this node can be the key's again. Not owed before moved_are_owed().
@@ -95,14 +98,21 @@ class Node {
   void rejoin() noexcept;
   // A new list names it: if it is ejected, the next call may probe it.
   void announced() noexcept;
-  // Where the name of a node led before it led there: perhaps to the same server.
+  // The bound for the former nodes of one node, to which many names may come to lead at once.
+  // Beyond it the node forgets the oldest.
+  static constexpr size_t kMostFormer = 256;
+  // Where the names of a node led before they led there: perhaps to the same server. Each once.
   using Former = std::vector<std::weak_ptr<Node>>;
-  // Of `to`, once the name that leads to `from` does so.
-  static Former former_of(const std::shared_ptr<Node>& to, const std::shared_ptr<Node>& from);
-  // A new list has the name of `from` lead to `to`: that is flushed before it is used. What calls
-  // on the former list leave owed at `from`, if it has left the list, `to` owes, too.
-  static void name_moves(const std::shared_ptr<Node>& from, const std::shared_ptr<Node>& to,
-                         Former former) noexcept;
+  using Nodes = std::span<const std::shared_ptr<Node>>;
+  // Of `to`, once the names that lead to the nodes of `from` do so.
+  static Former former_of(const std::shared_ptr<Node>& to, Nodes from);
+  Former former() const;
+  // A new list has names lead here that led elsewhere: the node is flushed before it is used.
+  void names_lead_here(Former former) noexcept;
+  // Of a node that has left the list: the nodes of the list that have it among their former ones.
+  // What calls on an earlier list leave owed here, these owe, too.
+  using Successors = std::vector<std::weak_ptr<Node>>;
+  void is_succeeded_by(std::shared_ptr<const Successors> successors) noexcept;
   // Closes connections that were given up and have ended.
   void close_ended() noexcept;
 
@@ -117,6 +127,9 @@ class Node {
 
  private:
   Result<std::unique_ptr<Connection>> probe(Deadline deadline);
+  Result<std::unique_ptr<Connection>> probe_and_report(Deadline deadline);
+  // A connection to a server at which nothing is owed.
+  Result<std::unique_ptr<Connection>> take_paid(Deadline deadline, Try which);
   Result<void> pay(Deadline deadline, Try which);
   Result<void> pay_all(Deadline deadline);
   Result<void> pay_part(const OwedDeletes::Part& part, Deadline deadline);
@@ -124,9 +137,12 @@ class Node {
   bool await_former(Deadline deadline);
   bool lingers() noexcept;
   void owe_here(const Operation& operation) noexcept;
-  std::shared_ptr<Node> successor() const noexcept;
+  void owe_key(std::string_view key) noexcept;
+  std::shared_ptr<const Successors> successors() const noexcept;
   // Whether the node says that rule 5 spares it the flush. False where it says nothing.
   bool is_emptied(Deadline deadline);
+  // What was stored here before may be old; now, while connections linger that nobody has seen end.
+  TimePoint old_before() const;
   void note_failure(const Error& error, Try which) noexcept;
   void note_success();
   Error ejected_error() const;  // with mutex_
@@ -153,11 +169,10 @@ class Node {
   bool awaits_lingering_ = false;  // a thread has some of them and waits for their end
   Former former_;                  // the latest is the last
   TimePoint former_until_{};       // when it no longer waits for these
-  bool has_left_ = false;          // the list
-  std::weak_ptr<Node> successor_;  // then: where its name leads
-  TimePoint close_ended_from_{};   // looked at once a second
-  bool indebted_ = false;          // something is owed or lingers, or is being paid
-  bool paying_ = false;            // a thread is at it
+  std::shared_ptr<const Successors> successors_;  // null: none
+  TimePoint close_ended_from_{};                  // looked at once a second
+  bool indebted_ = false;                         // something is owed or lingers, or is being paid
+  bool paying_ = false;                           // a thread is at it
   std::condition_variable paid_;
 };
 
