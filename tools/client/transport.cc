@@ -27,9 +27,10 @@ using Clock = std::chrono::steady_clock;
 
 std::string error_text(int error) { return std::generic_category().message(error); }
 
-// What this process or machine lacks, whichever server it is.
+// What this process or machine lacks, whichever server it is. EADDRNOTAVAIL: a local port.
 bool is_local(int error) {
-  return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+  return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM ||
+         error == EADDRNOTAVAIL;
 }
 
 Error unreachable(const std::string& name, int error) {
@@ -134,7 +135,7 @@ Result<Connected> connect_to_host(const Endpoint& endpoint, const std::string& n
                  "cannot find all addresses of " + endpoint.text() + " in time"};
   }
   auto left = static_cast<int64_t>(addresses.size());
-  int error = ETIMEDOUT;
+  std::optional<int> error;
   for (const SocketAddress& address : addresses) {
     const Deadline now = Clock::now();
     const bool cancelled = cancellation != nullptr && cancellation->cancelled();
@@ -145,10 +146,12 @@ Result<Connected> connect_to_host(const Endpoint& endpoint, const std::string& n
     --left;
     Attempt made = attempt(address.family(), address.get(), address.bytes, until, cancellation);
     if (made.error == 0) return Connected{std::move(made.socket), address.text()};
-    error = made.error;
+    // A server's own failure counts, also where this machine cannot use another of its addresses,
+    // as that of IPv6 where it has none itself.
+    if (!error || is_local(*error)) error = made.error;
   }
-  if (error == ETIMEDOUT) return too_late(endpoint.text());
-  return unreachable(endpoint.text(), error);
+  if (!error || *error == ETIMEDOUT) return too_late(endpoint.text());
+  return unreachable(endpoint.text(), *error);
 }
 
 // The descriptor waits only where it is told to: a receive for which the answer comes costs one
