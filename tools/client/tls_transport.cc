@@ -10,11 +10,14 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
+#include <optional>
 #include <string>
 #include <system_error>
 #include <utility>
 
+#include "tools/client/local_error.h"
 #include "tools/client/process.h"
 
 namespace larder::client {
@@ -25,6 +28,14 @@ using SslPtr = std::unique_ptr<SSL, void (*)(SSL*)>;
 
 // What a record can hold: short pieces are joined up to this.
 constexpr size_t kRecordBytes = 16 * 1024;
+
+// Whether the oldest error that OpenSSL has noted in this thread is a lack of this process.
+bool has_local_error() {
+  const unsigned long code = ERR_peek_error();
+  if (code == 0) return false;
+  const int reason = ERR_GET_REASON(code);
+  return ERR_SYSTEM_ERROR(code) ? is_local_error(reason) : reason == ERR_R_MALLOC_FAILURE;
+}
 
 // The oldest error that OpenSSL has noted in this thread; the others are forgotten.
 std::string openssl_error() {
@@ -79,8 +90,30 @@ const BIO_METHOD* socket_method() {
 // The default would ask at the terminal.
 int no_passphrase(char*, int, int, void*) { return 0; }
 
+// A file that this process cannot open now may be as good as any.
 Error unusable(const std::string& what, const std::string& file) {
-  return {ErrorKind::BadRequest, what + " cannot be used: " + file + ": " + openssl_error()};
+  const bool is_local = has_local_error();
+  return {is_local ? ErrorKind::Unreachable : ErrorKind::BadRequest,
+          what + " cannot be used: " + file + ": " + openssl_error(), is_local};
+}
+
+// Null: they are read, as far as they are there. OpenSSL does not say that it could not open them,
+// and then trusts nobody.
+std::optional<Error> trust_system(SSL_CTX* context) {
+  constexpr const char* kWhat = "the system's authorities";
+  if (SSL_CTX_set_default_verify_paths(context) != 1) {
+    return unusable(kWhat, "as OpenSSL finds them");
+  }
+  const X509_STORE* const store = SSL_CTX_get_cert_store(context);
+  if (sk_X509_OBJECT_num(X509_STORE_get0_objects(store)) > 0) return std::nullopt;
+  const char* const named = secure_getenv(X509_get_default_cert_file_env());
+  const char* const file = named != nullptr ? named : X509_get_default_cert_file();
+  ERR_clear_error();
+  if (SSL_CTX_load_verify_file(context, file) != 1 && has_local_error()) {
+    return unusable(kWhat, file);
+  }
+  ERR_clear_error();  // a system may have a folder instead
+  return std::nullopt;
 }
 
 Result<ContextPtr> make_context(const TlsSettings& settings) {
@@ -88,7 +121,9 @@ Result<ContextPtr> make_context(const TlsSettings& settings) {
   ContextPtr made(SSL_CTX_new(TLS_client_method()), SSL_CTX_free);
   SSL_CTX* const context = made.get();
   if (context == nullptr) {
-    return Error{ErrorKind::Denied, "TLS cannot be set up: " + openssl_error()};
+    const bool is_local = has_local_error();
+    return Error{is_local ? ErrorKind::Unreachable : ErrorKind::Denied,
+                 "TLS cannot be set up: " + openssl_error(), is_local};
   }
   SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
   SSL_CTX_set_default_passwd_cb(context, no_passphrase);
@@ -101,8 +136,8 @@ Result<ContextPtr> make_context(const TlsSettings& settings) {
     if (SSL_CTX_load_verify_locations(context, settings.ca_file.c_str(), nullptr) != 1) {
       return unusable("the authority's certificate", settings.ca_file);
     }
-  } else if (settings.verify && SSL_CTX_set_default_verify_paths(context) != 1) {
-    return unusable("the system's authorities", "as OpenSSL finds them");
+  } else if (settings.verify) {
+    if (std::optional<Error> error = trust_system(context)) return *error;
   }
   if (settings.certificate_file.empty()) return made;
   if (SSL_CTX_use_certificate_chain_file(context, settings.certificate_file.c_str()) != 1) {
