@@ -21,6 +21,7 @@
 
 using namespace larder::client;
 using larder::daemon::Settings;
+using larder::test::Authority;
 using larder::test::NameServer;
 using larder::test::Peer;
 using larder::test::SaslSetup;
@@ -209,6 +210,17 @@ TEST_CASE("a file that TLS cannot use is named") {
   check(options, files.client.certificate);  // which has no key in it
   options.tls.key_file = files.stranger.key;
   check(options, files.stranger.key);
+}
+
+TEST_CASE("an authority's file that is renewed counts for the next connection") {
+  LocalFiles files;
+  TempServer server(files.settings());
+  for (int round = 0; round < 2; ++round) {
+    CHECK(set(*connected(local(server.port()), files.options), "k", "v").outcome == Outcome::Done);
+    Authority("elsewhere").save(files.folder.file("ca"));
+    CHECK(why_not(local(server.port()), files.options) == ErrorKind::Denied);
+    files.authority.save(files.folder.file("ca"));
+  }
 }
 
 TEST_CASE("a file of TLS for which no descriptor is left is not the file's fault") {

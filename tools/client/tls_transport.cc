@@ -19,11 +19,12 @@
 
 #include "tools/client/local_error.h"
 #include "tools/client/process.h"
+#include "tools/client/tls_contexts.h"
 
 namespace larder::client {
 namespace {
 
-using ContextPtr = std::unique_ptr<SSL_CTX, void (*)(SSL_CTX*)>;
+using Context = TlsContexts::Context;
 using SslPtr = std::unique_ptr<SSL, void (*)(SSL*)>;
 
 // What a record can hold: short pieces are joined up to this.
@@ -116,9 +117,9 @@ std::optional<Error> trust_system(SSL_CTX* context) {
   return std::nullopt;
 }
 
-Result<ContextPtr> make_context(const TlsSettings& settings) {
+Result<Context> make_context(const TlsSettings& settings) {
   ERR_clear_error();
-  ContextPtr made(SSL_CTX_new(TLS_client_method()), SSL_CTX_free);
+  Context made(SSL_CTX_new(TLS_client_method()), SSL_CTX_free);
   SSL_CTX* const context = made.get();
   if (context == nullptr) {
     const bool is_local = has_local_error();
@@ -170,7 +171,7 @@ bool set_peer(SSL* ssl, const std::string& host) {
 
 class TlsTransport : public Transport {
  public:
-  TlsTransport(Descriptor socket, ContextPtr context)
+  TlsTransport(Descriptor socket, Context context)
       : socket_(std::move(socket)), context_(std::move(context)), ssl_(nullptr, SSL_free) {}
 
   ~TlsTransport() override {
@@ -346,7 +347,7 @@ class TlsTransport : public Transport {
 
   Descriptor socket_;
   const uint32_t opened_in_ = process_generation();
-  ContextPtr context_;
+  Context context_;
   SslPtr ssl_;
   std::unique_ptr<char[]> joined_;
   bool over_ = true;  // there is nothing to say goodbye to
@@ -361,7 +362,7 @@ class TlsTransport : public Transport {
 Result<std::unique_ptr<Transport>> tls_transport(Descriptor socket, const TlsSettings& settings,
                                                  const Endpoint& endpoint, Deadline deadline,
                                                  const Cancellation* cancellation) {
-  Result<ContextPtr> context = make_context(settings);
+  Result<Context> context = TlsContexts::of_process().get(settings, deadline, make_context);
   if (!context) return context.error();
   auto made = std::make_unique<TlsTransport>(std::move(socket), std::move(*context));
   const Result<void> begun = made->begin(endpoint, deadline, cancellation);
