@@ -115,3 +115,59 @@ TEST_CASE("what was not sent when it is not waited for any more is not sent late
   CHECK(came < queued);
   close(ends[1]);
 }
+
+TEST_CASE("a hung server's machine that acknowledges is waited for, however full its buffer is") {
+  const auto ends = connected_by_tcp();
+  const std::string writes(1u << 20, 'w');
+  const ssize_t queued = send(ends[0], writes.data(), writes.size(), MSG_DONTWAIT);
+  REQUIRE(queued > 0);
+  LingeringList lingering = lingering_from(ends[0]);
+  // The kernel takes the real time, and asks some five times in it.
+  CHECK_FALSE(await_end(lingering, in(std::chrono::seconds(kUnheardSeconds + 2))));
+  ssize_t came = 0;
+  std::thread server([&] {
+    char bytes[4096];
+    for (ssize_t n; (n = read(ends[1], bytes, sizeof bytes)) > 0;) came += n;
+    close(ends[1]);
+  });
+  CHECK(await_end(lingering, in(std::chrono::seconds(60))));
+  server.join();
+  CHECK(came == queued);
+}
+
+TEST_CASE("a machine is silent from what it owes on, not from what it said last") {
+  using std::chrono::milliseconds;
+  using std::chrono::seconds;
+  const Silence::TimePoint begin{seconds(1000)};
+  Silence silence;
+  const auto look = [&](seconds after, const TcpState& state) {
+    return silence.is_too_long(state, begin + after);
+  };
+  const seconds most(kUnheardSeconds);
+
+  // All is acknowledged, and the window is 0: the next probe comes when it comes.
+  silence.begin({.since_ack = seconds(1)}, begin);
+  CHECK_FALSE(look(seconds(50), {.since_ack = seconds(51)}));
+  CHECK_FALSE(look(seconds(100), {.since_ack = seconds(101), .probes = 1}));
+  CHECK_FALSE(look(seconds(101), {.since_ack = seconds(1)}));
+  CHECK_FALSE(look(seconds(200), {.since_ack = seconds(100), .probes = 1}));
+  CHECK_FALSE(look(seconds(204), {.since_ack = seconds(104), .probes = 2}));
+  CHECK(look(seconds(200) + most, {.since_ack = seconds(105), .probes = 2}));
+
+  // What was sent before the connection was given up is owed at once.
+  silence.begin({.since_ack = seconds(1), .unacknowledged = 2}, begin);
+  CHECK_FALSE(look(seconds(4), {.since_ack = seconds(5), .unacknowledged = 2}));
+  CHECK(look(most, {.since_ack = seconds(6), .unacknowledged = 2}));
+
+  // It counts anew when it is sent again behind an acknowledgement of something else.
+  silence.begin({.since_ack = seconds(1), .unacknowledged = 2}, begin);
+  const auto owed = [](seconds since_ack, uint32_t retransmissions) {
+    return TcpState{
+        .since_ack = since_ack, .unacknowledged = 1, .retransmissions = retransmissions};
+  };
+  CHECK_FALSE(look(seconds(6), owed(seconds(5), 0)));
+  CHECK_FALSE(look(seconds(20), owed(seconds(19), 0)));
+  CHECK_FALSE(look(seconds(30), owed(seconds(29), 1)));
+  CHECK_FALSE(look(seconds(34), owed(seconds(33), 1)));
+  CHECK(look(seconds(30) + most, owed(seconds(34), 2)));
+}

@@ -1,8 +1,13 @@
 // Connections that are encrypted, and such as begin with a login.
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include <catch2/catch.hpp>
 #include <chrono>
+#include <cstdlib>
 #include <fstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/library/name_server.h"
@@ -12,9 +17,11 @@
 #include "tests/support/temp_server.h"
 #include "tests/support/tls_files.h"
 #include "tools/client/connection.h"
+#include "tools/client/transport.h"
 
 using namespace larder::client;
 using larder::daemon::Settings;
+using larder::test::Authority;
 using larder::test::NameServer;
 using larder::test::Peer;
 using larder::test::SaslSetup;
@@ -203,6 +210,48 @@ TEST_CASE("a file that TLS cannot use is named") {
   check(options, files.client.certificate);  // which has no key in it
   options.tls.key_file = files.stranger.key;
   check(options, files.stranger.key);
+}
+
+TEST_CASE("an authority's file that is renewed counts for the next connection") {
+  LocalFiles files;
+  TempServer server(files.settings());
+  for (int round = 0; round < 2; ++round) {
+    CHECK(set(*connected(local(server.port()), files.options), "k", "v").outcome == Outcome::Done);
+    Authority("elsewhere").save(files.folder.file("ca"));
+    CHECK(why_not(local(server.port()), files.options) == ErrorKind::Denied);
+    files.authority.save(files.folder.file("ca"));
+  }
+}
+
+TEST_CASE("a file of TLS for which no descriptor is left is not the file's fault") {
+  LocalFiles files;
+  TempServer server(files.settings());
+  for (const bool system : {false, true}) {
+    CAPTURE(system);
+    ConnectionOptions options = files.options;
+    if (system) {
+      options.tls.ca_file.clear();
+      setenv("SSL_CERT_FILE", files.folder.file("ca").c_str(), 1);
+    }
+    auto connected = connect_to(local(server.port()), {}, patience());
+    REQUIRE(connected.ok());
+    rlimit limit{};
+    REQUIRE(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+    const int lowest_free = dup(0);
+    REQUIRE(lowest_free >= 0);
+    close(lowest_free);
+    const rlimit none_left{static_cast<rlim_t>(lowest_free), limit.rlim_max};
+    REQUIRE(setrlimit(RLIMIT_NOFILE, &none_left) == 0);
+    const auto opened =
+        Connection::open_over(std::move(*connected), local(server.port()), options, patience());
+    setrlimit(RLIMIT_NOFILE, &limit);
+    unsetenv("SSL_CERT_FILE");
+    REQUIRE_FALSE(opened.ok());
+    CHECK(opened.error().kind == ErrorKind::Unreachable);
+    CHECK(opened.error().is_local);
+    INFO(opened.error().text);
+    CHECK(opened.error().text.find("open files") != std::string::npos);
+  }
 }
 
 TEST_CASE("a server that does not speak TLS is found out, and one that says nothing is left") {

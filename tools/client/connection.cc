@@ -150,7 +150,11 @@ struct Connection::State {
   bool has_unproven = false;         // refusals that a late reply may have been taken for
   bool unproven_may_change = false;  // some of these requests may come to change something yet
   std::vector<Answer*> unproven;     // those that leave no doubt once they are proven
-  Answer* last_told = nullptr;       // binary: since it was idle
+  // Since it was idle: the last answer, in text the last value, that nothing has proven yet. A
+  // value may have lost its tail and end with bytes of a later reply, which then never comes: a
+  // later reply that is known to be its request's proves it, and so does an idle connection.
+  Answer* last_told = nullptr;
+  bool last_told_has_body = false;  // a value, a binary number or a version
   bool last_told_changes = false;
   std::deque<AskedLine> lines;
   GetLine get_line;  // empty but while it is spelled
@@ -220,7 +224,7 @@ struct Connection::State {
              : error(ErrorKind::Closed, "has closed the connection: " + transport->why()));
   }
   void fail_protocol(const std::string& what);
-  void doubt_last_told(const Error& why);
+  void doubt_last_told(const Error& why) noexcept;
   bool answers_current(const ReplyHead& head);
   bool may_hold(uint64_t bytes);
 
@@ -247,6 +251,8 @@ struct Connection::State {
   bool take_line_head(const ReplyHead& head);
   bool take_barrier(const ReplyHead& head);
   void note_meta_reply(const ReplyHead& head);
+  bool proves_last_told(const ReplyHead& head) const;
+  void note_told();
   void prove() noexcept;
   void unasked(const ReplyHead& head);
   void refused(const ReplyHead& head);
@@ -280,6 +286,8 @@ struct Connection::State {
 void Connection::State::fail(Error why) noexcept {
   if (failure) return;
   failure = std::move(why);
+  // The rest of what was asked does not come: the last value may hold a part of it.
+  if (!is_idle() && (last_told_has_body || !held().empty())) doubt_last_told(*failure);
   for (Batch& batch : batches) {
     for (size_t i = batch.answered; i < batch.count; ++i) {
       changed = changed || changes_something(batch.operations[i]);
@@ -321,13 +329,13 @@ void Connection::State::fail_protocol(const std::string& what) {
   fail(why);
 }
 
-// A binary reply has no end to be checked: the last may be made of parts of two. Its caller has not
-// got it yet, also where its batch is done: it comes to that in a receive() only, which sees what
-// is behind it before it returns.
-void Connection::State::doubt_last_told(const Error& why) {
+// The last reply may be made of parts of two. Its caller has not got it yet, also where its batch
+// is done: either the connection is not idle, or this is in a receive(), which sees what is behind
+// the reply before it returns.
+void Connection::State::doubt_last_told(const Error& why) noexcept {
   if (last_told == nullptr || last_told->error) return;
   changed = changed || last_told_changes;
-  answer_failed(*last_told, why);
+  answer_failed(*last_told, copy_of(why));
 }
 
 // -- Asking.
@@ -559,7 +567,10 @@ bool Connection::State::take_head() {
       binary ? proto::parse_binary_reply(held(), head) : proto::parse_text_reply(held(), head);
   switch (parsed.status) {
     case ParsedReply::Status::NeedMore:
-      if (binary && told == asked) fail_protocol("sent what nobody asked for");
+      if (told == asked &&
+          (binary || (last_told != nullptr && !is_barrier_asked && !is_in_line()))) {
+        fail_protocol("sent what nobody asked for");
+      }
       return false;
     case ParsedReply::Status::Malformed:
       fail_protocol("sent what is no reply");
@@ -589,6 +600,7 @@ bool Connection::State::take_head() {
   }
   if (options.dialect == Dialect::Meta) note_meta_reply(head);
   const Meaning meaning = settle_head(current(), options.dialect, head, current_answer());
+  if (meaning != Meaning::Nonsense && proves_last_told(head)) last_told = nullptr;
   if (meaning != Meaning::Value) {
     settle(meaning, head);  // while the head's views are good
     if (!failure) input_begin += parsed.consumed;
@@ -687,6 +699,7 @@ bool Connection::State::take_barrier(const ReplyHead& head) {
   }
   is_barrier_asked = false;
   knows_meta = true;
+  last_told = nullptr;
   prove();
   return true;
 }
@@ -697,6 +710,28 @@ void Connection::State::note_meta_reply(const ReplyHead& head) {
   const bool is_noop = current().verb == Verb::Noop && head.kind == proto::ReplyKind::Noop;
   if (is_noop || !head.opaque.empty()) prove();
   if (is_noop || has_opaque(current().verb, options.dialect)) knows_meta = true;
+}
+
+// Whether a reply that fits the current request cannot be that of a later one, whose predecessor is
+// in the last value. In text that may be so of a refusal, of an EN without an opaque and of END.
+bool Connection::State::proves_last_told(const ReplyHead& head) const {
+  if (options.dialect == Dialect::Binary) return true;
+  if (head.kind == proto::ReplyKind::Refused) return false;
+  return options.dialect == Dialect::Classic || !head.opaque.empty() ||
+         head.kind == proto::ReplyKind::Noop;
+}
+
+// The current answer is the last, unless it is text without a value: that proves nothing.
+void Connection::State::note_told() {
+  const Verb verb = current().verb;
+  const bool binary = options.dialect == Dialect::Binary;
+  const bool has_number = verb == Verb::Increment || verb == Verb::Decrement;
+  const bool has_body = current_answer().outcome == Outcome::Done &&
+                        (verb == Verb::Get || (binary && (has_number || verb == Verb::Version)));
+  if (!binary && !has_body) return;
+  last_told = &current_answer();
+  last_told_has_body = has_body;
+  last_told_changes = changes_something(current());
 }
 
 void Connection::State::prove() noexcept {
@@ -737,10 +772,7 @@ void Connection::State::settle(Meaning meaning, const ReplyHead& head) {
     lost = loses_step(current(), options.dialect, head);
     refused(head);
   }
-  if (options.dialect == Dialect::Binary) {
-    last_told = &current_answer();
-    last_told_changes = changes_something(current());
-  }
+  note_told();
   ++told;
   ++batches.front().answered;
   drop_answered();
@@ -858,6 +890,7 @@ Result<void> Connection::State::ask_lines(std::string_view command,
                                           std::span<const std::string_view> ends, Deadline deadline,
                                           const std::function<bool(std::string_view)>& on_line) {
   assert(is_idle());
+  last_told = nullptr;
   fail_if_inherited();
   if (failure) return *failure;
   if (options.dialect == Dialect::Binary) {

@@ -10,21 +10,33 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
+#include <optional>
 #include <string>
 #include <system_error>
 #include <utility>
 
+#include "tools/client/local_error.h"
 #include "tools/client/process.h"
+#include "tools/client/tls_contexts.h"
 
 namespace larder::client {
 namespace {
 
-using ContextPtr = std::unique_ptr<SSL_CTX, void (*)(SSL_CTX*)>;
+using Context = TlsContexts::Context;
 using SslPtr = std::unique_ptr<SSL, void (*)(SSL*)>;
 
 // What a record can hold: short pieces are joined up to this.
 constexpr size_t kRecordBytes = 16 * 1024;
+
+// Whether the oldest error that OpenSSL has noted in this thread is a lack of this process.
+bool has_local_error() {
+  const unsigned long code = ERR_peek_error();
+  if (code == 0) return false;
+  const int reason = ERR_GET_REASON(code);
+  return ERR_SYSTEM_ERROR(code) ? is_local_error(reason) : reason == ERR_R_MALLOC_FAILURE;
+}
 
 // The oldest error that OpenSSL has noted in this thread; the others are forgotten.
 std::string openssl_error() {
@@ -79,16 +91,40 @@ const BIO_METHOD* socket_method() {
 // The default would ask at the terminal.
 int no_passphrase(char*, int, int, void*) { return 0; }
 
+// A file that this process cannot open now may be as good as any.
 Error unusable(const std::string& what, const std::string& file) {
-  return {ErrorKind::BadRequest, what + " cannot be used: " + file + ": " + openssl_error()};
+  const bool is_local = has_local_error();
+  return {is_local ? ErrorKind::Unreachable : ErrorKind::BadRequest,
+          what + " cannot be used: " + file + ": " + openssl_error(), is_local};
 }
 
-Result<ContextPtr> make_context(const TlsSettings& settings) {
+// Null: they are read, as far as they are there. OpenSSL does not say that it could not open them,
+// and then trusts nobody.
+std::optional<Error> trust_system(SSL_CTX* context) {
+  constexpr const char* kWhat = "the system's authorities";
+  if (SSL_CTX_set_default_verify_paths(context) != 1) {
+    return unusable(kWhat, "as OpenSSL finds them");
+  }
+  const X509_STORE* const store = SSL_CTX_get_cert_store(context);
+  if (sk_X509_OBJECT_num(X509_STORE_get0_objects(store)) > 0) return std::nullopt;
+  const char* const named = secure_getenv(X509_get_default_cert_file_env());
+  const char* const file = named != nullptr ? named : X509_get_default_cert_file();
   ERR_clear_error();
-  ContextPtr made(SSL_CTX_new(TLS_client_method()), SSL_CTX_free);
+  if (SSL_CTX_load_verify_file(context, file) != 1 && has_local_error()) {
+    return unusable(kWhat, file);
+  }
+  ERR_clear_error();  // a system may have a folder instead
+  return std::nullopt;
+}
+
+Result<Context> make_context(const TlsSettings& settings) {
+  ERR_clear_error();
+  Context made(SSL_CTX_new(TLS_client_method()), SSL_CTX_free);
   SSL_CTX* const context = made.get();
   if (context == nullptr) {
-    return Error{ErrorKind::Denied, "TLS cannot be set up: " + openssl_error()};
+    const bool is_local = has_local_error();
+    return Error{is_local ? ErrorKind::Unreachable : ErrorKind::Denied,
+                 "TLS cannot be set up: " + openssl_error(), is_local};
   }
   SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
   SSL_CTX_set_default_passwd_cb(context, no_passphrase);
@@ -101,8 +137,8 @@ Result<ContextPtr> make_context(const TlsSettings& settings) {
     if (SSL_CTX_load_verify_locations(context, settings.ca_file.c_str(), nullptr) != 1) {
       return unusable("the authority's certificate", settings.ca_file);
     }
-  } else if (settings.verify && SSL_CTX_set_default_verify_paths(context) != 1) {
-    return unusable("the system's authorities", "as OpenSSL finds them");
+  } else if (settings.verify) {
+    if (std::optional<Error> error = trust_system(context)) return *error;
   }
   if (settings.certificate_file.empty()) return made;
   if (SSL_CTX_use_certificate_chain_file(context, settings.certificate_file.c_str()) != 1) {
@@ -135,7 +171,7 @@ bool set_peer(SSL* ssl, const std::string& host) {
 
 class TlsTransport : public Transport {
  public:
-  TlsTransport(Descriptor socket, ContextPtr context)
+  TlsTransport(Descriptor socket, Context context)
       : socket_(std::move(socket)), context_(std::move(context)), ssl_(nullptr, SSL_free) {}
 
   ~TlsTransport() override {
@@ -311,7 +347,7 @@ class TlsTransport : public Transport {
 
   Descriptor socket_;
   const uint32_t opened_in_ = process_generation();
-  ContextPtr context_;
+  Context context_;
   SslPtr ssl_;
   std::unique_ptr<char[]> joined_;
   bool over_ = true;  // there is nothing to say goodbye to
@@ -326,7 +362,7 @@ class TlsTransport : public Transport {
 Result<std::unique_ptr<Transport>> tls_transport(Descriptor socket, const TlsSettings& settings,
                                                  const Endpoint& endpoint, Deadline deadline,
                                                  const Cancellation* cancellation) {
-  Result<ContextPtr> context = make_context(settings);
+  Result<Context> context = TlsContexts::of_process().get(settings, deadline, make_context);
   if (!context) return context.error();
   auto made = std::make_unique<TlsTransport>(std::move(socket), std::move(*context));
   const Result<void> begun = made->begin(endpoint, deadline, cancellation);

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "tools/client/connection.h"
+#include "tools/client/local_error.h"
 #include "tools/client/name_lookup.h"
 
 namespace larder::client {
@@ -27,14 +28,9 @@ using Clock = std::chrono::steady_clock;
 
 std::string error_text(int error) { return std::generic_category().message(error); }
 
-// What this process or machine lacks, whichever server it is.
-bool is_local(int error) {
-  return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
-}
-
 Error unreachable(const std::string& name, int error) {
   return {ErrorKind::Unreachable, "cannot connect to " + name + ": " + error_text(error),
-          is_local(error)};
+          is_local_error(error)};
 }
 
 Error too_late(const std::string& name) {
@@ -44,7 +40,7 @@ Error too_late(const std::string& name) {
 // A resolver that gets no descriptor says that no name server answers.
 bool lacks_descriptors() {
   const Descriptor any(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  return any.get() < 0 && is_local(errno);
+  return any.get() < 0 && is_local_error(errno);
 }
 
 template <class Call>
@@ -134,7 +130,7 @@ Result<Connected> connect_to_host(const Endpoint& endpoint, const std::string& n
                  "cannot find all addresses of " + endpoint.text() + " in time"};
   }
   auto left = static_cast<int64_t>(addresses.size());
-  int error = ETIMEDOUT;
+  std::optional<int> error;
   for (const SocketAddress& address : addresses) {
     const Deadline now = Clock::now();
     const bool cancelled = cancellation != nullptr && cancellation->cancelled();
@@ -145,10 +141,12 @@ Result<Connected> connect_to_host(const Endpoint& endpoint, const std::string& n
     --left;
     Attempt made = attempt(address.family(), address.get(), address.bytes, until, cancellation);
     if (made.error == 0) return Connected{std::move(made.socket), address.text()};
-    error = made.error;
+    // A server's own failure counts, also where this machine cannot use another of its addresses,
+    // as that of IPv6 where it has none itself.
+    if (!error || is_local_error(*error)) error = made.error;
   }
-  if (error == ETIMEDOUT) return too_late(endpoint.text());
-  return unreachable(endpoint.text(), error);
+  if (!error || *error == ETIMEDOUT) return too_late(endpoint.text());
+  return unreachable(endpoint.text(), *error);
 }
 
 // The descriptor waits only where it is told to: a receive for which the answer comes costs one
