@@ -1115,7 +1115,8 @@ size_t Shard::pages_wanted() const {
 size_t Shard::pages_to_give_back() const {
   const size_t over = pool_.pages_over_limit();
   if (over == 0) return 0;
-  const size_t held = slab_.pages().size() + reserve_.size() + table_.bytes() / kPageBytes;
+  const size_t held =
+      slab_.pages().size() + slab_.large_pages() + reserve_.size() + table_.bytes() / kPageBytes;
   if (held * shard_count_ < pool_.pages_used() / 8 * 7) return 0;
   return (over + shard_count_ - 1) / shard_count_;
 }

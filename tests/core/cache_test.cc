@@ -696,6 +696,27 @@ TEST_CASE("a smaller limit takes as much of each shard, though only upkeep runs"
   c.cache.check_invariants();
 }
 
+TEST_CASE("a smaller limit is served where large values have most of the pages") {
+  CacheConfig settings = config(128_MiB);
+  settings.shards = 4;
+  settings.hash_seed = 12345;
+  Client c(settings);
+  const std::string value(1'000'000, 'x');
+  for (uint64_t n = 0; c.cache.totals().evictions < 50; ++n) {
+    c.must_set(key_number(n), value);
+    c.cache.tend(0, c.now, 0);
+  }
+  c.tend();
+  REQUIRE(c.cache.totals().items > 120);
+  for (const size_t limit : {112_MiB, 48_MiB}) {
+    REQUIRE(c.cache.set_memory_limit(limit));
+    c.tend();
+    CHECK(c.cache.totals().overdraft_bytes == 0);
+    CHECK(c.cache.totals().item_bytes > limit * 3 / 4);
+  }
+  c.cache.check_invariants();
+}
+
 TEST_CASE("too large is judged by memcached's measure") {
   CacheConfig limited = config(64_MiB);
   limited.item_size_max = 1_MiB;
