@@ -276,7 +276,19 @@ bool Eviction::has_sane_levels() const noexcept {
   for (uint32_t g = 0; g < level_of_.size(); ++g) {
     if (steps_round(g) > 0 && !is_sane(level_of_[g] - level_)) return false;
   }
-  return is_sane(level_) && most_weight_ > 0;
+  // Each look at the turnover lowers adapted_level_ until it has counted enough uses.
+  return is_sane(level_) && is_sane(turnover_level_) && adapted_level_ <= kMostLead &&
+         std::isfinite(adapted_level_);
+}
+
+bool Eviction::has_sane_weights() const noexcept {
+  const auto is_share = [](double share) { return share >= 0 && share <= 1; };  // no NaN
+  for (const Uses& u : uses_) {
+    if (!(u.boost >= 1 && u.boost <= kMostBoost)) return false;
+    if (!is_share(u.made_share) || !is_share(u.expected_share)) return false;
+  }
+  // No item counts for less than 1. Infinity is what turnovers without a rise of the level lead to.
+  return most_weight_ >= 1;
 }
 
 void Eviction::adapt() noexcept {
@@ -424,7 +436,10 @@ bool Eviction::restore(SnapshotReader& in) {
   hands_have_set_out_ = turnover_due_bytes_ != 0;
   // Workers count from 0 again.
   for (Uses& u : uses_) u.counted = 0;
-  if (order != order_ || !has_sane_levels()) {
+  for (uint32_t g = 0; g < level_of_.size(); ++g) {
+    if (steps_round(g) == 0) level_of_[g] = kAsleep;
+  }
+  if (order != order_ || !has_sane_levels() || !has_sane_weights()) {
     level_ = adapted_level_ = turnover_level_ = 0;
     most_weight_ = std::numeric_limits<double>::max();
     turnover_bytes_ = turnover_due_bytes_ = 0;

@@ -261,6 +261,8 @@ class Eviction {
   double adapted_level_ = 0;
   // False for levels that ran away, as in a file of an earlier build.
   bool has_sane_levels() const noexcept;
+  // False for weights, boosts and shares that no run of this code has come to.
+  bool has_sane_weights() const noexcept;
   // Counts levels from here on. A hand is ahead by a round at most, but where rounds have become
   // shorter since: then by kMostRoundsAhead.
   void rebase_levels() noexcept;
