@@ -1195,7 +1195,8 @@ bool Shard::drain_step(Seconds now, uint32_t items) {
       for (uint32_t i = 0; i < items / 4 && evict_one(steps, now); ++i) {
         if (room_bytes() >= enough) break;
       }
-      if (steps == most_steps) return false;  // nothing is there
+      // Hands pass over drafts, and over dead chunks that readers hold, without end.
+      if (steps == most_steps || table_.items() == 0) return false;
       // It is wanted from now on: the next stores are to evict as they did.
       room_wanted_ = std::max(room_wanted_, std::min(room_bytes(), room_with_spare_page()));
       return true;

@@ -717,6 +717,46 @@ TEST_CASE("a smaller limit is served where large values have most of the pages")
   c.cache.check_invariants();
 }
 
+TEST_CASE("upkeep ends where drafts and deleted values that are held exceed a smaller limit") {
+  CacheConfig settings = config(64_MiB);
+  settings.shards = 1;
+  Client c(settings);
+  const bool half_sent = GENERATE(true, false);
+  const std::string value(100'000, 'x');
+  std::vector<ItemDraft> drafts;
+  std::vector<const Item*> held;
+  for (uint64_t n = 0; n < 100; ++n) {
+    if (half_sent) {
+      ItemShape shape;
+      shape.value_bytes = static_cast<uint32_t>(value.size());
+      ItemDraft draft;
+      c.cache.begin_turn(0);
+      REQUIRE(c.cache.allocate(0, c.ref("large"), shape, c.now, draft) == AllocateStatus::Ok);
+      REQUIRE(draft.append(std::string_view(value).substr(0, 90'000)));
+      c.cache.end_turn(0);
+      drafts.push_back(std::move(draft));
+    } else {
+      c.must_set(key_number(n), value);
+      held.push_back(c.look(key_number(n)).item);
+      c.cache.hold(held.back());
+      c.remove(key_number(n));
+    }
+  }
+  for (uint64_t n = 0; n < 20'000; ++n) c.must_set(key_number(n), "v");
+  c.tend();
+  REQUIRE(c.cache.set_memory_limit(8_MiB));
+  int slices = 0;
+  while (slices < 50'000 && c.cache.tend(0, c.now, 0)) ++slices;
+  CHECK(slices < 50'000);
+  CHECK(c.cache.totals().overdraft_bytes > 0);
+  drafts.clear();
+  for (const Item* item : held) c.cache.release(item);
+  c.tend();
+  CHECK(c.cache.totals().overdraft_bytes == 0);
+  c.must_set("k", "v");
+  c.cache.check_invariants();
+}
+
 TEST_CASE("too large is judged by memcached's measure") {
   CacheConfig limited = config(64_MiB);
   limited.item_size_max = 1_MiB;
