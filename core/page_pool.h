@@ -60,6 +60,7 @@ struct PageInfo {
   uint16_t free_head;  // index of the first free chunk below `carved`
   bool draining;       // being emptied: gives out no chunk
   uint8_t spared;      // its class's hand is to pass over it once (core/eviction.h)
+  uint16_t holds;      // of the used chunks: held beyond a turn, live or not
   uint32_t chunk_bytes;
   uint32_t index;  // position in the shard's page list
   uint32_t index_in_class;

@@ -1045,12 +1045,13 @@ bool Shard::claim_win(const KeyRef& key, const Item* found) {
 
 void Shard::hold(const Item* item) {
   MutexLock lock(mutex_);
-  holds_.add(ref_of(*item));
+  const Ref ref = ref_of(*item);
+  if (holds_.add(ref)) slab_.mark_held(ref);
   if (!item->is_large()) return;
   try {
     part_holds_.add(item->next_part());
   } catch (const std::bad_alloc&) {
-    if (holds_.release(ref_of(*item))) put_chunk(ref_of(*item));
+    release_chunk(ref);
     throw;
   }
 }
@@ -1058,7 +1059,16 @@ void Shard::hold(const Item* item) {
 void Shard::release(const Item* item) {
   MutexLock lock(mutex_);
   if (item->is_large() && part_holds_.release(item->next_part())) loosen_parts(*item);
-  if (holds_.release(ref_of(*item))) put_chunk(ref_of(*item));
+  release_chunk(ref_of(*item));
+}
+
+void Shard::release_chunk(Ref ref) {
+  const bool orphan = holds_.release(ref);
+  if (!holds_.contains(ref)) {
+    slab_.unmark_held(ref);
+    no_spare_page_at_ = UINT64_MAX;  // the page may be emptied from now on
+  }
+  if (orphan) put_chunk(ref);
 }
 
 void Shard::flush(Seconds now) {

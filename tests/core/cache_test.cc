@@ -663,6 +663,53 @@ TEST_CASE("a large value that is replaced while it is held leaves the retired by
   CHECK(c.cache.totals().pages_free + 4 >= c.cache.totals().pages_total);
 }
 
+TEST_CASE("held values keep no pages from other sizes, and upkeep ends") {
+  CacheConfig settings = config(16_MiB);
+  settings.shards = 1;
+  Client c(settings);
+  const bool deleted = GENERATE(false, true);
+  const std::string large(100'000, 'x');
+  const auto large_key = [](int i) { return "large-" + std::to_string(i); };
+  c.must_set("large", large);
+  const uint32_t head_bytes = c.cache.chunk_bytes_of(*c.look("large").item);
+  const std::string neighbour(head_bytes - 30, 'n');
+  // Each head in another page, among values of the size of its chunk.
+  constexpr int kHeld = 12;
+  std::vector<const Item*> held;
+  uint64_t n = 0;
+  for (int i = 0; i < kHeld; ++i) {
+    c.must_set(large_key(i), large);
+    held.push_back(c.look(large_key(i)).item);
+    c.cache.hold(held.back());
+    for (size_t k = 0; k < kPageBytes / head_bytes; ++k) c.must_set(key_number(n++), neighbour);
+  }
+  while (c.cache.totals().evictions < 100) {
+    c.must_set(key_number(n++), neighbour);
+    for (int i = 0; i < kHeld && n % 100 == 0; ++i) c.look(large_key(i));
+  }
+  for (int i = 0; i < kHeld && deleted; ++i) c.remove(large_key(i));
+  c.tend();
+  for (uint64_t i = 0; i < n; ++i) {
+    if (i % 3 != 0) c.remove(key_number(i));
+  }
+  const std::string other(300, 'o');
+  uint64_t refused = 0;
+  for (uint64_t i = 0; i < 60'000; ++i) {
+    refused += c.set("other-" + key_number(i), other) != StoreStatus::Stored;
+    for (int slice = 0; i % 64 == 0 && slice < 20 && c.cache.tend(0, c.now, 0); ++slice) {
+    }
+  }
+  CHECK(refused == 0);
+  int slices = 0;
+  while (slices < 50'000 && c.cache.tend(0, c.now, 0)) ++slices;
+  CHECK(slices < 50'000);
+  c.cache.check_invariants();
+  for (const Item* item : held) c.cache.release(item);
+  c.tend();
+  CHECK(c.cache.totals().held_items == 0);
+  c.cache.check_invariants();
+}
+
 TEST_CASE("a smaller limit gives memory back, a larger one is used") {
   Client c(config(64_MiB));
   const std::string value(1000, 'x');
