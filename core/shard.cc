@@ -1128,7 +1128,10 @@ size_t Shard::pages_to_give_back() const {
   const size_t held =
       slab_.pages().size() + slab_.large_pages() + reserve_.size() + table_.bytes() / kPageBytes;
   if (held * shard_count_ < pool_.pages_used() / 8 * 7) return 0;
-  return (over + shard_count_ - 1) / shard_count_;
+  const size_t share = (over + shard_count_ - 1) / shard_count_;
+  // Nothing goes for what the table gives back as it shrinks.
+  const size_t of_table = table_.segments_to_free();
+  return share > of_table ? share - of_table : 0;
 }
 
 uint64_t Shard::room_with_spare_page() const {

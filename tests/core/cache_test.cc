@@ -804,6 +804,40 @@ TEST_CASE("upkeep ends where drafts and deleted values that are held exceed a sm
   c.cache.check_invariants();
 }
 
+TEST_CASE("a smaller limit than the table takes leaves a cache that stores") {
+  CacheConfig settings = config(40_MiB);
+  settings.shards = 1;
+  Client c(settings);
+  uint64_t n = 0;
+  while (c.cache.totals().evictions < 1'000) c.must_set(key_number(n++), "v");
+  c.tend();
+  // The pool lends 4 MiB beyond any limit.
+  REQUIRE(c.cache.totals().table_bytes > 9_MiB);
+  REQUIRE(c.cache.set_memory_limit(4_MiB));
+  c.tend();
+  CHECK(c.cache.totals().overdraft_bytes == 0);
+  CHECK(c.cache.totals().items > 60'000);
+  for (int i = 0; i < 1'000; ++i) c.must_set(key_number(n++), "v");
+  c.cache.check_invariants();
+}
+
+TEST_CASE("nothing is evicted for what the table gives back under a smaller limit") {
+  CacheConfig settings = config(24_MiB);
+  settings.shards = 1;
+  settings.hash_seed = 1;
+  Client c(settings);
+  uint64_t n = 0;
+  while (c.cache.totals().evictions < 1'000) c.must_set(key_number(n++), "v");
+  c.tend();
+  REQUIRE(c.cache.set_memory_limit(12_MiB));
+  c.tend();
+  const CacheTotals after = c.cache.totals();
+  CHECK(after.overdraft_bytes == 0);
+  // The table shrinks by a quarter at least.
+  CHECK(after.pages_free * kPageBytes < 1_MiB);
+  c.cache.check_invariants();
+}
+
 TEST_CASE("too large is judged by memcached's measure") {
   CacheConfig limited = config(64_MiB);
   limited.item_size_max = 1_MiB;
