@@ -164,7 +164,8 @@ void Shard::value_parts(const Item& item, std::vector<std::string_view>& out) co
 
 Ref Shard::take_chunk(uint32_t size_class, Seconds now) {
   const Ref ref = find_chunk(size_class);
-  if (ref != 0) keep_room(slab_.info(ref).chunk_bytes, now);
+  // What this lets go where no chunk was found is for the next attempt.
+  keep_room(ref != 0 ? slab_.info(ref).chunk_bytes : slab_.chunk_bytes(size_class), now);
   return ref;
 }
 

@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 
 #include <algorithm>
+#include <array>
 #include <functional>
 #include <random>
 #include <stdexcept>
@@ -311,6 +312,35 @@ TEST_CASE("who stores one item in a full cache sees another leave") {
   }
   INFO("values of " << bytes << " bytes: " << left << " of " << kTimes);
   CHECK(left >= kTimes * 99 / 100);  // a page that has just become empty may come first
+  c.cache.check_invariants();
+}
+
+TEST_CASE("free parts of large values, whose pages cannot be emptied, keep few stores waiting") {
+  CacheConfig settings = config(16_MiB);
+  settings.shards = 1;
+  settings.hash_seed = 1;
+  Client c(settings);
+  // Popular keys of sizes that take turns. Values of the last size have a part of a quarter page.
+  constexpr std::array<size_t, 4> kBytes = {100, 1'000, 3'700, 8'200};
+  constexpr uint64_t kTurn = 50'000;
+  constexpr uint64_t kRequests = 310'000;
+  std::mt19937_64 random(42);
+  std::vector<double> sums;
+  for (double sum = 0; sums.size() < 20'000; sums.push_back(sum)) {
+    sum += 1.0 / static_cast<double>(sums.size() + 1);
+  }
+  uint64_t refused = 0;
+  for (uint64_t i = 0; i < kRequests; ++i) {
+    const size_t turn = i / kTurn % kBytes.size();
+    const double at = static_cast<double>(random() >> 11) * 0x1p-53 * sums.back();
+    const auto rank = std::lower_bound(sums.begin(), sums.end(), at) - sums.begin();
+    const std::string key = key_number(turn * 1'000'000 + static_cast<uint64_t>(rank));
+    if (c.look(key).item == nullptr) {
+      refused += c.set(key, std::string(kBytes[turn], 'x')) != StoreStatus::Stored;
+    }
+    if (i % 64 == 0) c.cache.tend(0, c.now, 0);
+  }
+  CHECK(refused < 1'000);
   c.cache.check_invariants();
 }
 
