@@ -868,6 +868,33 @@ TEST_CASE("nothing is evicted for what the table gives back under a smaller limi
   c.cache.check_invariants();
 }
 
+TEST_CASE("a call of upkeep ends with its budget, and the next one goes on with another shard") {
+  CacheConfig settings = config(64_MiB);
+  settings.shards = 8;
+  Client c(settings);
+  std::vector<std::vector<std::string>> keys(settings.shards);  // by shard
+  for (uint64_t n = 0; n < 10'000; ++n) {
+    const std::string key = key_number(n);
+    c.must_set(key, "v", c.now + 5);
+    keys[c.cache.hash(key).shard_bits() / (256 / settings.shards)].push_back(key);
+  }
+  c.tend();
+  c.now += 5;
+  const auto shards_with_freed = [&] {
+    return std::count_if(keys.begin(), keys.end(), [&](const std::vector<std::string>& of_shard) {
+      return std::any_of(of_shard.begin(), of_shard.end(), [&](const std::string& key) {
+        return c.look(key, false).miss == MissReason::Absent;
+      });
+    });
+  };
+  for (uint32_t calls = 1; calls <= settings.shards; ++calls) {
+    CHECK(c.cache.tend(0, c.now, 0));
+    CHECK(shards_with_freed() == calls);
+  }
+  c.tend();
+  CHECK(c.cache.totals().items == 0);
+}
+
 TEST_CASE("too large is judged by memcached's measure") {
   CacheConfig limited = config(64_MiB);
   limited.item_size_max = 1_MiB;
