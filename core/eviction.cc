@@ -38,7 +38,7 @@ unsigned Eviction::ring_of(const Item& item) noexcept {
   return std::min(((octave - kFirstRingBits) << kRingStepBits) + step, kRings - 1);
 }
 
-void Eviction::add_large(Item& item) {
+void Eviction::add_large(Item& item, const Item* replaced) {
   const unsigned r = ring_of(item);
   Ring& ring = rings_[r];
   const Ref ref = pool_.ref_of(&item);
@@ -57,6 +57,13 @@ void Eviction::add_large(Item& item) {
   if (ring.items <= kFewInRing) {
     const auto group = static_cast<uint32_t>(hands_.size() + r);
     double& level = level_of_[group];
+    // Not for a replacement: a key that is stored again and again would stop the hand in front of
+    // the others. The hand passes over the new value once instead.
+    if (replaced != nullptr && replaced->is_large() && ring_of(*replaced) == r &&
+        level != kAsleep) {
+      ItemWriter::set_heat(item, item.heat().with_grace());
+      return;
+    }
     const double next_step = level_ + level_per_step(group);
     level = level == kAsleep ? next_step : std::max(level, next_step);
   }

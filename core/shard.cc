@@ -497,7 +497,7 @@ StoreResult Shard::publish(Ref head, KeyHash hash, HashTable::Slot* slot, uint8_
   }
   note_live(counters_[class_of(item)], item, +1);
   if (item.is_large()) {
-    eviction_.add_large(item);
+    eviction_.add_large(item, old);
   } else {
     eviction_.add(info, item);
   }

@@ -555,6 +555,36 @@ TEST_CASE("beside a hot set that fills the memory new items stay, then and when 
   CHECK(there > newest / 10 * 9);
 }
 
+TEST_CASE("a value that is stored again and again keeps no cold one of its size") {
+  CacheConfig settings = config(16_MiB);
+  settings.shards = 1;
+  settings.hash_seed = 1;
+  Client c(settings);
+  const std::string small(1'000, 'x');
+  const std::string large(250'000, 'y');
+  uint64_t n = 0;
+  const auto store_small = [&](uint64_t times) {
+    for (uint64_t i = 0; i < times; ++i) {
+      c.must_set(key_number(n++), small);
+      if (n % 64 == 0) c.cache.tend(0, c.now, 0);
+    }
+  };
+  while (c.cache.totals().evictions < 1'000) store_small(100);
+  const uint64_t turnover = c.cache.totals().items;
+  constexpr int kCold = 7;
+  for (int i = 0; i < kCold; ++i) c.must_set("cold-" + std::to_string(i), large);
+  for (int i = 0; i < 1'000; ++i) {
+    store_small(turnover / 125);
+    // It was stored so little of the memory ago.
+    REQUIRE((i == 0 || c.has("hot")));
+    c.must_set("hot", large);
+  }
+  int there = 0;
+  for (int i = 0; i < kCold; ++i) there += c.has("cold-" + std::to_string(i)) ? 1 : 0;
+  CHECK(there == 0);
+  c.cache.check_invariants();
+}
+
 TEST_CASE("a large value that is asked for often enough is missed at most once in ten") {
   Client c(config(64_MiB));
   const std::string small(100, 'x');
