@@ -120,6 +120,7 @@ void Cache::build(const CacheConfig& asked, uint32_t shards, uint64_t seed) {
   sizes_ = std::make_unique<SizeClasses>(config_.growth_factor, asked.min_chunk_bytes);
   epoch_ = std::make_unique<Epoch>(asked.workers);
   uses_ = std::make_unique<UseCounts>(asked.workers);
+  next_shards_ = std::vector<NextShard>(asked.workers);
   pool_ = std::make_unique<PagePool>(asked.memory_bytes, reserve_for(asked.memory_bytes),
                                      asked.huge_pages, asked.memory_file);
   shard_shift_ = 8;
@@ -540,17 +541,26 @@ bool Cache::background_expiry() const noexcept {
 bool Cache::tend(uint32_t worker, Seconds now, uint32_t budget_us) {
   using Clock = std::chrono::steady_clock;
   const bool expire = background_expiry();
+  const size_t own =
+      worker < shards_.size() ? (shards_.size() - worker - 1) / config_.workers + 1 : 0;
   Clock::time_point end{};  // of the budget, which begins with the first slice of work
-  bool more;
-  do {  // a slice of each in turn: else the first has all of the budget while it has work
-    more = false;
-    for (size_t i = worker; i < shards_.size(); i += config_.workers) {
-      more |= shards_[i]->tend_slice(now, expire);
-      if (more && end == Clock::time_point{}) {
-        end = Clock::now() + std::chrono::microseconds(budget_us);
-      }
+  size_t& next = next_shards_[worker].place;
+  // A slice of each in turn, this call's after the last one's: else the first has all of the budget
+  // while it has work.
+  size_t idle = 0;  // so many in a row had nothing to do
+  while (idle < own) {
+    Shard& shard = *shards_[worker + next * config_.workers];
+    next = next + 1 < own ? next + 1 : 0;
+    if (!shard.tend_slice(now, expire)) {
+      ++idle;
+      continue;
     }
-  } while (more && Clock::now() < end);
+    idle = 0;
+    const Clock::time_point time = Clock::now();
+    if (end == Clock::time_point{}) end = time + std::chrono::microseconds(budget_us);
+    if (time >= end) break;
+  }
+  bool more = idle < own;
   // 16 pages a call: about 100 microseconds of system calls.
   if (worker == 0) {
     pool_->retry(now);

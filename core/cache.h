@@ -280,6 +280,10 @@ class Cache {
 
  private:
   class Groups;
+  // The shard of a worker's whose slice of upkeep comes next, the how manieth of them it is.
+  struct alignas(kCacheLineBytes) NextShard {
+    size_t place = 0;
+  };
 
   // A new cache of so many shards. `asked`: what was asked for.
   void build(const CacheConfig& asked, uint32_t shards, uint64_t seed);
@@ -301,6 +305,7 @@ class Cache {
   std::unique_ptr<UseCounts> uses_;
   std::unique_ptr<PagePool> pool_;
   std::vector<std::unique_ptr<Shard>> shards_;
+  std::vector<NextShard> next_shards_;  // by worker, who alone uses it
 };
 
 }  // namespace larder::core

@@ -38,7 +38,7 @@ unsigned Eviction::ring_of(const Item& item) noexcept {
   return std::min(((octave - kFirstRingBits) << kRingStepBits) + step, kRings - 1);
 }
 
-void Eviction::add_large(Item& item) {
+void Eviction::add_large(Item& item, const Item* replaced) {
   const unsigned r = ring_of(item);
   Ring& ring = rings_[r];
   const Ref ref = pool_.ref_of(&item);
@@ -57,6 +57,13 @@ void Eviction::add_large(Item& item) {
   if (ring.items <= kFewInRing) {
     const auto group = static_cast<uint32_t>(hands_.size() + r);
     double& level = level_of_[group];
+    // Not for a replacement: a key that is stored again and again would stop the hand in front of
+    // the others. The hand passes over the new value once instead.
+    if (replaced != nullptr && replaced->is_large() && ring_of(*replaced) == r &&
+        level != kAsleep) {
+      ItemWriter::set_heat(item, item.heat().with_grace());
+      return;
+    }
     const double next_step = level_ + level_per_step(group);
     level = level == kAsleep ? next_step : std::max(level, next_step);
   }
@@ -276,7 +283,19 @@ bool Eviction::has_sane_levels() const noexcept {
   for (uint32_t g = 0; g < level_of_.size(); ++g) {
     if (steps_round(g) > 0 && !is_sane(level_of_[g] - level_)) return false;
   }
-  return is_sane(level_) && most_weight_ > 0;
+  // Each look at the turnover lowers adapted_level_ until it has counted enough uses.
+  return is_sane(level_) && is_sane(turnover_level_) && adapted_level_ <= kMostLead &&
+         std::isfinite(adapted_level_);
+}
+
+bool Eviction::has_sane_weights() const noexcept {
+  const auto is_share = [](double share) { return share >= 0 && share <= 1; };  // no NaN
+  for (const Uses& u : uses_) {
+    if (!(u.boost >= 1 && u.boost <= kMostBoost)) return false;
+    if (!is_share(u.made_share) || !is_share(u.expected_share)) return false;
+  }
+  // No item counts for less than 1. Infinity is what turnovers without a rise of the level lead to.
+  return most_weight_ >= 1;
 }
 
 void Eviction::adapt() noexcept {
@@ -424,7 +443,10 @@ bool Eviction::restore(SnapshotReader& in) {
   hands_have_set_out_ = turnover_due_bytes_ != 0;
   // Workers count from 0 again.
   for (Uses& u : uses_) u.counted = 0;
-  if (order != order_ || !has_sane_levels()) {
+  for (uint32_t g = 0; g < level_of_.size(); ++g) {
+    if (steps_round(g) == 0) level_of_[g] = kAsleep;
+  }
+  if (order != order_ || !has_sane_levels() || !has_sane_weights()) {
     level_ = adapted_level_ = turnover_level_ = 0;
     most_weight_ = std::numeric_limits<double>::max();
     turnover_bytes_ = turnover_due_bytes_ = 0;

@@ -79,7 +79,9 @@ class Eviction {
   // The class has lost the page at this index; its last page lies there now.
   void page_left(uint32_t size_class, uint32_t index) noexcept;
   // A large item is in the table, has left it, or is now there as a copy.
-  void add_large(Item& item);
+  //
+  // replaced  what the item has taken the place of, already removed; null if nothing
+  void add_large(Item& item, const Item* replaced = nullptr);
   void remove_large(const Item& item) noexcept;
   void replace_large(const Item& item, Item& copy) noexcept;
 
@@ -261,6 +263,8 @@ class Eviction {
   double adapted_level_ = 0;
   // False for levels that ran away, as in a file of an earlier build.
   bool has_sane_levels() const noexcept;
+  // False for weights, boosts and shares that no run of this code has come to.
+  bool has_sane_weights() const noexcept;
   // Counts levels from here on. A hand is ahead by a round at most, but where rounds have become
   // shorter since: then by kMostRoundsAhead.
   void rebase_levels() noexcept;

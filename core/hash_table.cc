@@ -18,7 +18,8 @@ HashTable::HashTable(PagePool& pool, Epoch& epoch, uint16_t shard)
 HashTable::~HashTable() = default;  // segments are the pool's
 
 bool HashTable::start(bool overdraft) {
-  const uint32_t segment = take_segment(overdraft);
+  const uint32_t segment =
+      take_segment(overdraft ? PagePool::Bound::Overdraft : PagePool::Bound::Limit);
   if (segment == kNoSegment) return false;
   current_ = std::make_unique<View>();
   current_->segments = 1;
@@ -262,8 +263,7 @@ uint32_t HashTable::grown() const noexcept {
   return current_->segments + std::max(1u, current_->segments / 8);
 }
 
-uint32_t HashTable::shrunk() const noexcept {
-  const uint32_t segments = current_->segments;
+uint32_t HashTable::shrunk(uint32_t segments) const noexcept {
   const auto enough = static_cast<uint32_t>(
       std::ceil(static_cast<double>(items()) / (kShrunkLoad * kSlotsPerSegment)));
   // Halving at most, so that a step walks three old segments and no more.
@@ -271,15 +271,23 @@ uint32_t HashTable::shrunk() const noexcept {
                                                        : std::max({enough, segments / 2, 1u});
 }
 
+uint64_t HashTable::segments_to_free() const noexcept {
+  if (current_ == nullptr) return 0;
+  uint32_t left = current_->segments;
+  while (shrunk(left) < left) left = shrunk(left);
+  const uint64_t in_use = segments_in_use_.load(std::memory_order_relaxed);
+  return in_use > left ? in_use - left : 0;
+}
+
 bool HashTable::resize_step(bool overdraft, bool shrink) {
   if (!wants_resize(shrink)) return false;
-  if (!resizing()) begin_resize(is_too_full() ? grown() : shrunk());
+  if (!resizing()) begin_resize(is_too_full() ? grown() : shrunk(current_->segments));
   while (next_build_ < current_->segments &&
          current_->entries[next_build_].load(std::memory_order_relaxed) != 0) {
     ++next_build_;
   }
   if (next_build_ == current_->segments || !build_segment(next_build_, overdraft)) return false;
-  return resizing() || (shrink && shrunk() < current_->segments);
+  return resizing() || (shrink && shrunk(current_->segments) < current_->segments);
 }
 
 void HashTable::publish(std::unique_ptr<View> view) {
@@ -306,7 +314,11 @@ void HashTable::begin_resize(uint32_t segments) {
 }
 
 bool HashTable::build_segment(uint32_t index, bool overdraft) {
-  const uint32_t number = take_segment(overdraft);
+  const bool shrinks = current_->segments < current_->old_segments;
+  const bool beyond = shrinks && overdraft && retired_segments_.size() <= kMostRetiredBeyond;
+  const uint32_t number = take_segment(beyond      ? PagePool::Bound::None
+                                       : overdraft ? PagePool::Bound::Overdraft
+                                                   : PagePool::Bound::Limit);
   if (number == kNoSegment) return false;
   Slot* target = segment_at(number);
   const uint32_t segments = current_->segments;
@@ -400,8 +412,8 @@ uint32_t HashTable::reclaim(Epoch::Stamp horizon, uint32_t most) {
   return static_cast<uint32_t>(segments);
 }
 
-uint32_t HashTable::take_segment(bool overdraft) {
-  const PageNumber page = pool_.take(overdraft);
+uint32_t HashTable::take_segment(PagePool::Bound bound) {
+  const PageNumber page = pool_.take(bound);
   if (page == kNoPage) return kNoSegment;
   PageInfo& info = pool_.info(page);
   info = PageInfo{};

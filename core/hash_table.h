@@ -135,10 +135,16 @@ class HashTable {
   // Whether resize_step would do something, given memory.
   bool wants_resize(bool shrink) const noexcept {
     if (current_ == nullptr) return false;
-    return resizing() || is_too_full() || (shrink && shrunk() < current_->segments);
+    return resizing() || is_too_full() ||
+           (shrink && shrunk(current_->segments) < current_->segments);
   }
+  // How many segments come free once the table has shrunk as far as it may and no reader is left
+  // in what it has outgrown.
+  uint64_t segments_to_free() const noexcept;
   // One step of growth if the table is too full, or, if asked, of shrinking if it is too empty;
-  // about 30 microseconds. True if there is more to do.
+  // about 30 microseconds. True if there is more to do. A step of shrinking that may borrow goes
+  // beyond the overdraft, since it frees more than it takes: else a limit below what the table has
+  // would keep the table as it is.
   bool resize_step(bool overdraft, bool shrink = false);
   // Frees retired directories and segments that no reader can see any more, `most` segments at
   // most; how many.
@@ -231,6 +237,9 @@ class HashTable {
   // segments differ by 1.6 % (one sigma), so 0.88 on the mean keeps the fullest of thousands under.
   static constexpr double kGrowAtLoad = 0.88;
   static constexpr double kShrunkLoad = 0.75;
+  // While more segments than these wait for readers, no step of shrinking goes beyond the
+  // overdraft.
+  static constexpr size_t kMostRetiredBeyond = 8;
 
   static constexpr uint32_t kWalkBuckets = 16;
 
@@ -304,15 +313,16 @@ class HashTable {
     const double slots = static_cast<double>(kSlotsPerSegment) * current_->segments;
     return static_cast<double>(items()) > kGrowAtLoad * slots;
   }
-  // How many segments a larger table has, and a smaller one: as many as now if it is not worth it.
+  // How many segments a larger table has, and one that is smaller than one of `segments`: as many
+  // if it is not worth it.
   uint32_t grown() const noexcept;
-  uint32_t shrunk() const noexcept;
+  uint32_t shrunk(uint32_t segments) const noexcept;
   bool build_segment(uint32_t index, bool overdraft);
   void finish_resize();
   // All positions of an old segment are in new ones.
   bool has_moved(uint32_t old_index) const noexcept;
   void retire_old_if_done(uint32_t old_index);
-  uint32_t take_segment(bool overdraft);  // kNoSegment if there is no memory
+  uint32_t take_segment(PagePool::Bound bound);  // kNoSegment if there is no memory
   void free_segment(uint32_t number);
   static constexpr uint32_t kNoSegment = UINT32_MAX;
 

@@ -147,9 +147,9 @@ bool PagePool::set_limit(size_t limit_bytes) noexcept {
   return true;
 }
 
-PageNumber PagePool::take(bool overdraft) {
+PageNumber PagePool::take(Bound bound) {
   bool is_resident = false;
-  const PageNumber page = take_number(overdraft, is_resident);
+  const PageNumber page = take_number(bound, is_resident);
   if (page == kNoPage) return kNoPage;
   // One call instead of a fault for each small page. The first write meets any refusal again.
   if (!is_resident) madvise(address(page), kPageBytes, MADV_POPULATE_WRITE);
@@ -157,11 +157,14 @@ PageNumber PagePool::take(bool overdraft) {
   return page;
 }
 
-PageNumber PagePool::take_number(bool overdraft, bool& is_resident) {
+PageNumber PagePool::take_number(Bound bound, bool& is_resident) {
   MutexLock lock(mutex_);
   const size_t used = used_.load(std::memory_order_relaxed);
   const size_t limit = limit_.load(std::memory_order_relaxed);
-  if (used >= limit + (overdraft ? overdraft_of(limit) : 0)) return kNoPage;
+  if (bound != Bound::None) {
+    const size_t beyond = bound == Bound::Overdraft ? overdraft_of(limit) : 0;
+    if (used >= limit + beyond) return kNoPage;
+  }
   PageNumber page = kNoPage;
   if (!free_.empty()) {
     page = free_.back();
@@ -176,7 +179,7 @@ PageNumber PagePool::take_number(bool overdraft, bool& is_resident) {
   }
   used_.store(used + 1, std::memory_order_relaxed);
   if (limit_reached_ && used + 1 >= limit + kStallPages) has_borrowed_ = true;
-  if (used + 1 > limit + overdraft_peak_.load(std::memory_order_relaxed)) {
+  if (bound != Bound::None && used + 1 > limit + overdraft_peak_.load(std::memory_order_relaxed)) {
     overdraft_peak_.store(used + 1 - limit, std::memory_order_relaxed);
   }
   return page;

@@ -60,6 +60,7 @@ struct PageInfo {
   uint16_t free_head;  // index of the first free chunk below `carved`
   bool draining;       // being emptied: gives out no chunk
   uint8_t spared;      // its class's hand is to pass over it once (core/eviction.h)
+  uint16_t holds;      // of the used chunks: held beyond a turn, live or not
   uint32_t chunk_bytes;
   uint32_t index;  // position in the shard's page list
   uint32_t index_in_class;
@@ -96,7 +97,13 @@ class PagePool {
 
   // A page within the limit, or kNoPage. With `overdraft` up to overdraft_pages() beyond it. Over a
   // file kNoPage as well where the file system has no room.
-  PageNumber take(bool overdraft) EXCLUDES(mutex_);
+  PageNumber take(bool overdraft) EXCLUDES(mutex_) {
+    return take(overdraft ? Bound::Overdraft : Bound::Limit);
+  }
+  // Bound::None: beyond the overdraft as well, as far as pages are open, for a caller that gives
+  // back more than it takes soon.
+  enum class Bound : uint8_t { Limit, Overdraft, None };
+  PageNumber take(Bound bound) EXCLUDES(mutex_);
   void give_back(PageNumber page) EXCLUDES(mutex_);
 
   // Pages that are in use beyond the limit: somebody should give some back.
@@ -239,7 +246,7 @@ class PagePool {
   // std::bad_alloc.
   void prepare_lists(size_t pages) REQUIRES(mutex_);
   // take() without the memory. `is_resident`: it has that already.
-  PageNumber take_number(bool overdraft, bool& is_resident) EXCLUDES(mutex_);
+  PageNumber take_number(Bound bound, bool& is_resident) EXCLUDES(mutex_);
   // A page that is neither used nor free, its memory sure to be there, or kNoPage.
   PageNumber untouched_page() noexcept REQUIRES(mutex_);
   // The file system is full: from now on the limit is what the pool has.

@@ -164,7 +164,8 @@ void Shard::value_parts(const Item& item, std::vector<std::string_view>& out) co
 
 Ref Shard::take_chunk(uint32_t size_class, Seconds now) {
   const Ref ref = find_chunk(size_class);
-  if (ref != 0) keep_room(slab_.info(ref).chunk_bytes, now);
+  // What this lets go where no chunk was found is for the next attempt.
+  keep_room(ref != 0 ? slab_.info(ref).chunk_bytes : slab_.chunk_bytes(size_class), now);
   return ref;
 }
 
@@ -496,7 +497,7 @@ StoreResult Shard::publish(Ref head, KeyHash hash, HashTable::Slot* slot, uint8_
   }
   note_live(counters_[class_of(item)], item, +1);
   if (item.is_large()) {
-    eviction_.add_large(item);
+    eviction_.add_large(item, old);
   } else {
     eviction_.add(info, item);
   }
@@ -1045,12 +1046,13 @@ bool Shard::claim_win(const KeyRef& key, const Item* found) {
 
 void Shard::hold(const Item* item) {
   MutexLock lock(mutex_);
-  holds_.add(ref_of(*item));
+  const Ref ref = ref_of(*item);
+  if (holds_.add(ref)) slab_.mark_held(ref);
   if (!item->is_large()) return;
   try {
     part_holds_.add(item->next_part());
   } catch (const std::bad_alloc&) {
-    if (holds_.release(ref_of(*item))) put_chunk(ref_of(*item));
+    release_chunk(ref);
     throw;
   }
 }
@@ -1058,7 +1060,16 @@ void Shard::hold(const Item* item) {
 void Shard::release(const Item* item) {
   MutexLock lock(mutex_);
   if (item->is_large() && part_holds_.release(item->next_part())) loosen_parts(*item);
-  if (holds_.release(ref_of(*item))) put_chunk(ref_of(*item));
+  release_chunk(ref_of(*item));
+}
+
+void Shard::release_chunk(Ref ref) {
+  const bool orphan = holds_.release(ref);
+  if (!holds_.contains(ref)) {
+    slab_.unmark_held(ref);
+    no_spare_page_at_ = UINT64_MAX;  // the page may be emptied from now on
+  }
+  if (orphan) put_chunk(ref);
 }
 
 void Shard::flush(Seconds now) {
@@ -1115,9 +1126,13 @@ size_t Shard::pages_wanted() const {
 size_t Shard::pages_to_give_back() const {
   const size_t over = pool_.pages_over_limit();
   if (over == 0) return 0;
-  const size_t held = slab_.pages().size() + reserve_.size() + table_.bytes() / kPageBytes;
+  const size_t held =
+      slab_.pages().size() + slab_.large_pages() + reserve_.size() + table_.bytes() / kPageBytes;
   if (held * shard_count_ < pool_.pages_used() / 8 * 7) return 0;
-  return (over + shard_count_ - 1) / shard_count_;
+  const size_t share = (over + shard_count_ - 1) / shard_count_;
+  // Nothing goes for what the table gives back as it shrinks.
+  const size_t of_table = table_.segments_to_free();
+  return share > of_table ? share - of_table : 0;
 }
 
 uint64_t Shard::room_with_spare_page() const {
@@ -1194,7 +1209,8 @@ bool Shard::drain_step(Seconds now, uint32_t items) {
       for (uint32_t i = 0; i < items / 4 && evict_one(steps, now); ++i) {
         if (room_bytes() >= enough) break;
       }
-      if (steps == most_steps) return false;  // nothing is there
+      // Hands pass over drafts, and over dead chunks that readers hold, without end.
+      if (steps == most_steps || table_.items() == 0) return false;
       // It is wanted from now on: the next stores are to evict as they did.
       room_wanted_ = std::max(room_wanted_, std::min(room_bytes(), room_with_spare_page()));
       return true;

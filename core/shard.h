@@ -163,7 +163,8 @@ class Shard {
     bool empty() const noexcept { return holds_.empty(); }
     size_t size() const noexcept { return holds_.size(); }
     bool contains(Ref ref) const { return !holds_.empty() && holds_.contains(ref); }
-    void add(Ref ref) { ++holds_[ref].count; }
+    // True if it was not held.
+    bool add(Ref ref) { return ++holds_[ref].count == 1; }
     // True if it is not held; else the last release is told.
     bool may_free(Ref ref);
     // One hold less; true if what it held is the caller's to free.
@@ -218,6 +219,9 @@ class Shard {
   void free_loose_part() REQUIRES(mutex_);
   void free_first_of(LooseParts& parts) REQUIRES(mutex_);
   bool has_freeable() const REQUIRES(mutex_) { return !retired_.empty() || !loose_parts_.empty(); }
+  // One hold of an item's chunk less; the last one frees the chunk if the item was retired
+  // meanwhile.
+  void release_chunk(Ref ref) REQUIRES(mutex_);
   void retire(Item& item, Why why, Seconds now) REQUIRES(mutex_);
   void unlink(Item& item, KeyHash hash, Why why, Seconds now) REQUIRES(mutex_);
   // Frees what readers have left, some chunks at a time; how many.

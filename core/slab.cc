@@ -191,11 +191,11 @@ PageNumber Slab::sparsest_page(uint32_t size_class) noexcept {
   for (int i = 0; i < kPagesConsidered && page != kNoPage && page != first_moved; ++i) {
     const PageInfo& info = pool_.info(page);
     const PageNumber next = info.next;
-    if (info.drafts == 0 && info.parts == 0) {
+    if (info.drafts == 0 && info.parts == 0 && info.holds == 0) {
       if (best == kNoPage || info.used < pool_.info(best).used) best = page;
     } else if (page != front) {
-      // Drafts and parts may stay for long: the next calls are to see what lies behind. In front
-      // lies the page that chunks are taken from, and its draft is usually done at once.
+      // Drafts, parts and holds may stay for long: the next calls are to see what lies behind. In
+      // front lies the page that chunks are taken from, and its draft is usually done at once.
       if (first_moved == kNoPage) first_moved = page;
       unlink(page);
       link_last(page);
@@ -259,6 +259,7 @@ bool Slab::adopt_pages(const ShardPages& own) {
     free_bytes_ +=
         uint64_t{info.chunks} * info.chunk_bytes - uint64_t{info.used} * info.chunk_bytes;
     info.draining = false;
+    info.holds = 0;
   }
   for (const PageNumber page : pages_) {
     expiries_.add();
@@ -314,6 +315,7 @@ void Slab::check_invariants() const {
       require(expiries_.of(i) <= e, "a block's earliest expiry is before its page's");
     }
     require(live + info.drafts + info.parts <= info.used, "more live, draft and parts than used");
+    require(info.holds <= info.used, "more held than used");
     Class& c = seen[info.size_class];
     require(classes_[info.size_class].pages[info.index_in_class] == pages_[i],
             "a page is not where its class has it");

@@ -52,13 +52,15 @@ class Slab {
     ++info(ref).parts;
   }
   void unmark_part(Ref ref) noexcept { --info(ref).parts; }
+  void mark_held(Ref ref) noexcept { ++info(ref).holds; }
+  void unmark_held(Ref ref) noexcept { --info(ref).holds; }
 
   // Stops a page from giving out chunks, or lets it again.
   void start_draining(PageNumber page) noexcept;
   void stop_draining(PageNumber page) noexcept;
   // Of a class's pages that could be emptied the one with the fewest items, of 64 that it looks at;
-  // kNoPage if none of them could. What it finds with a draft or a part it puts behind the others,
-  // so that the next call looks at other pages.
+  // kNoPage if none of them could. What it finds with a draft, a part or a hold it puts behind the
+  // others, so that the next call looks at other pages.
   PageNumber sparsest_page(uint32_t size_class) noexcept;
   // The class with the most free bytes, at least a page of them; kNoClass if there is none.
   uint32_t class_with_spare_page() noexcept;
@@ -123,7 +125,7 @@ class Slab {
   }
 
   // Takes possession of the shard's pages as the side table has them, in a slab that is new, after
-  // a restart: no chunk is a draft's. False if they contradict each other.
+  // a restart: no chunk is a draft's or held. False if they contradict each other.
   bool adopt_pages(const ShardPages& own);
   // True if no chunk is a draft's.
   bool is_settled() const noexcept;

@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 
 #include <algorithm>
+#include <array>
 #include <functional>
 #include <random>
 #include <stdexcept>
@@ -314,6 +315,35 @@ TEST_CASE("who stores one item in a full cache sees another leave") {
   c.cache.check_invariants();
 }
 
+TEST_CASE("free parts of large values, whose pages cannot be emptied, keep few stores waiting") {
+  CacheConfig settings = config(16_MiB);
+  settings.shards = 1;
+  settings.hash_seed = 1;
+  Client c(settings);
+  // Popular keys of sizes that take turns. Values of the last size have a part of a quarter page.
+  constexpr std::array<size_t, 4> kBytes = {100, 1'000, 3'700, 8'200};
+  constexpr uint64_t kTurn = 50'000;
+  constexpr uint64_t kRequests = 310'000;
+  std::mt19937_64 random(42);
+  std::vector<double> sums;
+  for (double sum = 0; sums.size() < 20'000; sums.push_back(sum)) {
+    sum += 1.0 / static_cast<double>(sums.size() + 1);
+  }
+  uint64_t refused = 0;
+  for (uint64_t i = 0; i < kRequests; ++i) {
+    const size_t turn = i / kTurn % kBytes.size();
+    const double at = static_cast<double>(random() >> 11) * 0x1p-53 * sums.back();
+    const auto rank = std::lower_bound(sums.begin(), sums.end(), at) - sums.begin();
+    const std::string key = key_number(turn * 1'000'000 + static_cast<uint64_t>(rank));
+    if (c.look(key).item == nullptr) {
+      refused += c.set(key, std::string(kBytes[turn], 'x')) != StoreStatus::Stored;
+    }
+    if (i % 64 == 0) c.cache.tend(0, c.now, 0);
+  }
+  CHECK(refused < 1'000);
+  c.cache.check_invariants();
+}
+
 TEST_CASE("a large value among small ones always finds room") {
   Client c(config(64_MiB));
   const std::string small(100, 'x');
@@ -525,6 +555,36 @@ TEST_CASE("beside a hot set that fills the memory new items stay, then and when 
   CHECK(there > newest / 10 * 9);
 }
 
+TEST_CASE("a value that is stored again and again keeps no cold one of its size") {
+  CacheConfig settings = config(16_MiB);
+  settings.shards = 1;
+  settings.hash_seed = 1;
+  Client c(settings);
+  const std::string small(1'000, 'x');
+  const std::string large(250'000, 'y');
+  uint64_t n = 0;
+  const auto store_small = [&](uint64_t times) {
+    for (uint64_t i = 0; i < times; ++i) {
+      c.must_set(key_number(n++), small);
+      if (n % 64 == 0) c.cache.tend(0, c.now, 0);
+    }
+  };
+  while (c.cache.totals().evictions < 1'000) store_small(100);
+  const uint64_t turnover = c.cache.totals().items;
+  constexpr int kCold = 7;
+  for (int i = 0; i < kCold; ++i) c.must_set("cold-" + std::to_string(i), large);
+  for (int i = 0; i < 1'000; ++i) {
+    store_small(turnover / 125);
+    // It was stored so little of the memory ago.
+    REQUIRE((i == 0 || c.has("hot")));
+    c.must_set("hot", large);
+  }
+  int there = 0;
+  for (int i = 0; i < kCold; ++i) there += c.has("cold-" + std::to_string(i)) ? 1 : 0;
+  CHECK(there == 0);
+  c.cache.check_invariants();
+}
+
 TEST_CASE("a large value that is asked for often enough is missed at most once in ten") {
   Client c(config(64_MiB));
   const std::string small(100, 'x');
@@ -663,6 +723,53 @@ TEST_CASE("a large value that is replaced while it is held leaves the retired by
   CHECK(c.cache.totals().pages_free + 4 >= c.cache.totals().pages_total);
 }
 
+TEST_CASE("held values keep no pages from other sizes, and upkeep ends") {
+  CacheConfig settings = config(16_MiB);
+  settings.shards = 1;
+  Client c(settings);
+  const bool deleted = GENERATE(false, true);
+  const std::string large(100'000, 'x');
+  const auto large_key = [](int i) { return "large-" + std::to_string(i); };
+  c.must_set("large", large);
+  const uint32_t head_bytes = c.cache.chunk_bytes_of(*c.look("large").item);
+  const std::string neighbour(head_bytes - 30, 'n');
+  // Each head in another page, among values of the size of its chunk.
+  constexpr int kHeld = 12;
+  std::vector<const Item*> held;
+  uint64_t n = 0;
+  for (int i = 0; i < kHeld; ++i) {
+    c.must_set(large_key(i), large);
+    held.push_back(c.look(large_key(i)).item);
+    c.cache.hold(held.back());
+    for (size_t k = 0; k < kPageBytes / head_bytes; ++k) c.must_set(key_number(n++), neighbour);
+  }
+  while (c.cache.totals().evictions < 100) {
+    c.must_set(key_number(n++), neighbour);
+    for (int i = 0; i < kHeld && n % 100 == 0; ++i) c.look(large_key(i));
+  }
+  for (int i = 0; i < kHeld && deleted; ++i) c.remove(large_key(i));
+  c.tend();
+  for (uint64_t i = 0; i < n; ++i) {
+    if (i % 3 != 0) c.remove(key_number(i));
+  }
+  const std::string other(300, 'o');
+  uint64_t refused = 0;
+  for (uint64_t i = 0; i < 60'000; ++i) {
+    refused += c.set("other-" + key_number(i), other) != StoreStatus::Stored;
+    for (int slice = 0; i % 64 == 0 && slice < 20 && c.cache.tend(0, c.now, 0); ++slice) {
+    }
+  }
+  CHECK(refused == 0);
+  int slices = 0;
+  while (slices < 50'000 && c.cache.tend(0, c.now, 0)) ++slices;
+  CHECK(slices < 50'000);
+  c.cache.check_invariants();
+  for (const Item* item : held) c.cache.release(item);
+  c.tend();
+  CHECK(c.cache.totals().held_items == 0);
+  c.cache.check_invariants();
+}
+
 TEST_CASE("a smaller limit gives memory back, a larger one is used") {
   Client c(config(64_MiB));
   const std::string value(1000, 'x');
@@ -694,6 +801,128 @@ TEST_CASE("a smaller limit takes as much of each shard, though only upkeep runs"
   for (uint64_t n = last - items / 2; n < last; ++n) there += c.has(key_number(n)) ? 1 : 0;
   CHECK(there == items / 2);
   c.cache.check_invariants();
+}
+
+TEST_CASE("a smaller limit is served where large values have most of the pages") {
+  CacheConfig settings = config(128_MiB);
+  settings.shards = 4;
+  settings.hash_seed = 12345;
+  Client c(settings);
+  const std::string value(1'000'000, 'x');
+  for (uint64_t n = 0; c.cache.totals().evictions < 50; ++n) {
+    c.must_set(key_number(n), value);
+    c.cache.tend(0, c.now, 0);
+  }
+  c.tend();
+  REQUIRE(c.cache.totals().items > 120);
+  for (const size_t limit : {112_MiB, 48_MiB}) {
+    REQUIRE(c.cache.set_memory_limit(limit));
+    c.tend();
+    CHECK(c.cache.totals().overdraft_bytes == 0);
+    CHECK(c.cache.totals().item_bytes > limit * 3 / 4);
+  }
+  c.cache.check_invariants();
+}
+
+TEST_CASE("upkeep ends where drafts and deleted values that are held exceed a smaller limit") {
+  CacheConfig settings = config(64_MiB);
+  settings.shards = 1;
+  Client c(settings);
+  const bool half_sent = GENERATE(true, false);
+  const std::string value(100'000, 'x');
+  std::vector<ItemDraft> drafts;
+  std::vector<const Item*> held;
+  for (uint64_t n = 0; n < 100; ++n) {
+    if (half_sent) {
+      ItemShape shape;
+      shape.value_bytes = static_cast<uint32_t>(value.size());
+      ItemDraft draft;
+      c.cache.begin_turn(0);
+      REQUIRE(c.cache.allocate(0, c.ref("large"), shape, c.now, draft) == AllocateStatus::Ok);
+      REQUIRE(draft.append(std::string_view(value).substr(0, 90'000)));
+      c.cache.end_turn(0);
+      drafts.push_back(std::move(draft));
+    } else {
+      c.must_set(key_number(n), value);
+      held.push_back(c.look(key_number(n)).item);
+      c.cache.hold(held.back());
+      c.remove(key_number(n));
+    }
+  }
+  for (uint64_t n = 0; n < 20'000; ++n) c.must_set(key_number(n), "v");
+  c.tend();
+  REQUIRE(c.cache.set_memory_limit(8_MiB));
+  int slices = 0;
+  while (slices < 50'000 && c.cache.tend(0, c.now, 0)) ++slices;
+  CHECK(slices < 50'000);
+  CHECK(c.cache.totals().overdraft_bytes > 0);
+  drafts.clear();
+  for (const Item* item : held) c.cache.release(item);
+  c.tend();
+  CHECK(c.cache.totals().overdraft_bytes == 0);
+  c.must_set("k", "v");
+  c.cache.check_invariants();
+}
+
+TEST_CASE("a smaller limit than the table takes leaves a cache that stores") {
+  CacheConfig settings = config(40_MiB);
+  settings.shards = 1;
+  Client c(settings);
+  uint64_t n = 0;
+  while (c.cache.totals().evictions < 1'000) c.must_set(key_number(n++), "v");
+  c.tend();
+  // The pool lends 4 MiB beyond any limit.
+  REQUIRE(c.cache.totals().table_bytes > 9_MiB);
+  REQUIRE(c.cache.set_memory_limit(4_MiB));
+  c.tend();
+  CHECK(c.cache.totals().overdraft_bytes == 0);
+  CHECK(c.cache.totals().items > 60'000);
+  for (int i = 0; i < 1'000; ++i) c.must_set(key_number(n++), "v");
+  c.cache.check_invariants();
+}
+
+TEST_CASE("nothing is evicted for what the table gives back under a smaller limit") {
+  CacheConfig settings = config(24_MiB);
+  settings.shards = 1;
+  settings.hash_seed = 1;
+  Client c(settings);
+  uint64_t n = 0;
+  while (c.cache.totals().evictions < 1'000) c.must_set(key_number(n++), "v");
+  c.tend();
+  REQUIRE(c.cache.set_memory_limit(12_MiB));
+  c.tend();
+  const CacheTotals after = c.cache.totals();
+  CHECK(after.overdraft_bytes == 0);
+  // The table shrinks by a quarter at least.
+  CHECK(after.pages_free * kPageBytes < 1_MiB);
+  c.cache.check_invariants();
+}
+
+TEST_CASE("a call of upkeep ends with its budget, and the next one goes on with another shard") {
+  CacheConfig settings = config(64_MiB);
+  settings.shards = 8;
+  Client c(settings);
+  std::vector<std::vector<std::string>> keys(settings.shards);  // by shard
+  for (uint64_t n = 0; n < 10'000; ++n) {
+    const std::string key = key_number(n);
+    c.must_set(key, "v", c.now + 5);
+    keys[c.cache.hash(key).shard_bits() / (256 / settings.shards)].push_back(key);
+  }
+  c.tend();
+  c.now += 5;
+  const auto shards_with_freed = [&] {
+    return std::count_if(keys.begin(), keys.end(), [&](const std::vector<std::string>& of_shard) {
+      return std::any_of(of_shard.begin(), of_shard.end(), [&](const std::string& key) {
+        return c.look(key, false).miss == MissReason::Absent;
+      });
+    });
+  };
+  for (uint32_t calls = 1; calls <= settings.shards; ++calls) {
+    CHECK(c.cache.tend(0, c.now, 0));
+    CHECK(shards_with_freed() == calls);
+  }
+  c.tend();
+  CHECK(c.cache.totals().items == 0);
 }
 
 TEST_CASE("too large is judged by memcached's measure") {

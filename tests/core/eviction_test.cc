@@ -3,6 +3,8 @@
 #include <catch2/catch.hpp>
 
 #include <algorithm>
+#include <cstring>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -301,6 +303,59 @@ TEST_CASE("after a stop the order goes on as it would have, whatever was used be
   // A hand's steps in a row are not kept.
   CHECK(of_small == Approx(expected_of_small).margin(200));
   CHECK(expected_of_small > 9'000);
+}
+
+TEST_CASE("a start with numbers that no stop has written forgets what was learnt") {
+  Fixture f;
+  f.fill(100, 20);
+  f.fill(2000, 20);
+  for (int i = 0; i < 10'000; ++i) REQUIRE(f.victim() != nullptr);
+  SnapshotWriter out;
+  f.eviction.save(out);
+  const std::string saved = out.bytes();
+  // What a start with these bytes would save.
+  const auto saved_after = [&](const std::string& bytes) {
+    Eviction started(f.pool, f.slab, f.sizes.item_count(), f.counts, EvictionOrder::Density);
+    SnapshotReader in(bytes);
+    REQUIRE(started.restore(in));
+    SnapshotWriter again;
+    started.save(again);
+    return again.bytes();
+  };
+  const auto with = [&](size_t from_end, double number) {
+    std::string bytes = saved;
+    std::memcpy(bytes.data() + bytes.size() - from_end, &number, sizeof number);
+    return bytes;
+  };
+  std::string of_other_order = saved;
+  of_other_order[0] = static_cast<char>(EvictionOrder::Lru);
+  const std::string forgotten = saved_after(of_other_order);
+  REQUIRE((saved_after(saved) != forgotten));
+  // From the end of the snapshot.
+  constexpr size_t kTurnoverLevel = 24;
+  constexpr size_t kMostWeight = 32;
+  constexpr size_t kAdaptedLevel = 40;
+  constexpr size_t kBoostOfLast = 56;
+  constexpr size_t kExpectedShareOfLast = 64;
+  constexpr size_t kMadeShareOfLast = 72;
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  const double infinity = std::numeric_limits<double>::infinity();
+  CHECK((saved_after(with(kMostWeight, infinity)) != forgotten));
+  struct Bent {
+    size_t from_end;
+    std::vector<double> numbers;
+  };
+  for (const Bent& bent :
+       {Bent{kTurnoverLevel, {nan, infinity, 1e300}}, Bent{kMostWeight, {nan, -1, 0, 1e-320, 0.9}},
+        Bent{kAdaptedLevel, {nan, infinity, -infinity, 1e300}},
+        Bent{kBoostOfLast, {nan, infinity, -1, 0, 1e300}},
+        Bent{kExpectedShareOfLast, {nan, infinity, -1, 1.1}},
+        Bent{kMadeShareOfLast, {nan, infinity, -1, 1.1}}}) {
+    for (const double number : bent.numbers) {
+      INFO(number << " at " << bent.from_end << " bytes from the end");
+      CHECK((saved_after(with(bent.from_end, number)) == forgotten));
+    }
+  }
 }
 
 TEST_CASE("what is gone anyway goes first, however hot") {

@@ -141,6 +141,45 @@ TEST_CASE("a table that is mostly empty shrinks when asked, and loses nothing") 
   }
 }
 
+TEST_CASE("a table that takes more than limit and overdraft shrinks, but for a held-up reader") {
+  Fixture f;
+  constexpr uint64_t kKeys = 1'000'000;
+  std::vector<Ref> refs;
+  for (uint64_t n = 0; n < kKeys; ++n) {
+    const std::string key = key_number(n);
+    refs.push_back(f.make(key));
+    REQUIRE(f.table.insert(f.hash(key), refs.back(), false));
+  }
+  while (f.table.resize_step(false)) {
+  }
+  f.epoch.advance();
+  f.table.reclaim(f.epoch.horizon());
+  for (uint64_t n = 1'000; n < kKeys; ++n) {
+    const KeyHash hash = f.hash(key_number(n));
+    f.table.remove(*f.table.find_ref(refs[n], hash), hash);
+  }
+  REQUIRE(f.pool.set_limit(1_MiB));
+  REQUIRE(f.table.bytes() > 1_MiB + f.pool.overdraft_pages() * kPageBytes);
+  const uint64_t segments = f.table.bytes() / kPageBytes;
+  CHECK(f.table.segments_to_free() == segments - 1);
+  Epoch::Reader& reader = f.epoch.reader(0);
+  f.epoch.enter(reader);
+  while (f.table.resize_step(true, true)) {
+  }
+  CHECK(f.table.bytes() <= (segments + 10) * kPageBytes);
+  f.epoch.leave(reader);
+  for (bool more = true; more;) {
+    f.epoch.advance();
+    f.table.reclaim(f.epoch.horizon());
+    more = f.table.resize_step(true, true);
+  }
+  f.epoch.advance();
+  f.table.reclaim(f.epoch.horizon());
+  CHECK(f.table.bytes() == kPageBytes);
+  CHECK(f.table.segments_to_free() == 0);
+  f.table.check_invariants();
+}
+
 TEST_CASE("random inserts, replaces and removes agree with a map") {
   Fixture f;
   std::mt19937_64 random(3);

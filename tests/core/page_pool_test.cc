@@ -43,6 +43,20 @@ TEST_CASE("pages are distinct and end at the limit; overdraft goes a little beyo
   CHECK(pool.pages_used() == 0);
 }
 
+TEST_CASE("a caller that gives back more soon gets a page beyond the overdraft") {
+  PagePool pool(8_MiB, 8_MiB, false);
+  while (pool.take(true) != kNoPage) {
+  }
+  const size_t peak = pool.overdraft_peak_pages();
+  CHECK(pool.take(PagePool::Bound::None) == kNoPage);  // no more pages are open
+  REQUIRE(pool.set_limit(1_MiB));
+  PageNumber last = kNoPage;
+  for (PageNumber page = 1; page <= 10; ++page) pool.give_back(last = page);
+  CHECK(pool.take(true) == kNoPage);
+  CHECK(pool.take(PagePool::Bound::None) == last);
+  CHECK(pool.overdraft_peak_pages() == peak);
+}
+
 TEST_CASE("the limit moves within the reservation") {
   PagePool pool(1_MiB, 4_MiB, false);
   CHECK(pool.set_limit(3_MiB));

@@ -104,6 +104,12 @@ TEST_CASE("the sparsest page of a class is found among those without drafts") {
   CHECK(f.slab.sparsest_page(c) == PagePool::page_of(refs[per_page]));
   const Ref draft = f.slab.take(c);
   CHECK(f.slab.sparsest_page(c) != PagePool::page_of(draft));
+  f.slab.mark_published(draft);
+  CHECK(f.slab.sparsest_page(c) == PagePool::page_of(draft));
+  f.slab.mark_held(draft);
+  CHECK(f.slab.sparsest_page(c) != PagePool::page_of(draft));
+  f.slab.unmark_held(draft);
+  CHECK(f.slab.sparsest_page(c) == PagePool::page_of(draft));
 }
 
 TEST_CASE("pages with a draft hide no page behind them from the search for the sparsest") {
