@@ -1,7 +1,6 @@
 #include "tools/client/fleet.h"
 
 #include <map>
-#include <set>
 #include <utility>
 
 namespace larder::client {
@@ -78,19 +77,13 @@ Result<std::shared_ptr<Fleet>> Fleet::next(const std::vector<Server>& servers,
 
   fleet->led_to_ = led_to_;
   std::map<std::shared_ptr<Node>, std::vector<std::shared_ptr<Node>>> moves;  // by where they lead
-  std::map<std::string, std::vector<std::shared_ptr<Node>>> left;             // by their hosts
-  const std::set<std::shared_ptr<Node>> staying(changes.staying.begin(), changes.staying.end());
   for (size_t i = 0; i < servers.size(); ++i) {
     const std::shared_ptr<Node>& to = fleet->nodes_[i];
     const std::string name = name_of(servers[i]);
-    std::shared_ptr<Node>& from = fleet->led_to_[name];
-    if (from != to || !staying.contains(to)) {
-      const std::string host = name.substr(0, name.rfind(':') + 1);
-      const auto [at, is_new] = left.try_emplace(host);
-      if (is_new) at->second = left_from(host, listed);
-      if (!at->second.empty())
-        moves[to].insert(moves[to].end(), at->second.begin(), at->second.end());
+    if (const std::shared_ptr<Node> other_port = left_from(name, listed)) {
+      moves[to].push_back(other_port);
     }
+    std::shared_ptr<Node>& from = fleet->led_to_[name];
     if (from && from != to) moves[to].push_back(from);
     from = to;
   }
@@ -124,22 +117,16 @@ Result<std::shared_ptr<Fleet>> Fleet::next(const std::vector<Server>& servers,
   return fleet;
 }
 
-std::vector<std::shared_ptr<Node>> Fleet::left_from(
-    const std::string& host, const std::map<std::string, std::shared_ptr<Node>>& listed) const {
-  std::vector<std::shared_ptr<Node>> left;
-  if (host.empty()) return left;
-  for (const bool of_this_list : {false, true}) {
-    for (auto it = led_to_.lower_bound(host); it != led_to_.end(); ++it) {
-      const auto& [name, node] = *it;
-      if (!name.starts_with(host)) break;
-      if (listed.contains(node->name()) || departed_.contains(node->name()) == of_this_list)
-        continue;
-      left.push_back(node);
-    }
+std::shared_ptr<Node> Fleet::left_from(
+    const std::string& name, const std::map<std::string, std::shared_ptr<Node>>& listed) const {
+  if (led_to_.contains(name)) return nullptr;
+  const std::string host = name.substr(0, name.rfind(':') + 1);
+  if (host.empty()) return nullptr;
+  for (auto it = led_to_.lower_bound(host); it != led_to_.end(); ++it) {
+    if (!it->first.starts_with(host)) break;
+    if (!listed.contains(it->second->name())) return it->second;
   }
-  if (left.size() > Node::kMostFormer)
-    left.erase(left.begin(), left.end() - static_cast<ptrdiff_t>(Node::kMostFormer));
-  return left;
+  return nullptr;
 }
 
 std::vector<Fleet::Changes::Succession> Fleet::successions_of(

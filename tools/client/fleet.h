@@ -11,7 +11,7 @@
 //    as before: it still waits for the connections on which writes were given up (node.h).
 // 3. Where a name leads to another address than it did last, the node there is flushed before it is
 //    used: it may be the same server, which has what its keys were before, or one with older items.
-//    So it is where a host has another port and not one from before.
+//    So it is where a host has another port and not the one from before.
 // 4. A write on a list that is followed no more, at a node that has left since, is owed where the
 //    name of that node leads, also if it is done: it may have come after the flush there.
 // All four hold for what one client has seen: it does not know a list from before its start, nor
@@ -91,12 +91,10 @@ class Fleet {
   };
 
   explicit Fleet(Ring ring) : ring_(std::move(ring)) {}
-  // The nodes of this and earlier lists that a host had, at ports that are not listed any
-  // more: at most Node::kMostFormer, those of this list as the last ones.
-  //
-  // host  the name of a server, up to its port
-  std::vector<std::shared_ptr<Node>> left_from(
-      const std::string& host, const std::map<std::string, std::shared_ptr<Node>>& listed) const;
+  // For a name that is new: a node of an earlier list on its host, at a port that is not listed any
+  // more. Null if there is none.
+  std::shared_ptr<Node> left_from(const std::string& name,
+                                  const std::map<std::string, std::shared_ptr<Node>>& listed) const;
   // Of each node that is not listed and is a former one of any that is.
   static std::vector<Changes::Succession> successions_of(
       const std::map<std::string, std::shared_ptr<Node>>& listed,

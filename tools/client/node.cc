@@ -23,6 +23,8 @@ constexpr size_t kPaidAtOnce = 1'000;
 constexpr std::chrono::seconds kBetweenLooks{1};
 // Other threads may wait for the same connections, so nobody polls them for this.
 constexpr std::chrono::milliseconds kBetweenLooksAtFormer{5};
+// Of one node, to which many names may come to lead at once. Beyond it the oldest are forgotten.
+constexpr size_t kMostFormer = 256;
 
 constexpr std::string_view kAskEmptied = "stats larder";
 constexpr std::array<std::string_view, 1> kAskEnds = {"END"};

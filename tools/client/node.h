@@ -98,10 +98,8 @@ class Node {
   void rejoin() noexcept;
   // A new list names it: if it is ejected, the next call may probe it.
   void announced() noexcept;
-  // The bound for the former nodes of one node, to which many names may come to lead at once.
-  // Beyond it the node forgets the oldest.
-  static constexpr size_t kMostFormer = 256;
-  // Where the names of a node led before they led there: perhaps to the same server. Each once.
+  // Where the names of a node led before they led there: perhaps to the same server. Each once, and
+  // a bounded number of them.
   using Former = std::vector<std::weak_ptr<Node>>;
   using Nodes = std::span<const std::shared_ptr<Node>>;
   // Of `to`, once the names that lead to the nodes of `from` do so.
