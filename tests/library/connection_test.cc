@@ -815,6 +815,63 @@ TEST_CASE("a refusal that comes twice is not taken for that of the next write") 
   }
 }
 
+TEST_CASE("an OK that comes twice is not taken for that of the next flush_all") {
+  struct Case {
+    std::string before;  // that the barrier is read
+    std::string then;
+    bool is_good;
+  };
+  for (const Case& c : {Case{"OK\r\n", "MN\r\n", true}, Case{"OK\r\n", "OK\r\nMN\r\n", false},
+                        Case{"OK\r\nOK\r\n", "MN\r\n", false}, Case{"OK\r\n", "", false},
+                        Case{"OK\r\n", "ERROR\r\n", false}}) {
+    CAPTURE(c.before, c.then);
+    ScriptedServer server([&](Peer& peer) {
+      peer.read_some();
+      peer.answer("EN O?\r\n");
+      peer.read_some();
+      peer.answer(c.before);
+      if (c.before == "OK\r\n") peer.read_some();
+      if (c.then.empty()) return;
+      peer.answer(c.then);
+      peer.read_until_closed();
+    });
+    auto connection = connected(server.port());
+    REQUIRE(run_one(*connection, get("k")).outcome == Outcome::Missing);
+    const Answer answer = run_one(*connection, {.verb = Verb::FlushAll});
+    CHECK(answer.outcome == (c.is_good ? Outcome::Done : Outcome::Failed));
+    CHECK(answer.in_doubt == !c.is_good);
+    CHECK(connection->is_in_step() == c.is_good);
+    CHECK(connection->take_lingering().size() == (c.is_good ? 0 : 1));
+    connection.reset();
+  }
+}
+
+TEST_CASE("a flush_all needs no barrier where the next reply is known to be its own") {
+  for (const char* reply : {"OK\r\nHD c1 O?\r\n", "OK\r\nMN\r\n", "OK\r\nOK\r\n"}) {
+    CAPTURE(reply);
+    ScriptedServer server([&](Peer& peer) {
+      peer.read_some();
+      peer.answer("EN O?\r\n");
+      peer.read_some();
+      peer.answer(reply);
+      peer.read_until_closed();
+    });
+    auto connection = connected(server.port());
+    REQUIRE(run_one(*connection, get("k")).outcome == Outcome::Missing);
+    const bool stores = std::string_view(reply).find("HD") != std::string_view::npos;
+    const Operation operations[] = {
+        {.verb = Verb::FlushAll},
+        stores ? store(Verb::Set, "k", "v") : Operation{.verb = Verb::Noop}};
+    Answer answers[2];
+    connection->run(operations, answers, patience());
+    const bool is_good = !std::string_view(reply).ends_with("OK\r\n");
+    for (const Answer& answer : answers) {
+      CHECK(answer.outcome == (is_good ? Outcome::Done : Outcome::Failed));
+    }
+    connection.reset();
+  }
+}
+
 TEST_CASE(
     "several submits whose last is refused are idle once the refusal is known to be its own") {
   ScriptedServer server([](Peer& peer) { answer_all(peer, "SERVER_ERROR out of memory\r\n"); });

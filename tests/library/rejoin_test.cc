@@ -397,6 +397,37 @@ TEST_CASE("a node behind a proxy without statistics is flushed all the same") {
   CHECK(node.server().stat("cmd_flush") == "1");
 }
 
+TEST_CASE("statistics that come twice do not spare a node its flush") {
+  // It says that it has just been emptied, but these are the rows of an earlier question, which
+  // come a second time. Its own rows come before the next reply.
+  std::atomic<int> flushes = 0;
+  const auto script = [&](Peer& peer) {
+    std::string came;
+    bool owes_rows = false;
+    for (std::string some = peer.read_some(); !some.empty(); some = peer.read_some()) {
+      came += some;
+      for (size_t end; (end = came.find("\r\n")) != came.npos; came.erase(0, end + 2)) {
+        const std::string line = came.substr(0, end);
+        if (owes_rows) peer.answer("STAT emptied_ago_ms 100000\r\nEND\r\n");
+        owes_rows = line == "stats larder";
+        if (owes_rows) peer.answer("STAT emptied_ago_ms 0\r\nEND\r\n");
+        if (line.starts_with("ma ")) peer.answer("CLIENT_ERROR cannot increment\r\n");
+        if (line.starts_with("mn")) peer.answer("MN\r\n");
+        if (line.starts_with("mg ")) peer.answer("EN O?\r\n");
+        if (line.starts_with("flush_all") && ++flushes > 0) peer.answer("OK\r\n");
+      }
+    }
+  };
+  ScriptedServer server(script, 0, 2);
+  ClientOptions options = options_for({server.port()});
+  options.most_owed_keys = 0;  // everything is owed at once
+  const auto cache = make_client(options);
+  CHECK_FALSE(cache->increment("k").ok());
+  std::this_thread::sleep_for(milliseconds(20));  // moments are known to a few milliseconds
+  static_cast<void>(cache->get("k").ok());
+  CHECK(flushes == 1);
+}
+
 TEST_CASE("a node that does not let itself be flushed is not read from") {
   larder::daemon::Settings settings = loopback_settings();
   settings.allow_flush = false;

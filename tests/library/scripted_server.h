@@ -1,5 +1,5 @@
-// ScriptedServer: a listener on loopback that takes one connection and does with it what a test
-// says, on a thread of its own.
+// ScriptedServer: a listener on loopback that takes one connection, or some one after the other,
+// and does with each what a test says, on a thread of its own.
 #pragma once
 
 #include <arpa/inet.h>
@@ -84,7 +84,9 @@ class Peer {
 class ScriptedServer {
  public:
   // receive_buffer  SO_RCVBUF of the connection in bytes; 0: what the kernel gives
-  explicit ScriptedServer(std::function<void(Peer&)> script, int receive_buffer = 0)
+  // connections     how many it takes, each once the one before is over
+  explicit ScriptedServer(std::function<void(Peer&)> script, int receive_buffer = 0,
+                          int connections = 1)
       : listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
     if (receive_buffer > 0) {
       setsockopt(listener_, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
@@ -99,14 +101,16 @@ class ScriptedServer {
       throw std::runtime_error("cannot listen");
     }
     port_ = ntohs(address.sin_port);
-    thread_ = std::thread([this, script = std::move(script)] {
-      const int fd = ::accept(listener_, nullptr, nullptr);
-      if (fd < 0) return;
-      Peer peer(fd);
-      try {
-        script(peer);
-      } catch (const std::runtime_error&) {
-        // The test sees that what it waits for does not come.
+    thread_ = std::thread([this, script = std::move(script), connections] {
+      for (int i = 0; i < connections; ++i) {
+        const int fd = ::accept(listener_, nullptr, nullptr);
+        if (fd < 0) return;
+        Peer peer(fd);
+        try {
+          script(peer);
+        } catch (const std::runtime_error&) {
+          // The test sees that what it waits for does not come.
+        }
       }
     });
   }

@@ -122,9 +122,10 @@ std::string Endpoint::text() const {
 // 5. Once `failure` is set there are no batches.
 // 6. Meta has a barrier: an `mn`, asked when all else has been answered, whose reply must come
 //    before any other. No value is sent before the server has answered a meta command, as one that
-//    knows none would take the value for commands. And since a refusal carries no opaque, it is
-//    not known to be the current request's until a later reply has the right opaque, or the barrier
-//    comes next: before that, the refusals leave doubt and the connection is not idle.
+//    knows none would take the value for commands. And since a refusal and the OK of a flush_all
+//    carry no opaque, they are not known to be the current request's until a later reply has the
+//    right opaque, or the barrier comes next: before that, they leave doubt and the connection is
+//    not idle.
 struct Connection::State {
   const uint32_t opened_in = process_generation();
   Endpoint endpoint;
@@ -147,9 +148,10 @@ struct Connection::State {
   bool misses_have_opaques = false;  // meta: an EN of this server repeated one
   bool knows_meta = false;           // the server has answered a meta command
   bool is_barrier_asked = false;     // and not answered
-  bool has_unproven = false;         // refusals that a late reply may have been taken for
+  bool has_unproven = false;         // replies that a late one may have been taken for
   bool unproven_may_change = false;  // some of these requests may come to change something yet
-  std::vector<Answer*> unproven;     // those that leave no doubt once they are proven
+  std::vector<Answer*> unproven;     // refusals that leave no doubt once they are proven
+  std::vector<Answer*> unproven_ok;  // flushes that fail with the connection unless they are proven
   // Since it was idle: the last answer, in text the last value, that nothing has proven yet. A
   // value may have lost its tail and end with bytes of a later reply, which then never comes: a
   // later reply that is known to be its request's proves it, and so does an idle connection.
@@ -256,6 +258,7 @@ struct Connection::State {
   void prove() noexcept;
   void unasked(const ReplyHead& head);
   void refused(const ReplyHead& head);
+  void flushed();
   void settle(Meaning meaning, const ReplyHead& head);
 
   void go(Deadline deadline);
@@ -288,6 +291,7 @@ void Connection::State::fail(Error why) noexcept {
   failure = std::move(why);
   // The rest of what was asked does not come: the last value may hold a part of it.
   if (!is_idle() && (last_told_has_body || !held().empty())) doubt_last_told(*failure);
+  for (Answer* const answer : unproven_ok) answer_failed(*answer, copy_of(*failure));
   for (Batch& batch : batches) {
     for (size_t i = batch.answered; i < batch.count; ++i) {
       changed = changed || changes_something(batch.operations[i]);
@@ -297,6 +301,7 @@ void Connection::State::fail(Error why) noexcept {
   changed = changed || unproven_may_change;
   has_unproven = unproven_may_change = is_barrier_asked = false;
   unproven.clear();
+  unproven_ok.clear();
   batches.clear();
   lines.clear();
   writing = 0;
@@ -737,6 +742,7 @@ void Connection::State::note_told() {
 void Connection::State::prove() noexcept {
   for (Answer* const answer : unproven) answer->in_doubt = false;
   unproven.clear();
+  unproven_ok.clear();
   has_unproven = unproven_may_change = false;
 }
 
@@ -762,6 +768,13 @@ void Connection::State::refused(const ReplyHead& head) {
   if (done && options.dialect != Dialect::Meta) answer.in_doubt = false;
 }
 
+// The current operation is a flush_all, and an OK has come.
+void Connection::State::flushed() {
+  if (options.dialect != Dialect::Meta) return;
+  unproven_ok.push_back(&current_answer());
+  has_unproven = unproven_may_change = true;
+}
+
 // The current operation is at its end.
 void Connection::State::settle(Meaning meaning, const ReplyHead& head) {
   if (meaning == Meaning::Nonsense) {
@@ -771,6 +784,8 @@ void Connection::State::settle(Meaning meaning, const ReplyHead& head) {
   if (meaning == Meaning::Refused) {
     lost = loses_step(current(), options.dialect, head);
     refused(head);
+  } else if (current().verb == Verb::FlushAll) {
+    flushed();
   }
   note_told();
   ++told;
