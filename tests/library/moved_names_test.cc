@@ -9,6 +9,7 @@
 
 #include "tests/library/fleet_support.h"
 #include "tests/library/gate.h"
+#include "tests/library/name_server.h"
 #include "tests/support/failing_allocations.h"
 #include "tests/support/temp_server.h"
 #include "tools/client/client.h"
@@ -307,6 +308,46 @@ TEST_CASE("a node is flushed where a write came late at its former address") {
   Found found = Error{};
   REQUIRE(eventually([&] { return (found = gates.cache->get("k")).ok(); }));
   CHECK(value_of(found) != "late");
+}
+
+TEST_CASE("a name that DNS leads away from a server that hangs is used at its new address") {
+  TempServer server;
+  Gate gate(server.port(), "127.0.0.2");
+  larder::daemon::Settings settings = loopback_settings();
+  settings.listen = {"127.0.0.3"};
+  settings.port = gate.port();
+  TempServer other(settings);
+  ClientOptions directly = options_for({other.port()});
+  directly.servers[0].host = "127.0.0.3";
+  const auto there = make_client(directly);
+  REQUIRE(says(there->set("other", "older"), Outcome::Done));
+  NameServer names;
+  names.set("cache.test", {"127.0.0.2"});
+  ClientOptions options = quick(options_for({gate.port()}));
+  options.servers[0].host = "cache.test";
+  options.connection.name_servers = names.address();
+  options.connection.dialect = Dialect::Classic;  // sends a value at once
+  options.idle_connections = 0;
+  options.retries = 0;
+  const auto cache = make_client(options);
+  REQUIRE(eventually([&] { return says(cache->set("k", "old"), Outcome::Done); }));
+  gate.hold();
+  CHECK(fails_with(cache->set("k", "late"), ErrorKind::Timeout));
+  names.set("cache.test", {"127.0.0.3"});
+  REQUIRE(eventually([&] { return says(cache->set("k", "new"), Outcome::Done); }));
+  CHECK(value_of(cache->get("k")) == "new");
+  CHECK(is_miss(there->get("other")));
+
+  // The name leads back: the write that was given up there is waited for again.
+  gate.hold_existing();
+  names.set("cache.test", {"127.0.0.2"});
+  CHECK(eventually([&] { return !cache->set("k", "newer").ok(); }));
+  for (int i = 0; i < 5; ++i) CHECK_FALSE(cache->get("k").ok());
+  gate.open();
+  Found found = Error{};
+  REQUIRE(eventually([&] { return (found = cache->get("k")).ok(); }));
+  CHECK(is_miss(found));
+  CHECK(server.stat("cmd_flush") == "1");
 }
 
 TEST_CASE("two names at one address in the first list are of one node") {

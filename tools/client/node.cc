@@ -23,6 +23,8 @@ constexpr size_t kPaidAtOnce = 1'000;
 constexpr std::chrono::seconds kBetweenLooks{1};
 // Other threads may wait for the same connections, so nobody polls them for this.
 constexpr std::chrono::milliseconds kBetweenLooksAtFormer{5};
+// An address at which nothing lingers any more is forgotten once there are so many.
+constexpr size_t kMostFormerAddresses = 16;
 // Of one node, to which many names may come to lead at once. Beyond it the oldest are forgotten.
 constexpr size_t kMostFormer = 256;
 
@@ -62,6 +64,11 @@ Result<void> run_all(Connection& connection, std::span<const Operation> operatio
   return {};
 }
 
+bool has_open(LingeringList& connections) {
+  return std::any_of(connections.begin(), connections.end(),
+                     [](Lingering& connection) { return !connection.ended(); });
+}
+
 }  // namespace
 
 Node::Node(const Endpoint& endpoint, const ClientOptions& options)
@@ -74,7 +81,8 @@ Node::Node(const Endpoint& endpoint, const ClientOptions& options)
       observer_(options.observer),
       most_owed_keys_(options.most_owed_keys),
       pool_(endpoint, options.connection, options.idle_connections, options.trusted_idle,
-            options.idle_timeout, [this] { owe_everything(); }),
+            options.idle_timeout,
+            [this](const std::string& from, const std::string& to) { move(from, to); }),
       health_(options.health),
       owed_({options.most_owed_keys, options.most_owed_bytes}),
       moved_({options.most_owed_keys, options.most_owed_bytes}) {}
@@ -159,8 +167,10 @@ void Node::finish(std::unique_ptr<Connection> connection, std::span<const Operat
   // Before its keys are owed: who deletes these is to wait for it.
   if (LingeringList lingering = connection->take_lingering(); !lingering.empty()) {
     const std::lock_guard lock(mutex_);
-    lingering_.splice(lingering_.end(), lingering);
+    LingeringList& all = lingering_at(connection->address());
+    all.splice(all.end(), lingering);
     old_before_ = now();
+    if (&all != &lingering_) moved_until_ = old_before_ + std::chrono::seconds(kUnheardSeconds);
     indebted_ = true;
   }
   for (size_t i = 0; i < operations.size(); ++i) {
@@ -215,6 +225,38 @@ void Node::owe_everything() noexcept {
   owed_.add_everything();
   old_before_ = now();
   indebted_ = true;
+}
+
+void Node::move(const std::string& from, const std::string& to) {
+  std::string left_at = from;
+  const std::lock_guard lock(mutex_);
+  if (former_lingering_.size() >= kMostFormerAddresses) {
+    std::erase_if(former_lingering_, [](const auto& former) { return former.second.empty(); });
+  }
+  LingeringList& left = former_lingering_[from];
+  left.splice(left.end(), lingering_);
+  if (auto back = former_lingering_.extract(to)) lingering_.swap(back.mapped());
+  if (awaits_lingering_ && awaited_at_.empty()) awaited_at_.swap(left_at);
+  owed_.add_everything();
+  old_before_ = now();
+  moved_until_ = old_before_ + std::chrono::seconds(kUnheardSeconds);
+  indebted_ = true;
+  health_.announced(old_before_);  // what failed was at the other address
+}
+
+LingeringList& Node::lingering_at(const std::string& address) noexcept {
+  const auto former = former_lingering_.find(address);
+  return former == former_lingering_.end() ? lingering_ : former->second;
+}
+
+bool Node::keeps_former_lingering() const noexcept {
+  return std::any_of(former_lingering_.begin(), former_lingering_.end(),
+                     [](const auto& former) { return !former.second.empty(); });
+}
+
+bool Node::has_former_lingering() noexcept {
+  return std::any_of(former_lingering_.begin(), former_lingering_.end(),
+                     [](auto& former) { return has_open(former.second); });
 }
 
 void Node::remember_moved(std::string_view key) noexcept {
@@ -296,8 +338,7 @@ std::shared_ptr<const Node::Successors> Node::successors() const noexcept {
 
 bool Node::lingers() noexcept {
   const std::lock_guard lock(mutex_);
-  return awaits_lingering_ ||
-         std::any_of(lingering_.begin(), lingering_.end(), [](Lingering& l) { return !l.ended(); });
+  return awaits_lingering_ || has_open(lingering_) || has_former_lingering();
 }
 
 void Node::announced() noexcept {
@@ -309,13 +350,17 @@ void Node::close_ended() noexcept {
   LingeringList ended;  // closed without the lock
   const std::lock_guard lock(mutex_);
   const TimePoint from = now();
-  if (lingering_.empty() || from < close_ended_from_) return;
-  close_ended_from_ = from + kBetweenLooks;
-  for (auto it = lingering_.begin(); it != lingering_.end();) {
-    const auto next = std::next(it);
-    if (it->ended()) ended.splice(ended.end(), lingering_, it);
-    it = next;
-  }
+  if (from < close_ended_from_) return;
+  const auto take_ended = [&](LingeringList& list) {
+    for (auto it = list.begin(); it != list.end();) {
+      close_ended_from_ = from + kBetweenLooks;
+      const auto next = std::next(it);
+      if (it->ended()) ended.splice(ended.end(), list, it);
+      it = next;
+    }
+  };
+  take_ended(lingering_);
+  for (auto& [address, list] : former_lingering_) take_ended(list);
   if (!ended.empty()) old_before_ = from;  // until now what was sent on them might arrive
 }
 
@@ -429,7 +474,8 @@ Result<void> Node::pay_all(Deadline deadline) {
       node.awaits_lingering_ = false;
       if (is_paid) return;
       node.owed_.put_back(part);
-      node.lingering_.splice(node.lingering_.end(), lingering);
+      LingeringList& all = node.lingering_at(node.awaited_at_);
+      all.splice(all.end(), lingering);
     }
   };
   while (true) {
@@ -440,6 +486,7 @@ Result<void> Node::pay_all(Deadline deadline) {
       round.part = owed_.take(kPaidAtOnce);
       round.lingering.swap(lingering_);
       awaits_lingering_ = !round.lingering.empty();
+      awaited_at_.clear();
       if (round.part.empty() && round.lingering.empty()) {
         is_clean = true;
         indebted_ = false;
@@ -470,15 +517,17 @@ bool Node::await_former(Deadline deadline) {
   bool has_waited = false;
   while (true) {
     std::vector<std::shared_ptr<Node>> former;
+    bool lingers = false;
     {
       const std::lock_guard lock(mutex_);
       if (now() < former_until_) {
         for (const std::weak_ptr<Node>& node : former_) former.push_back(node.lock());
       }
+      lingers = now() < moved_until_ && has_former_lingering();
     }
-    const bool lingers = std::any_of(former.begin(), former.end(), [](const auto& node) {
-      return node != nullptr && node->lingers();
-    });
+    lingers = lingers || std::any_of(former.begin(), former.end(), [](const auto& node) {
+                return node != nullptr && node->lingers();
+              });
     if (!lingers) break;
     if (now() >= deadline) return false;
     has_waited = true;
@@ -531,12 +580,14 @@ bool Node::is_emptied(Deadline deadline) {
     if (from && emptied_at <= from->old_before()) return false;
   }
   const std::lock_guard lock(mutex_);
+  if (keeps_former_lingering()) return false;
   return emptied_at > old_before_ && (drops || !was_unlisted_);
 }
 
 TimePoint Node::old_before() const {
   const std::lock_guard lock(mutex_);
-  return awaits_lingering_ || !lingering_.empty() ? now() : old_before_;
+  const bool lingers = awaits_lingering_ || !lingering_.empty() || keeps_former_lingering();
+  return lingers ? now() : old_before_;
 }
 
 Deadline Node::connect_by(Deadline deadline) const {

@@ -10,9 +10,10 @@
 //    (lingering.h), so that the write cannot come after its own delete.
 // 4. Too many keys, an absence longer than the lease or from the list, a name that leads to another
 //    address than before, and the node is flushed instead, after those connections, too. If a list
-//    says that the name leads elsewhere, both addresses may be of one server: the new node also
+//    or DNS says that the name leads elsewhere, both addresses may be of one server: the node also
 //    waits for connections to the former one, for kUnheardSeconds at most, so that a server that
-//    hangs does not keep the one that replaces it from being used.
+//    hangs does not keep the one that replaces it from being used. If DNS leads the name back,
+//    rule 3 holds for these again.
 // 5. No flush is needed where the node says that it was emptied after the last moment from which
 //    something old may be there: another client was first, or it has started without items. Of a
 //    node that was not in the list meanwhile that holds if it drops its items itself before it is
@@ -20,6 +21,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -131,6 +133,15 @@ class Node {
   Result<void> pay(Deadline deadline, Try which);
   Result<void> pay_all(Deadline deadline);
   Result<void> pay_part(const OwedDeletes::Part& part, Deadline deadline);
+  // The connections of the pool led to one address, and lead to the other one from now on. Where
+  // std::bad_alloc passes, nothing has been done.
+  void move(const std::string& from, const std::string& to);
+  // Those that were given up at this address, if the name leads elsewhere by now. With mutex_.
+  LingeringList& lingering_at(const std::string& address) noexcept;
+  // Whether some were given up at an address that the name led to before; and have not ended. With
+  // mutex_.
+  bool keeps_former_lingering() const noexcept;
+  bool has_former_lingering() noexcept;
   // Waits for the connections that were given up at its former addresses; false at the deadline.
   bool await_former(Deadline deadline);
   bool lingers() noexcept;
@@ -165,12 +176,15 @@ class Node {
   bool was_unlisted_ = false;  // since it was emptied last
   LingeringList lingering_;
   bool awaits_lingering_ = false;  // a thread has some of them and waits for their end
-  Former former_;                  // the latest is the last
-  TimePoint former_until_{};       // when it no longer waits for these
-  std::shared_ptr<const Successors> successors_;  // null: none
-  TimePoint close_ended_from_{};                  // looked at once a second
-  bool indebted_ = false;                         // something is owed or lingers, or is being paid
-  bool paying_ = false;                           // a thread is at it
+  std::string awaited_at_;         // where these are, if the name has moved meanwhile; else empty
+  std::map<std::string, LingeringList> former_lingering_;  // by an address that it led to before
+  TimePoint moved_until_{};                                // when it no longer waits for those
+  Former former_;                                          // the latest is the last
+  TimePoint former_until_{};                               // when it no longer waits for these
+  std::shared_ptr<const Successors> successors_;           // null: none
+  TimePoint close_ended_from_{};                           // looked at once a second
+  bool indebted_ = false;  // something is owed or lingers, or is being paid
+  bool paying_ = false;    // a thread is at it
   std::condition_variable paid_;
 };
 

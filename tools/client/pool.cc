@@ -7,8 +7,7 @@
 namespace larder::client {
 ConnectionPool::ConnectionPool(Endpoint endpoint, ConnectionOptions options, size_t most_idle,
                                std::chrono::milliseconds trusted_idle,
-                               std::chrono::milliseconds idle_timeout,
-                               std::function<void()> on_move)
+                               std::chrono::milliseconds idle_timeout, OnMove on_move)
     : endpoint_(std::move(endpoint)),
       options_(std::move(options)),
       // A late reply in classic may fit the next request: only a look finds it before.
@@ -66,7 +65,7 @@ void ConnectionPool::lead_to(const Connection& opened) {
   closed.reserve(first_most_idle_);
   const std::lock_guard lock(mutex_);
   if (address_ != address) {
-    if (!address_.empty()) on_move_();
+    if (!address_.empty()) on_move_(address_, address);
     address_.swap(address);
     for (Idle& idle : idle_) closed.push_back(std::move(idle));
     idle_.clear();

@@ -24,12 +24,14 @@ namespace larder::client {
 // more.
 class ConnectionPool {
  public:
+  using OnMove = std::function<void(const std::string& from, const std::string& to)>;
+
   // most_idle, trusted_idle, idle_timeout  see ClientOptions
   // on_move  called with a lock, before any connection to another address than before is given out
   ConnectionPool(
       Endpoint endpoint, ConnectionOptions options, size_t most_idle,
       std::chrono::milliseconds trusted_idle, std::chrono::milliseconds idle_timeout,
-      std::function<void()> on_move = [] {});
+      OnMove on_move = [](const std::string&, const std::string&) {});
 
   // An idle one that is not stale, without waiting; null if there is none.
   std::unique_ptr<Connection> take_idle();
@@ -59,7 +61,7 @@ class ConnectionPool {
   const ConnectionOptions options_;
   const std::chrono::milliseconds trusted_idle_;
   const std::chrono::milliseconds idle_timeout_;
-  const std::function<void()> on_move_;
+  const OnMove on_move_;
   const size_t first_most_idle_;
   mutable std::mutex mutex_;
   size_t most_idle_;     // guarded by mutex_
