@@ -385,6 +385,50 @@ TEST_CASE("a node that tells another fleet's list does not lead a client away") 
   CHECK(cache->nodes() == names_of({ports[0], 1}));
 }
 
+TEST_CASE("a server that is asked under a name and an address has one vote") {
+  TempServer tellers[2] = {TempServer(settable()), TempServer(settable())};
+  const std::vector<int> ports = {tellers[0].port(), tellers[1].port()};
+  const auto tell = [&](int teller, int version, const std::vector<int>& nodes) {
+    const std::string block = std::to_string(version) + "\n" + line_of(nodes);
+    WireClient client = tellers[teller].connect();
+    REQUIRE(client.ask_line("config set cluster 0 " + std::to_string(block.size()) + "\r\n" +
+                            block) == "STORED");
+  };
+  for (int i = 0; i < 2; ++i) tell(i, 5, ports);
+  ClientOptions options = options_for({ports[0]});
+  options.servers[0].host = "localhost";
+  options.discovery = {.enabled = true, .interval = milliseconds(0)};
+  const auto cache = make_client(options);
+  tell(0, 1000, {1});  // of another fleet
+  for (int i = 0; i < 5; ++i) CHECK_FALSE(*cache->refresh());
+  CHECK(cache->nodes() == names_of(ports));
+  tell(1, 1000, {1});
+  CHECK(*cache->refresh());
+}
+
+TEST_CASE("a server that is asked at two of its addresses has one vote") {
+  larder::daemon::Settings settings = settable();
+  settings.port = TempServer().port();
+  settings.listen = {"127.0.0.1", "127.0.0.2"};
+  TempServer two_addresses(settings);
+  TempServer other(settable());
+  const auto tell = [](TempServer& teller, const std::string& list) {
+    WireClient client = teller.connect();
+    REQUIRE(client.ask_line("config set cluster 0 " + std::to_string(list.size()) + "\r\n" +
+                            list) == "STORED");
+  };
+  const std::string own = "5\n" + line_of({settings.port, other.port()});
+  tell(two_addresses, own);
+  tell(other, own);
+  ClientOptions options = options_for({settings.port});
+  options.servers[0].host = "127.0.0.2";
+  options.discovery = {.enabled = true, .interval = milliseconds(0)};
+  const auto cache = make_client(options);
+  tell(two_addresses, "1000\n" + line_of({1}));  // of another fleet
+  for (int i = 0; i < 5; ++i) CHECK_FALSE(*cache->refresh());
+  CHECK(cache->nodes() == names_of({settings.port, other.port()}));
+}
+
 TEST_CASE("a client that sees a node fail asks for the list, however long its interval is") {
   Told fleet;
   TempServer behind;

@@ -70,6 +70,25 @@ TEST_CASE("of two newer lists the one that most tell is followed, whatever its v
   CHECK(followed(election) == 6);
 }
 
+TEST_CASE("a server that is asked twice has the vote that it gave first") {
+  const ClusterList before = list_of(5, {"a", "b"});
+  const ClusterList after = list_of(6, {"a"});
+  const std::vector<std::string> one = {"10.0.0.1 11211", "incarnation 7"};
+  const std::vector<std::string> same = {"10.0.0.9 11211", "incarnation 7"};
+  const std::vector<std::string> other = {"10.0.0.2 11211"};
+  ListElection election(before, 4);
+  CHECK_FALSE(election.told(&after, one));
+  CHECK_FALSE(election.told(&after, same));
+  CHECK_FALSE(election.told(&after, {&same[0], 1}));
+  CHECK_FALSE(election.told(&before, other));
+  CHECK(followed(election) == 0);
+
+  ListElection alone(before, 2);
+  CHECK_FALSE(alone.told(&after, one));
+  CHECK_FALSE(alone.told(&before, one));
+  CHECK(followed(alone) == 6);
+}
+
 TEST_CASE("an older list, or the same, changes nothing") {
   const ClusterList before = list_of(5, {"a", "b"});
   for (const uint64_t version : {4, 5}) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <new>
 #include <string_view>
 #include <utility>
@@ -9,6 +10,7 @@
 #include "tools/client/list_election.h"
 #include "tools/client/process.h"
 #include "tools/client/retry.h"
+#include "tools/client/stats_row.h"
 
 namespace larder::client {
 namespace {
@@ -18,6 +20,7 @@ constexpr std::chrono::milliseconds kLeastInterval{1'000};
 // Of one server, where many share the time: a connection with TLS between continents.
 constexpr std::chrono::milliseconds kLeastShare{100};
 constexpr std::string_view kAsk = "config get cluster";
+constexpr std::string_view kAskStats = "stats larder";
 constexpr std::array<std::string_view, 1> kEnds = {"END"};
 
 Error going_away() { return {ErrorKind::BadRequest, "the client is going away"}; }
@@ -37,19 +40,42 @@ Deadline share_of(Deadline deadline, size_t left) {
   return std::min(deadline, begin + std::max<Deadline::duration>(share, kLeastShare));
 }
 
-Result<ClusterList> ask(const Endpoint& whom, const ClientOptions& options, Deadline deadline,
-                        const Cancellation& cancellation) {
+struct Told {
+  ClusterList list;
+  std::vector<std::string> marks;  // of the server, for ListElection
+};
+
+// Two addresses may be of one server: what tells that is the random number of its process. Of a
+// server that tells none the address counts alone.
+std::optional<uint64_t> incarnation_of(Connection& connection, Deadline deadline) {
+  const Deadline begin = now();
+  // A proxy may be silent: half of the time is for the others.
+  const Deadline until = deadline == Deadline::max() ? deadline : begin + (deadline - begin) / 2;
+  const Result<std::string> reply = connection.ask(kAskStats, kEnds, until);
+  return reply ? row_of(*reply, "incarnation") : std::nullopt;
+}
+
+// newer_than  asks a server whose list has a larger version than this for its incarnation
+Result<Told> ask(const Endpoint& whom, const ClientOptions& options, Deadline deadline,
+                 const Cancellation& cancellation,
+                 uint64_t newer_than = std::numeric_limits<uint64_t>::max()) {
   auto connection =
       Connection::open(whom, options.connection,
                        std::min(deadline, now() + options.connect_timeout), {}, &cancellation);
   if (!connection) return connection.error();
-  const Result<std::string> reply =
-      (*connection)->ask(kAsk, kEnds, std::min(deadline, now() + options.request_timeout));
+  const Deadline until = std::min(deadline, now() + options.request_timeout);
+  const Result<std::string> reply = (*connection)->ask(kAsk, kEnds, until);
   if (!reply) return reply.error();
   Result<std::optional<ClusterList>> list = parse_cluster_reply(*reply);
   if (!list) return Error{list.error().kind, whom.text() + ": " + list.error().text};
   if (!*list) return Error{ErrorKind::Refused, whom.text() + " has no list of nodes"};
-  return std::move(**list);
+  Told told{std::move(**list), {}};
+  told.marks.push_back((*connection)->address() + ' ' + std::to_string(whom.port));
+  if (told.list.version > newer_than) {
+    const std::optional<uint64_t> incarnation = incarnation_of(**connection, until);
+    if (incarnation) told.marks.push_back("incarnation " + std::to_string(*incarnation));
+  }
+  return told;
 }
 
 }  // namespace
@@ -61,10 +87,10 @@ Result<std::optional<ClusterList>> ask_for_list(const std::vector<Endpoint>& who
   size_t left = whom.size();
   for (const Endpoint& endpoint : whom) {
     if (now() >= deadline) return not_asked(left, error);
-    Result<ClusterList> list = ask(endpoint, options, share_of(deadline, left--), cancellation);
+    Result<Told> told = ask(endpoint, options, share_of(deadline, left--), cancellation);
     if (cancellation.cancelled()) return going_away();
-    if (list) return std::optional(std::move(*list));
-    error = list.error();
+    if (told) return std::optional(std::move(told->list));
+    error = told.error();
   }
   return error;
 }
@@ -82,17 +108,18 @@ Result<NewerList> ask_for_newer_list(const std::vector<Endpoint>& whom, const Cl
     // Where one is newer, the votes of these could outweigh the known ones.
     if (now() >= deadline && (is_newer || newer.tellers == 0)) return not_asked(left, error);
     if (now() >= deadline) break;
-    const Result<ClusterList> list =
-        ask(endpoint, options, share_of(deadline, left--), cancellation);
+    const Result<Told> told =
+        ask(endpoint, options, share_of(deadline, left--), cancellation, followed.version);
     if (cancellation.cancelled()) return going_away();
-    if (list) {
-      ++newer.tellers;
-      newer.largest_version = std::max(newer.largest_version, list->version);
-      is_current = is_current || list->version == followed.version;
-    } else {
-      error = list.error();
+    if (!told) {
+      error = told.error();
+      election.told(nullptr);
+      continue;
     }
-    if (election.told(list.ok() ? &*list : nullptr)) break;
+    ++newer.tellers;
+    newer.largest_version = std::max(newer.largest_version, told->list.version);
+    is_current = is_current || told->list.version == followed.version;
+    if (election.told(&told->list, told->marks)) break;
     // A server may be behind, so one with a smaller version does not end it.
     if (is_current && newer.largest_version == followed.version) break;
   }

@@ -19,9 +19,13 @@ bool ListElection::has_all_of(const ClusterList& list) const {
   });
 }
 
-bool ListElection::told(const ClusterList* list) {
+bool ListElection::told(const ClusterList* list, std::span<const std::string> marks) {
   --left_;
   if (list == nullptr) return false;
+  const bool is_known = std::any_of(marks.begin(), marks.end(),
+                                    [&](const std::string& mark) { return marks_.contains(mark); });
+  marks_.insert(marks.begin(), marks.end());
+  if (is_known) return false;
   ++told_;
   if (list->version <= followed_.version) return false;
   if (has_all_of(*list)) {

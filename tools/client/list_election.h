@@ -4,9 +4,13 @@
 // fleet, and tell a list of that with a larger version. So:
 // 1. A newer list that has all nodes of the one before is followed at once: nodes have joined.
 // 2. One that leaves a node out is followed if more than half of those who tell any list tell it.
+// 3. A server has one vote, its first, under however many names and addresses it is asked.
 #pragma once
 
 #include <optional>
+#include <set>
+#include <span>
+#include <string>
 #include <vector>
 
 #include "tools/client/cluster_list.h"
@@ -21,7 +25,11 @@ class ListElection {
   ListElection(const ClusterList& followed, size_t voters) : followed_(followed), left_(voters) {}
 
   // Of the voters one has told this list, or none. True: nobody else need be asked.
-  bool told(const ClusterList* list);
+  //
+  // marks  of its server, which no other server has: where it was reached, and what it calls
+  // itself;
+  //        a server of which one mark is known has voted before
+  bool told(const ClusterList* list, std::span<const std::string> marks = {});
   // The list to follow; empty: the one that is followed.
   std::optional<ClusterList> winner() const;
 
@@ -35,6 +43,7 @@ class ListElection {
   const ClusterList& followed_;
   size_t left_;
   size_t told_ = 0;
+  std::set<std::string> marks_;         // of those who have voted
   std::vector<Candidate> candidates_;   // newer ones
   std::optional<ClusterList> at_once_;  // by the first rule
 };

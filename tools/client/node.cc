@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <iterator>
 #include <new>
 #include <optional>
@@ -13,6 +12,7 @@
 
 #include "tools/client/retry.h"
 #include "tools/client/share.h"
+#include "tools/client/stats_row.h"
 
 namespace larder::client {
 namespace {
@@ -31,18 +31,6 @@ constexpr size_t kMostFormer = 256;
 constexpr std::string_view kAskEmptied = "stats larder";
 constexpr std::array<std::string_view, 1> kAskEnds = {"END"};
 constexpr uint64_t kMostAgoMs = uint64_t{1} << 40;
-
-// The number of a row "STAT name number" among these lines; nothing if there is none.
-std::optional<uint64_t> row_of(std::string_view lines, std::string_view name) {
-  const std::string start = "STAT " + std::string(name) + ' ';
-  const size_t at = lines.find(start);
-  if (at == std::string_view::npos) return std::nullopt;
-  const std::string_view rest = lines.substr(at + start.size());
-  uint64_t number = 0;
-  const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), number);
-  if (error != std::errc{} || end == rest.data() + rest.size() || *end != '\r') return std::nullopt;
-  return number;
-}
 
 TimePoint now() { return std::chrono::steady_clock::now(); }
 
