@@ -7,12 +7,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <catch2/catch.hpp>
 #include <cerrno>
 #include <new>
 #include <system_error>
 #include <thread>
 
+#include "tests/library/child_server.h"
 #include "tests/library/fleet_support.h"
 #include "tests/library/gate.h"
 #include "tests/library/no_threads.h"
@@ -72,6 +74,32 @@ class NoDescriptors {
 
  private:
   rlimit before_{};
+};
+
+// While one lives, this process gets so many descriptors and no more.
+class FewDescriptors {
+ public:
+  explicit FewDescriptors(int count) {
+    static_cast<void>(std::generic_category().message(EMFILE));  // as above
+    REQUIRE(getrlimit(RLIMIT_NOFILE, &before_) == 0);
+    int fd = dup(STDERR_FILENO);
+    for (; fd >= 0 && fd < kAbove; fd = dup(STDERR_FILENO)) taken_.push_back(fd);
+    close(fd);
+    rlimit few = before_;
+    few.rlim_cur = static_cast<rlim_t>(kAbove + count);
+    REQUIRE(setrlimit(RLIMIT_NOFILE, &few) == 0);
+  }
+  ~FewDescriptors() {
+    setrlimit(RLIMIT_NOFILE, &before_);
+    for (const int fd : taken_) close(fd);
+  }
+  FewDescriptors(const FewDescriptors&) = delete;
+  FewDescriptors& operator=(const FewDescriptors&) = delete;
+
+ private:
+  static constexpr int kAbove = 200;
+  rlimit before_{};
+  std::vector<int> taken_;
 };
 
 std::vector<std::string> numbered(int count) {
@@ -162,6 +190,45 @@ TEST_CASE("more nodes that are not there than are connected to at once cost heal
   // Some of the last may not have been asked in the first call; they are before those that failed.
   static_cast<void>(lost_keys(*cache, away));
   CHECK(lost_keys(*cache, away) == 0);
+}
+
+TEST_CASE("more nodes that are not there than descriptors cost the others no key") {
+  const ChildServer well[2];
+  const BlackHole away;
+  const auto cache = make_client(with_away(away, 60, {well[0].port(), well[1].port()}));
+  {
+    const FewDescriptors few(20);
+    CHECK(lost_keys(*cache, away) == 0);
+    CHECK(cache->counters().node_failures > 0);
+  }
+  const auto all = make_client(with_away(away, 600, {well[0].port(), well[1].port()}));
+  CHECK(lost_keys(*all, away) == 0);
+}
+
+TEST_CASE("idle connections are closed where descriptors are needed") {
+  const ChildServer well[2];
+  ClientOptions options = options_for({well[0].port(), well[1].port()});
+  options.idle_connections = 20;
+  options.retries = 0;
+  const auto cache = make_client(options);
+  const std::vector<std::string> keys = numbered(20);
+  const std::string first = cache->node_of(keys[0]);
+  size_t other = 0;
+  while (cache->node_of(keys[other]) == first) ++other;
+  const FewDescriptors few(10);
+  // The first node's connections take all of them.
+  std::vector<std::thread> threads;
+  std::atomic<int> waiting = 0;
+  for (int t = 0; t < 10; ++t) {
+    threads.emplace_back([&] {
+      ++waiting;
+      while (waiting < 10) std::this_thread::yield();
+      for (int i = 0; i < 50; ++i) static_cast<void>(cache->get(keys[0]).ok());
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  const std::string_view both[] = {keys[0], keys[other]};
+  for (const auto& found : cache->get_many(both)) CHECK(is_miss(found));
 }
 
 TEST_CASE("where no thread can be had, nodes that are not there cost the others no key") {

@@ -5,12 +5,14 @@
 #include <signal.h>
 
 #include <algorithm>
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <exception>
 #include <functional>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <thread>
 #include <unordered_map>
 #include <utility>
@@ -66,13 +68,17 @@ struct Batch {
   std::vector<size_t> places;  // of each operation among the caller's
   std::vector<Operation> operations;
   std::vector<Answer> answers;
-  bool sent = false;  // there was a connection; else the answers say why not
+  bool sent = false;      // there was a connection; else the answers say why not
+  bool had_turn = false;  // a connect to it was given up for others
 };
 
 // More nodes that make a thread wait than these wait for each other.
 constexpr size_t kMostThreads = 64;
 // More nodes that are being connected to than these wait for each other: each costs a descriptor.
 constexpr size_t kMostConnecting = 512;
+// While nodes wait, a connect gives its place up after this time, and is begun again behind them:
+// one that is there has answered by then, unless it is far away.
+constexpr std::chrono::milliseconds kTurn{50};
 
 // A thread on which no signal of the program is handled.
 std::thread quiet_thread(std::function<void()> body) {
@@ -304,21 +310,23 @@ class Round {
       : which_(which), deadline_(deadline), in_threads_(which, deadline) {}
 
   void ask(std::vector<Batch>& batches) {
-    std::vector<Batch*> anew;
+    all_ = batches;
     for (Batch& batch : batches) {
       std::unique_ptr<Connection> idle = batch.node->acquire_idle();
-      idle ? begin_exchange(batch, std::move(idle)) : anew.push_back(&batch);
+      idle ? begin_exchange(batch, std::move(idle)) : anew_.push_back(&batch);
     }
-    if (batches.size() == 1 && !anew.empty()) {
+    if (batches.size() == 1 && !anew_.empty()) {
       return ask_anew(batches[0], std::nullopt, {}, which_, deadline_);
     }
     // Nodes that may be there go first.
-    std::stable_partition(anew.begin(), anew.end(),
+    std::stable_partition(anew_.begin(), anew_.end(),
                           [](const Batch* batch) { return !batch->node->is_failing(); });
-    size_t begun = 0;
-    while (begun < anew.size() || !openings_.empty()) {
-      while (begun < anew.size() && openings_.size() < kMostConnecting) connect(*anew[begun++]);
-      if (!openings_.empty()) wait();
+    while (!anew_.empty() || !openings_.empty()) {
+      if (openings_.size() >= most_connecting_) end_turns();
+      while (!anew_.empty() && openings_.size() < most_connecting_ && connect(*anew_.front())) {
+        anew_.pop_front();
+      }
+      if (!anew_.empty() || !openings_.empty()) wait();
     }
     std::vector<Share> shares;
     for (const Exchange& exchange : exchanges_) {
@@ -335,6 +343,7 @@ class Round {
     Batch* batch;
     Connecting connecting;
     Deadline until;
+    Deadline turn_until;  // when it gives its place up
   };
 
   void begin_exchange(Batch& batch, std::unique_ptr<Connection> connection) {
@@ -346,14 +355,51 @@ class Round {
     begin(share, deadline_);
   }
 
-  void connect(Batch& batch) {
+  // False: there is no descriptor for it, and those that this round holds come first.
+  bool connect(Batch& batch) {
+    const Deadline now = std::chrono::steady_clock::now();
     // Too late: it says so, and does not count against the node.
-    if (std::chrono::steady_clock::now() >= deadline_) {
-      return ask_anew(batch, std::nullopt, {}, which_, deadline_);
+    if (now >= deadline_) {
+      ask_anew(batch, std::nullopt, {}, which_, deadline_);
+      return true;
     }
     std::optional<Connecting> connecting = batch.node->begin_connect();
-    if (!connecting) return in_threads_.add(batch);
-    openings_.push_back({&batch, std::move(*connecting), batch.node->connect_by(deadline_)});
+    if (connecting && connecting->is_local_failure()) {
+      for (const Batch& any : all_) any.node->close_idle();
+      connecting = batch.node->begin_connect();
+    }
+    if (!connecting) {
+      in_threads_.add(batch);
+      return true;
+    }
+    if (connecting->is_local_failure() && holds_descriptors()) {
+      // Some are left to the rest of the program.
+      most_connecting_ = std::max<size_t>(1, openings_.size() * 3 / 4);
+      return false;
+    }
+    const Deadline turn_until = batch.had_turn ? Deadline::max() : now + kTurn;
+    openings_.push_back(
+        {&batch, std::move(*connecting), batch.node->connect_by(deadline_), turn_until});
+    return true;
+  }
+
+  bool holds_descriptors() const {
+    return !openings_.empty() ||
+           std::any_of(exchanges_.begin(), exchanges_.end(),
+                       [](const Exchange& exchange) { return exchange.connection != nullptr; });
+  }
+
+  // Connects that have had their turn give their places to nodes that wait.
+  void end_turns() {
+    const Deadline now = std::chrono::steady_clock::now();
+    size_t waiting = anew_.size();
+    std::erase_if(openings_, [&](const Opening& opening) {
+      if (waiting == 0 || now < opening.turn_until) return false;
+      --waiting;
+      opening.batch->had_turn = true;
+      anew_.push_back(opening.batch);
+      return true;
+    });
   }
 
   void end_connect(Opening opening, bool is_ready) {
@@ -377,6 +423,7 @@ class Round {
     Deadline until = deadline_;
     for (const Opening& opening : openings_) {
       until = opening.connecting.fd() < 0 ? Deadline() : std::min(until, opening.until);
+      if (!anew_.empty()) until = std::min(until, opening.turn_until);
     }
     std::vector<pollfd> polled;
     polled.reserve(openings_.size() + exchanges_.size());
@@ -389,6 +436,7 @@ class Round {
       if (connection == nullptr) continue;
       if (connection->failed() || connection->idle()) {
         exchange.finish();  // other calls may use it while this one waits for connects
+        if (!anew_.empty()) until = Deadline();  // or its descriptor is of use
         continue;
       }
       asked.push_back(connection);
@@ -416,6 +464,9 @@ class Round {
 
   const Try which_;
   const Deadline deadline_;
+  std::span<Batch> all_;
+  std::deque<Batch*> anew_;  // without a connection; each waits for a place among the openings
+  size_t most_connecting_ = kMostConnecting;
   std::vector<Opening> openings_;
   std::deque<Exchange> exchanges_;
   AskedInThreads in_threads_;

@@ -115,6 +115,8 @@ class Node {
   void is_succeeded_by(std::shared_ptr<const Successors> successors) noexcept;
   // Closes connections that were given up and have ended.
   void close_ended() noexcept;
+  // Closes those that nobody uses at the moment.
+  void close_idle() noexcept { pool_.clear(); }
 
   // "host:port" or the path, for messages.
   const std::string& name() const noexcept { return name_; }

@@ -289,6 +289,10 @@ std::optional<Connecting> Connecting::begin(const Endpoint& endpoint) {
   return begun;
 }
 
+bool Connecting::is_local_failure() const noexcept {
+  return error_ != kUnderWay && is_local_error(error_);
+}
+
 Result<Connected> Connecting::end() {
   if (error_ == kUnderWay) {
     if (!wait_until_ready(socket_.get(), POLLOUT, Deadline())) return too_late(name_);

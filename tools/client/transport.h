@@ -85,6 +85,8 @@ class Connecting {
 
   // For poll() with POLLOUT; -1: it is over already.
   int fd() const noexcept { return error_ == kUnderWay ? socket_.get() : -1; }
+  // It is over, since the process or its machine lacks something, such as a descriptor.
+  bool is_local_failure() const noexcept;
   // Once. Timeout if it is under way still.
   Result<Connected> end();
 
