@@ -1,5 +1,6 @@
 #include "tools/client/fleet.h"
 
+#include <array>
 #include <map>
 #include <utility>
 
@@ -114,6 +115,9 @@ Result<std::shared_ptr<Fleet>> Fleet::next(const std::vector<Server>& servers,
     changes.forgotten = std::move(fleet->past_.back().nodes);
     fleet->past_.pop_back();
   }
+  std::vector<std::shared_ptr<const Ring>> rings;
+  for (const Past& past : fleet->past_) rings.push_back(past.ring);
+  fleet->past_rings_ = PastRings(std::move(rings));
   return fleet;
 }
 
@@ -183,9 +187,13 @@ void Fleet::remember_where_it_was(std::string_view key) const {
   if (superseded_) node_of(key).owe_where_it_leads(key);
   if (past_.empty()) return;
   const Node* here = &node_of(key);
-  for (const Past& past : past_) {
-    Node* there = past.nodes[past.ring->node_of(key)].get();
-    if (there == nullptr || there == here) continue;
+  const Node* last = nullptr;  // at which the key is remembered; lists in a row have most in common
+  std::array<uint32_t, kRingsRemembered> places;
+  past_rings_.nodes_of(key, {places.data(), past_.size()});
+  for (size_t i = 0; i < past_.size(); ++i) {
+    Node* there = past_[i].nodes[places[i]].get();
+    if (there == nullptr || there == here || there == last) continue;
+    last = there;
     there->remember_moved(key);
     if (superseded_) there->moved_are_owed();
   }

@@ -28,6 +28,7 @@
 
 #include "tools/client/client_options.h"
 #include "tools/client/node.h"
+#include "tools/client/past_rings.h"
 #include "tools/client/result.h"
 #include "tools/client/ring.h"
 
@@ -72,6 +73,7 @@ class Fleet {
     std::shared_ptr<const Ring> ring;
     std::vector<std::shared_ptr<Node>> nodes;  // of the ring; null: not in this fleet
   };
+  static_assert(kRingsRemembered <= PastRings::kMost);
   // What supersede() does: by then all memory that this needs has been found.
   struct Changes {
     std::vector<std::shared_ptr<Node>> staying;
@@ -105,6 +107,7 @@ class Fleet {
   Ring ring_;
   std::vector<std::shared_ptr<Node>> nodes_;               // of the ring
   std::vector<Past> past_;                                 // the latest first
+  PastRings past_rings_;                                   // of these
   std::map<std::string, std::shared_ptr<Node>> departed_;  // of earlier lists, by their names
   // By the name of a server: where it led last, also of earlier lists.
   std::map<std::string, std::shared_ptr<Node>> led_to_;

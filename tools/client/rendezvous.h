@@ -20,6 +20,8 @@ class Rendezvous {
   // The index of the key's node; a step for each node.
   uint32_t node_of(std::string_view key) const noexcept;
 
+  const std::vector<std::string>& labels() const noexcept { return labels_; }
+
  private:
   std::vector<std::string> labels_;
   std::vector<Murmur3> begun_;  // for each node the hash of "label-", which every bid begins with

@@ -1,6 +1,7 @@
 #include "tools/client/ring.h"
 
 #include <algorithm>
+#include <cassert>
 #include <unordered_set>
 #include <utility>
 
@@ -88,28 +89,53 @@ RingResult Ring::make(RingKind kind, std::vector<RingNode> nodes) {
 }
 
 uint32_t Ring::node_of(std::string_view key) const noexcept {
-  const auto nodes = static_cast<uint32_t>(nodes_.size());
+  return rendezvous_ ? rendezvous_->node_of(key) : node_at(hash_of(key));
+}
+
+uint64_t Ring::hash_of(std::string_view key) const noexcept {
   switch (kind_) {
     case RingKind::LibmemcachedKetamaWeighted:
     case RingKind::SpymemcachedKetama:
-      return point_from(points_, md5_word(key)).node;
+      return md5_word(key);
     case RingKind::LibmemcachedKetama:
-      return point_from(points_, one_at_a_time(key)).node;
-    case RingKind::TwemproxyKetamaFnv1a64:
-      return point_from(points_, fnv1a_64_in_32(key)).node;
-    case RingKind::Nginx:
-      return point_from(points_, crc32_of(key)).node;
-    case RingKind::Dalli:
-      return point_up_to(points_, crc32_of(key)).node;
     case RingKind::LibmemcachedModula:
-      return one_at_a_time(key) % nodes;
+      return one_at_a_time(key);
+    case RingKind::TwemproxyKetamaFnv1a64:
+      return fnv1a_64_in_32(key);
+    case RingKind::Nginx:
+    case RingKind::Dalli:
     case RingKind::Gomemcache:
-      return crc32_of(key) % nodes;
-    case RingKind::PymemcacheRendezvous:
-      return rendezvous_->node_of(key);
+      return crc32_of(key);
     case RingKind::JumpXxh3:
-      return jump_bucket(xxh3(key), nodes);
+      return xxh3(key);
+    case RingKind::PymemcacheRendezvous:
+      break;
   }
+  assert(false);
+  return 0;
+}
+
+uint32_t Ring::node_at(uint64_t hash) const noexcept {
+  const auto nodes = static_cast<uint32_t>(nodes_.size());
+  const auto word = static_cast<uint32_t>(hash);
+  switch (kind_) {
+    case RingKind::LibmemcachedKetamaWeighted:
+    case RingKind::LibmemcachedKetama:
+    case RingKind::SpymemcachedKetama:
+    case RingKind::TwemproxyKetamaFnv1a64:
+    case RingKind::Nginx:
+      return point_from(points_, word).node;
+    case RingKind::Dalli:
+      return point_up_to(points_, word).node;
+    case RingKind::LibmemcachedModula:
+    case RingKind::Gomemcache:
+      return word % nodes;
+    case RingKind::JumpXxh3:
+      return jump_bucket(hash, nodes);
+    case RingKind::PymemcacheRendezvous:
+      break;
+  }
+  assert(false);
   return 0;
 }
 

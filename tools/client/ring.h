@@ -35,6 +35,12 @@ class Ring {
   // An index into nodes(). A binary search over points, or for rendezvous a hash for each node.
   uint32_t node_of(std::string_view key) const noexcept;
 
+  // In two steps, but for rendezvous: rings of one kind share the first.
+  uint64_t hash_of(std::string_view key) const noexcept;
+  uint32_t node_at(uint64_t hash) const noexcept;
+  // Null for the other kinds.
+  const Rendezvous* rendezvous() const noexcept { return rendezvous_ ? &*rendezvous_ : nullptr; }
+
   RingKind kind() const noexcept { return kind_; }
   const std::vector<RingNode>& nodes() const noexcept { return nodes_; }
 
