@@ -30,7 +30,11 @@ std::string get(int port, const std::string& path) {
   return ask(port, "GET " + path + " HTTP/1.1\r\nHost: localhost\r\n\r\n");
 }
 
-std::string body(const std::string& reply) { return reply.substr(reply.find("\r\n\r\n") + 4); }
+// "": also where there is no whole head.
+std::string body(const std::string& reply) {
+  const size_t head_end = reply.find("\r\n\r\n");
+  return head_end == std::string::npos ? "" : reply.substr(head_end + 4);
+}
 
 Settings with_http() {
   Settings settings = loopback_settings();
@@ -58,6 +62,7 @@ struct Alone {
     server->start();
   }
   int port() const { return server->port(); }
+  // False also where a limit of 300 ms was too short for this request on a busy machine.
   bool answers() const { return body(get(port(), "/page")) == "page\n"; }
 
   std::unique_ptr<HttpServer> server;
@@ -294,11 +299,11 @@ TEST_CASE("who sends slowly, or nothing, is let go, and keeps nobody else from b
     slow.push_back(WireClient::over_tcp(http.port()));
     if (i % 2 == 0) slow.back().send("GET /pa");
   }
-  CHECK(http.answers());  // behind the others, a few at a time
+  CHECK(eventually([&] { return http.answers(); }));  // behind the others, a few at a time
   const auto start = std::chrono::steady_clock::now();
   for (WireClient& client : slow) client.receive_until_closed();
   CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(10));
-  CHECK(http.answers());
+  CHECK(eventually([&] { return http.answers(); }));
 }
 
 TEST_CASE("silent clients keep nobody away: the oldest of them goes when another one comes") {
@@ -358,7 +363,7 @@ TEST_CASE("who goes on sending a byte at a time gets no more time than others") 
     }
   }
   CHECK(closed);
-  CHECK(http.answers());
+  CHECK(eventually([&] { return http.answers(); }));
 }
 
 TEST_CASE("who does not take a long page is let go") {
@@ -368,7 +373,7 @@ TEST_CASE("who does not take a long page is let go") {
   Alone http(limits);
   WireClient client = WireClient::over_tcp_with_small_buffer(http.port(), 4096);
   client.send("GET /long HTTP/1.1\r\nHost: x\r\n\r\n");
-  CHECK(http.answers());  // once there is room for another connection
+  CHECK(eventually([&] { return http.answers(); }));  // once there is room for another connection
 }
 
 TEST_CASE("a server stops with clients in all states") {
