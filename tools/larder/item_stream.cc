@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <ctime>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <utility>
 
@@ -53,7 +54,7 @@ class ItemReader {
   bool wanted_ = true;
   std::optional<Error> error_;
 
-  bool read_once(bool may_repeat);
+  bool read_once(bool alone);
   void give_back_wins(const std::vector<Answer>& answers);
   void take(DumpedKey& key, Answer& answer);
   bool is_of_item(const Error& error) const;
@@ -61,11 +62,11 @@ class ItemReader {
 
 bool ItemReader::read_all() {
   bytes_ = 0;
-  bool may_repeat = true;
+  bool alone = false;
   while (!keys_.empty() && wanted_ && !error_) {
     const size_t before = keys_.size();
-    if (!read_once(may_repeat)) break;
-    may_repeat = keys_.size() < before;
+    if (!read_once(alone)) break;
+    alone = keys_.size() == before;
   }
   return wanted_ && !error_;
 }
@@ -78,15 +79,16 @@ bool ItemReader::is_of_item(const Error& error) const {
 
 // Reads as many as it can, and leaves the others in keys_.
 //
-// may_repeat  a connection that was closed before its first answer is asked once more, on a new one
-bool ItemReader::read_once(bool may_repeat) {
-  std::vector<Operation> gets(keys_.size());
-  for (size_t i = 0; i < keys_.size(); ++i) gets[i].key = keys_[i].key;
+// alone  reads the first only: a connection that ended before any answer, or behind an answer that
+//        it took back, does not show whose reply ended it
+bool ItemReader::read_once(bool alone) {
+  std::vector<Operation> gets(alone ? 1 : keys_.size());
+  for (size_t i = 0; i < gets.size(); ++i) gets[i].key = keys_[i].key;
   std::vector<Answer> answers = fleet_.run_on(node_, gets);
   give_back_wins(answers);
   size_t done = 0;
   std::optional<Error> ended;  // the connection
-  for (; done < keys_.size() && wanted_ && !ended; ++done) {
+  for (; done < gets.size() && wanted_ && !ended; ++done) {
     Answer& answer = answers[done];
     if (!answer.error) {
       broken_replies_ = 0;
@@ -98,11 +100,10 @@ bool ItemReader::read_once(bool may_repeat) {
       break;
     }
   }
-  const bool closed = ended && ended->kind == ErrorKind::Closed;
-  const bool repeat = closed && (done > 0 || may_repeat);
-  // The first that has no answer is the one whose reply ended the connection.
-  const bool skip = !repeat && (closed || (ended && ended->kind == ErrorKind::Protocol)) &&
-                    ++broken_replies_ < kMostBrokenReplies;
+  const bool broken =
+      ended && (ended->kind == ErrorKind::Closed || ended->kind == ErrorKind::Protocol);
+  const bool repeat = broken && !alone;
+  const bool skip = broken && alone && ++broken_replies_ < kMostBrokenReplies;
   if (skip) left_out_.add_unreadable(keys_[done++].key, ended->text);
   keys_.erase(keys_.begin(), keys_.begin() + static_cast<ptrdiff_t>(done));
   if (!ended || repeat || skip) return true;
