@@ -20,6 +20,8 @@ namespace {
 
 // Pages a full shard keeps empty, so that a class that runs dry need not wait for readers.
 constexpr size_t kReservePages = 2;
+// A shard with less than this part of its share of all pages keeps none empty.
+constexpr size_t kFewOfShare = 8;
 // A class with fewer pages uses what is free in the next class before it takes another: the page
 // would stand half empty, which is more than the step between two classes.
 constexpr size_t kFewPages = 6;
@@ -192,16 +194,17 @@ Ref Shard::find_chunk(uint32_t size_class) {
 
 PageNumber Shard::take_page() {
   // What can be had by waiting for nobody, before anything beyond the limit is borrowed.
+  PageNumber page = kNoPage;
   do {
-    const PageNumber page = pool_.take(false);
-    if (page != kNoPage) return page;
-    if (!reserve_.empty()) {
-      const PageNumber reserved = reserve_.back();
+    page = pool_.take(false);
+    if (page == kNoPage && !reserve_.empty()) {
+      page = reserve_.back();
       reserve_.pop_back();
-      return reserved;
     }
-  } while (reclaim() > 0);
-  return config_.evict ? pool_.take(true) : kNoPage;
+  } while (page == kNoPage && reclaim() > 0);
+  if (page == kNoPage && config_.evict) page = pool_.take(true);
+  page_refused_ = page == kNoPage;
+  return page;
 }
 
 void Shard::give_page(PageNumber page) {
@@ -1118,9 +1121,15 @@ bool Shard::evict_one(uint32_t& steps, Seconds now) {
 
 size_t Shard::pages_wanted() const {
   if (!config_.evict || pool_.pages_left() > 0) return 0;
-  const size_t wanted = kReservePages + pages_to_give_back();
+  const size_t wanted = (has_few_pages() ? 0 : kReservePages) + pages_to_give_back();
   const size_t coming = reserve_.size() + drained_waiting_ + (draining_ != kNoPage ? 1 : 0);
   return wanted > coming ? wanted - coming : 0;
+}
+
+bool Shard::has_few_pages() const {
+  const size_t held = slab_.pages().size() + slab_.large_pages();
+  return held * shard_count_ < pool_.pages_used() / kFewOfShare && !page_refused_ &&
+         !pool_.is_nearly_overdrawn();
 }
 
 size_t Shard::pages_to_give_back() const {
@@ -1140,6 +1149,7 @@ uint64_t Shard::room_with_spare_page() const {
 }
 
 uint64_t Shard::room_goal() const {
+  if (has_few_pages()) return 0;
   return room_wanted_ + std::min(pages_to_give_back(), kMostPagesAhead) * kPageBytes;
 }
 
@@ -1407,7 +1417,7 @@ bool Shard::tend_kind(Upkeep kind, Seconds now, bool expire) {
     case Upkeep::EvictLater: {
       if (!evict_later_) return false;
       const size_t left = pool_.pages_left();
-      const bool wanted = config_.evict && left <= kReservePages &&
+      const bool wanted = config_.evict && left <= kReservePages && !has_few_pages() &&
                           room_bytes() + left * kPageBytes < room_goal() + kMostRoomOver;
       if (!wanted) {
         evict_later_ = false;

@@ -803,6 +803,43 @@ TEST_CASE("a smaller limit takes as much of each shard, though only upkeep runs"
   c.cache.check_invariants();
 }
 
+TEST_CASE("a shard with few items keeps them beside shards that fill the memory") {
+  CacheConfig four_shards = config(64_MiB);
+  four_shards.shards = 4;
+  four_shards.hash_seed = 12345;
+  Client c(four_shards);
+  uint64_t next = 0;
+  const auto key_of_shard = [&](bool first) {
+    for (;;) {
+      std::string key = key_number(next++);
+      if ((c.cache.hash(key).shard_bits() < 64) == first) return key;
+    }
+  };
+  const std::string value(400, 'x');
+  while (c.cache.totals().evictions < 20'000) {
+    c.must_set(key_of_shard(false), value);
+    if (next % 64 == 0) c.cache.tend(0, c.now, 0);
+  }
+  std::vector<std::string> few(500);
+  for (size_t i = 0; i < few.size(); ++i) {
+    few[i] = key_of_shard(true);
+    c.must_set(few[i], std::string(i % 50 * 40, 'x'));
+  }
+  const auto there = [&] {
+    return std::count_if(few.begin(), few.end(), [&](const std::string& k) { return c.has(k); });
+  };
+  CHECK(there() == 500);
+  c.tend();
+  for (int i = 0; i < 20'000; ++i) {
+    c.must_set(key_of_shard(false), value);
+    if (i % 64 == 0) c.cache.tend(0, c.now, 0);
+  }
+  c.tend();
+  CHECK(there() == 500);
+  CHECK(c.cache.totals().overdraft_bytes == 0);
+  c.cache.check_invariants();
+}
+
 TEST_CASE("a smaller limit is served where large values have most of the pages") {
   CacheConfig settings = config(128_MiB);
   settings.shards = 4;
