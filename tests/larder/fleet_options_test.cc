@@ -1,5 +1,6 @@
 #include "tools/larder/fleet_options.h"
 
+#include <CLI/CLI.hpp>
 #include <catch2/catch.hpp>
 #include <cstdlib>
 

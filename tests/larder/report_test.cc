@@ -1,6 +1,7 @@
 #include "tools/larder/report.h"
 
 #include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
 
 using namespace larder;
 using namespace larder::operate;

@@ -1,6 +1,7 @@
 #include "tools/larder/top_frame.h"
 
 #include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
 
 using namespace larder::operate;
 using std::chrono::seconds;

@@ -1,5 +1,6 @@
 #include "tools/bench/commands.h"
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
 #include <cstdio>

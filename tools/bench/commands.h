@@ -1,9 +1,12 @@
 // The subcommands: their options, and what they do.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <atomic>
 #include <memory>
+
+namespace CLI {
+class App;
+}
 
 namespace larder::bench {
 

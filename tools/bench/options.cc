@@ -1,5 +1,6 @@
 #include "tools/bench/options.h"
 
+#include <CLI/CLI.hpp>
 #include <stdexcept>
 
 #include "tools/bench/words.h"

@@ -1,13 +1,18 @@
 // What the command line says, once for all subcommands.
 #pragma once
 
-#include <CLI/CLI.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "tools/bench/load.h"
 #include "tools/bench/stream.h"
 #include "tools/bench/workload.h"
+
+namespace CLI {
+class App;
+class Option;
+}  // namespace CLI
 
 namespace larder::bench {
 

@@ -1,7 +1,9 @@
 #include "tools/larder/check_command.h"
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 

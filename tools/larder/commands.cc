@@ -1,5 +1,6 @@
 #include "tools/larder/commands.h"
 
+#include <CLI/CLI.hpp>
 #include <string>
 
 #include "tools/larder/check_command.h"

@@ -1,10 +1,12 @@
 // The subcommands of `larder`, all together.
 #pragma once
 
-#include <CLI/CLI.hpp>
-
 #include "tools/larder/exit_status.h"
 #include "tools/larder/subcommands.h"
+
+namespace CLI {
+class App;
+}
 
 namespace larder::operate {
 

@@ -1,5 +1,6 @@
 #include "tools/larder/fleet_options.h"
 
+#include <CLI/CLI.hpp>
 #include <cstdlib>
 #include <fstream>
 #include <iterator>

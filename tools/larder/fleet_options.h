@@ -1,11 +1,14 @@
 // FleetOptions: the options by which every subcommand that asks servers is told which, and how.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <string>
 
 #include "tools/client/ring_kind.h"
 #include "tools/larder/fleet.h"
+
+namespace CLI {
+class App;
+}
 
 namespace larder::operate {
 

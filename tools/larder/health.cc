@@ -1,6 +1,7 @@
 #include "tools/larder/health.h"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 #include <set>
 
 #include "tools/larder/shown_text.h"

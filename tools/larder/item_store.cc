@@ -1,6 +1,7 @@
 #include "tools/larder/item_store.h"
 
 #include <ctime>
+#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "tools/larder/item_stream.h"

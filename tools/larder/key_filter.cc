@@ -1,5 +1,6 @@
 #include "tools/larder/key_filter.h"
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 
 #include "tools/larder/key_options.h"

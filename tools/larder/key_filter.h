@@ -1,12 +1,15 @@
 // KeyFilter: which of the keys that a node holds are wanted.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <cstdint>
 #include <optional>
 #include <string>
 
 #include "tools/larder/metadump.h"
+
+namespace CLI {
+class App;
+}
 
 namespace larder::operate {
 

@@ -1,5 +1,6 @@
 #include "tools/larder/key_options.h"
 
+#include <CLI/CLI.hpp>
 #include <optional>
 #include <utility>
 

@@ -1,9 +1,12 @@
 // --encoded: keys on the command line as `larder keys` prints them (key_text.h).
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <string>
 #include <vector>
+
+namespace CLI {
+class App;
+}
 
 namespace larder::operate {
 

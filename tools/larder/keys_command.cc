@@ -1,8 +1,10 @@
 #include "tools/larder/keys_command.h"
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <ctime>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 

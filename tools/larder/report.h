@@ -1,7 +1,7 @@
 // What subcommands print: answers to standard output, what is wrong to standard error, and as JSON.
 #pragma once
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 

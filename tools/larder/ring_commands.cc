@@ -1,5 +1,6 @@
 #include "tools/larder/ring_commands.h"
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <memory>
 #include <string>

@@ -4,11 +4,14 @@
 // long as what it does, which holds it by a shared_ptr.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <functional>
 #include <string>
 #include <utility>
 #include <vector>
+
+namespace CLI {
+class App;
+}
 
 namespace larder::operate {
 
@@ -20,19 +23,10 @@ class Subcommands {
 
   explicit Subcommands(CLI::App& app) : app_(app) {}
 
-  CLI::App& add(const std::string& name, const std::string& help, Run run) {
-    CLI::App* const command = app_.add_subcommand(name, help);
-    all_.emplace_back(command, std::move(run));
-    return *command;
-  }
+  CLI::App& add(const std::string& name, const std::string& help, Run run);
 
   // Does the one that was parsed.
-  int run() const {
-    for (const auto& [command, run_it] : all_) {
-      if (command->parsed()) return run_it();
-    }
-    return 0;
-  }
+  int run() const;
 
  private:
   CLI::App& app_;

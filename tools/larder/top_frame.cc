@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <nlohmann/json.hpp>
 
 #include "tools/larder/shown_text.h"
 #include "tools/larder/text_table.h"

@@ -1,5 +1,6 @@
 #include "tools/manual/command_line.h"
 
+#include <CLI/CLI.hpp>
 #include <utility>
 
 namespace larder::manual {

@@ -1,10 +1,13 @@
 // Options of programs that CLI11 parses, as a manual has them.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <string>
 
 #include "tools/manual/manual.h"
+
+namespace CLI {
+class App;
+}
 
 namespace larder::manual {
 
