@@ -196,6 +196,40 @@ TEST_CASE("operations of all kinds may be run together, but for such without a k
   CHECK(value_of(cache.get("a")) == "2");
 }
 
+TEST_CASE("answers that are used again keep nothing of those before") {
+  ThreeServers servers;
+  Gate gate(servers[2].port());
+  ClientOptions options = quick(options_for({servers[0].port(), servers[1].port(), gate.port()}));
+  options.retries = 0;
+  const auto cache = make_client(options);
+  const std::vector<std::string> keys = numbered("key", 100);
+  std::vector<Operation> gets(keys.size());
+  for (size_t i = 0; i < keys.size(); ++i) {
+    gets[i].key = keys[i];
+    REQUIRE(says(cache->set(keys[i], std::string(i % 50 * 10, 'v')), Outcome::Done));
+  }
+  std::vector<Answer> answers(keys.size());
+  cache->run(gets, answers);
+  const char* const held = answers[49].value.data();
+  for (size_t i = 0; i < keys.size(); i += 2) REQUIRE(cache->remove(keys[i]).ok());
+  cache->run(gets, answers);
+  CHECK(answers[49].value.data() == held);  // the memory of the value of 490 bytes
+  for (size_t i = 0; i < keys.size(); ++i) {
+    CHECK(answers[i].outcome == (i % 2 == 0 ? Outcome::Missing : Outcome::Done));
+    CHECK(answers[i].value == std::string(i % 2 == 0 ? 0 : i % 50 * 10, 'v'));
+  }
+  gate.shut();
+  const std::string gone = "127.0.0.1:" + std::to_string(gate.port());
+  for (int again = 0; again < 5; ++again) {  // refused, then ejected
+    cache->run(gets, answers);
+    for (size_t i = 0; i < keys.size(); ++i) {
+      if (cache->node_of(keys[i]) != gone) continue;
+      CHECK(answers[i].error);
+      CHECK(answers[i].value.empty());
+    }
+  }
+}
+
 TEST_CASE("a key lives on the node that the ring names") {
   ThreeServers servers;
   Client& cache = *servers.use(servers.options());

@@ -95,14 +95,20 @@ class Larder : public Driver {
     }
   }
   void get_many(const std::vector<std::string_view>& keys, std::string_view value) override {
-    for (const auto& found : client_->get_many(keys)) {
-      expect(found && *found && (*found)->value == value, "get_many");
+    operations_.resize(keys.size());
+    answers_.resize(keys.size());
+    for (size_t i = 0; i < keys.size(); ++i) operations_[i].key = keys[i];
+    client_->run(operations_, answers_);
+    for (const client::Answer& answer : answers_) {
+      expect(answer.outcome == client::Outcome::Done && answer.value == value, "run");
     }
   }
 
  private:
   std::unique_ptr<client::Client> client_;
   std::vector<client::Entry> entries_;
+  std::vector<client::Operation> operations_;  // gets
+  std::vector<client::Answer> answers_;        // of the last step; the next one uses their memory
 };
 
 class Libmemcached : public Driver {

@@ -129,7 +129,8 @@ class Client {
 
   // What the protocol has beyond that: answers[i] is that of operations[i]. Version, FlushAll and
   // Noop have no key, and so no node: BadRequest. Where there are fewer answers than operations,
-  // each has BadRequest and nothing is sent.
+  // each has BadRequest and nothing is sent. Answers may be used again: values take the memory of
+  // those before.
   void run(std::span<const Operation> operations, std::span<Answer> answers);
 
   // -- The list of servers.

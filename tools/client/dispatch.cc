@@ -157,8 +157,9 @@ class BatchNumbers {
   size_t last_ = 0;
 };
 
+// The batches' answers take the memory of the values in `answers`.
 std::vector<Batch> batches_of(std::span<Node* const> nodes, std::span<const Operation> operations,
-                              const std::vector<size_t>& pending) {
+                              std::span<Answer> answers, const std::vector<size_t>& pending) {
   BatchNumbers numbers;
   std::vector<size_t> number_of;
   std::vector<size_t> sizes;
@@ -177,8 +178,12 @@ std::vector<Batch> batches_of(std::span<Node* const> nodes, std::span<const Oper
     batches[i].answers.resize(sizes[i]);
   }
   for (size_t i = 0; i < pending.size(); ++i) {
-    batches[number_of[i]].places.push_back(pending[i]);
-    batches[number_of[i]].operations.push_back(operations[pending[i]]);
+    const size_t place = pending[i];
+    Batch& batch = batches[number_of[i]];
+    answers[place].value.clear();
+    batch.answers[batch.places.size()].value.swap(answers[place].value);
+    batch.places.push_back(place);
+    batch.operations.push_back(operations[place]);
   }
   return batches;
 }
@@ -483,7 +488,7 @@ void dispatch(std::span<Node* const> nodes, std::span<const Operation> operation
   for (size_t i = 0; i < pending.size(); ++i) pending[i] = i;
 
   for (uint32_t retry = 0;; ++retry) {
-    std::vector<Batch> batches = batches_of(nodes, operations, pending);
+    std::vector<Batch> batches = batches_of(nodes, operations, answers, pending);
     Round(nth_try(retry), deadline).ask(batches);
     pending.clear();
     std::vector<size_t> unsent;  // of pending; owed if it stays at that
