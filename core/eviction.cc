@@ -38,11 +38,12 @@ unsigned Eviction::ring_of(const Item& item) noexcept {
   return std::min(((octave - kFirstRingBits) << kRingStepBits) + step, kRings - 1);
 }
 
-void Eviction::add_large(Item& item, const Item* replaced) {
+void Eviction::add_large(Item& item) {
   const unsigned r = ring_of(item);
   Ring& ring = rings_[r];
   const Ref ref = pool_.ref_of(&item);
-  if (ring.items++ == 0) ring.hand = ref;
+  const bool is_alone = ring.items++ == 0;
+  if (is_alone) ring.hand = ref;
   const Ref after = ring.hand;
   const Ref before = after == ref ? ref : item_at(after).ring_previous();
   ItemWriter::set_ring_previous(item, before);
@@ -53,20 +54,20 @@ void Eviction::add_large(Item& item, const Item* replaced) {
   ++heads_[class_of(item)];
   // The hand meets the new item after all others of the ring: that takes a round less the part of
   // the current step that is over, and a step is a round divided by the items. In a ring of few the
-  // current step begins anew.
-  if (ring.items <= kFewInRing) {
-    const auto group = static_cast<uint32_t>(hands_.size() + r);
-    double& level = level_of_[group];
-    // Not for a replacement: a key that is stored again and again would stop the hand in front of
-    // the others. The hand passes over the new value once instead.
-    if (replaced != nullptr && replaced->is_large() && ring_of(*replaced) == r &&
-        level != kAsleep) {
-      ItemWriter::set_heat(item, item.heat().with_grace());
-      return;
-    }
-    const double next_step = level_ + level_per_step(group);
-    level = level == kAsleep ? next_step : std::max(level, next_step);
+  // current step begins anew. Beside others it is prolonged by one step in all: else a key that is
+  // stored again and again would stop the hand in front of them.
+  if (ring.items > kFewInRing) return;
+  const auto group = static_cast<uint32_t>(hands_.size() + r);
+  double& level = level_of_[group];
+  const double step = level_per_step(group);
+  if (is_alone || level == kAsleep) {
+    ring.prolonged = 0;
+    level = level == kAsleep ? level_ + step : std::max(level, level_ + step);
+    return;
   }
+  const double more = std::clamp(level_ + step - level, 0.0, std::max(step - ring.prolonged, 0.0));
+  level += more;
+  ring.prolonged += more;
 }
 
 // A page that comes before the hand earlier than it would have is passed over once.
@@ -384,6 +385,7 @@ const Item* Eviction::next_in_line() const noexcept {
 }
 
 Item* Eviction::next_in_ring(Ring& ring) noexcept {
+  ring.prolonged = 0;
   if (ring.items == 0) return nullptr;
   Item& item = item_at(ring.hand);
   ring.hand = item.ring_next();

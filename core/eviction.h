@@ -79,9 +79,7 @@ class Eviction {
   // The class has lost the page at this index; its last page lies there now.
   void page_left(uint32_t size_class, uint32_t index) noexcept;
   // A large item is in the table, has left it, or is now there as a copy.
-  //
-  // replaced  what the item has taken the place of, already removed; null if nothing
-  void add_large(Item& item, const Item* replaced = nullptr);
+  void add_large(Item& item);
   void remove_large(const Item& item) noexcept;
   void replace_large(const Item& item, Item& copy) noexcept;
 
@@ -185,6 +183,7 @@ class Eviction {
     Ref hand = 0;
     uint64_t items = 0;
     uint64_t bytes = 0;
+    double prolonged = 0;  // how much later new items have made the next step
   };
 
   // How many chunks the hand of its class passes before it meets the item.

@@ -204,6 +204,7 @@ PageNumber Shard::take_page() {
   } while (page == kNoPage && reclaim() > 0);
   if (page == kNoPage && config_.evict) page = pool_.take(true);
   page_refused_ = page == kNoPage;
+  note_pages();
   return page;
 }
 
@@ -214,6 +215,7 @@ void Shard::give_page(PageNumber page) {
   } else {
     pool_.give_back(page);
   }
+  note_pages();
 }
 
 void Shard::put_chunk(Ref ref) {
@@ -500,7 +502,7 @@ StoreResult Shard::publish(Ref head, KeyHash hash, HashTable::Slot* slot, uint8_
   }
   note_live(counters_[class_of(item)], item, +1);
   if (item.is_large()) {
-    eviction_.add_large(item, old);
+    eviction_.add_large(item);
   } else {
     eviction_.add(info, item);
   }
@@ -1121,15 +1123,15 @@ bool Shard::evict_one(uint32_t& steps, Seconds now) {
 
 size_t Shard::pages_wanted() const {
   if (!config_.evict || pool_.pages_left() > 0) return 0;
-  const size_t wanted = (has_few_pages() ? 0 : kReservePages) + pages_to_give_back();
+  const size_t wanted = (has_few_pages_ ? 0 : kReservePages) + pages_to_give_back();
   const size_t coming = reserve_.size() + drained_waiting_ + (draining_ != kNoPage ? 1 : 0);
   return wanted > coming ? wanted - coming : 0;
 }
 
-bool Shard::has_few_pages() const {
+void Shard::note_pages() {
   const size_t held = slab_.pages().size() + slab_.large_pages();
-  return held * shard_count_ < pool_.pages_used() / kFewOfShare && !page_refused_ &&
-         !pool_.is_nearly_overdrawn();
+  has_few_pages_ = held * shard_count_ < pool_.pages_used() / kFewOfShare && !page_refused_ &&
+                   !pool_.is_nearly_overdrawn();
 }
 
 size_t Shard::pages_to_give_back() const {
@@ -1149,7 +1151,7 @@ uint64_t Shard::room_with_spare_page() const {
 }
 
 uint64_t Shard::room_goal() const {
-  if (has_few_pages()) return 0;
+  if (has_few_pages_) return 0;
   return room_wanted_ + std::min(pages_to_give_back(), kMostPagesAhead) * kPageBytes;
 }
 
@@ -1392,6 +1394,7 @@ bool Shard::tend_slice(Seconds now, bool expire) {
   if (!retired_.empty() && retired_.size() <= kFewRetired) reclaim();
   if (evict_later_ && pool_.pages_left() > kReservePages) evict_later_ = false;
   if (!has_upkeep(now, expire)) return false;
+  note_pages();  // others may have taken or given back some
   for (uint32_t i = 0; i < kUpkeepKinds; ++i) {
     const Upkeep kind = next_upkeep_;
     next_upkeep_ = static_cast<Upkeep>((static_cast<uint32_t>(kind) + 1) % kUpkeepKinds);
@@ -1417,7 +1420,7 @@ bool Shard::tend_kind(Upkeep kind, Seconds now, bool expire) {
     case Upkeep::EvictLater: {
       if (!evict_later_) return false;
       const size_t left = pool_.pages_left();
-      const bool wanted = config_.evict && left <= kReservePages && !has_few_pages() &&
+      const bool wanted = config_.evict && left <= kReservePages && !has_few_pages_ &&
                           room_bytes() + left * kPageBytes < room_goal() + kMostRoomOver;
       if (!wanted) {
         evict_later_ = false;

@@ -288,9 +288,7 @@ class Shard {
   // Does a slice of this kind; false if there is nothing to do, or if it has to wait for readers.
   bool tend_kind(Upkeep kind, Seconds now, bool expire) REQUIRES(mutex_);
   size_t pages_wanted() const REQUIRES(mutex_);
-  // Far fewer than its share: it borrows pages, which shards with more give back, and evicts
-  // nothing to keep some free. Else a shard of a few items would lose them to its reserve.
-  bool has_few_pages() const REQUIRES(mutex_);
+  void note_pages() REQUIRES(mutex_);
   // This shard's part of what was borrowed, or is over a limit that was lowered. Nothing while it
   // has clearly fewer pages than the others: the worker with the most time would empty its own.
   size_t pages_to_give_back() const REQUIRES(mutex_);
@@ -354,6 +352,10 @@ class Shard {
   uint64_t no_spare_page_at_ GUARDED_BY(mutex_) = UINT64_MAX;  // chunks_freed_ when none was found
   uint64_t room_wanted_ GUARDED_BY(mutex_) = 0;
   bool page_refused_ GUARDED_BY(mutex_) = false;  // when one was asked for last
+  // Far fewer than its share, as of the last change: it borrows pages, which shards with more give
+  // back, and evicts nothing to keep some free. Else a shard of a few items would lose them to its
+  // reserve.
+  bool has_few_pages_ GUARDED_BY(mutex_) = false;
   // A store has let nothing go since the last upkeep, which does it then: who stores one item in a
   // full cache and waits until another has left, as memcached has it, does not wait in vain.
   bool evict_later_ GUARDED_BY(mutex_) = false;

@@ -270,7 +270,8 @@ TEST_CASE("without eviction a full cache refuses, and takes again what is delete
   for (uint64_t i = 0; i < n; ++i) REQUIRE(c.has(key_number(i)) == (i != 3));
 }
 
-TEST_CASE("memory flows to the size that is asked for, and no set fails on the way") {
+TEST_CASE("memory flows to the size that is asked for, and no set fails on the way",
+          "[turnovers]") {
   Client c(config(64_MiB));
   const auto fill = [&](size_t bytes, uint64_t count, const std::string& prefix) {
     const std::string value(bytes, 'x');
@@ -407,7 +408,8 @@ TEST_CASE("an item alone in its size class stays while a 20th of the memory is s
   }
 }
 
-TEST_CASE("what is stored right before the first eviction stays, in new chunks and in used ones") {
+TEST_CASE("what is stored right before the first eviction stays, in new chunks and in used ones",
+          "[turnovers]") {
   const std::string common(1000, 'x');
   uint64_t until_first = 0;
   {
@@ -442,7 +444,8 @@ TEST_CASE("what is stored right before the first eviction stays, in new chunks a
   }
 }
 
-TEST_CASE("a large value stays while a tenth of the memory is stored in small ones") {
+TEST_CASE("a large value stays while a tenth of the memory is stored in small ones",
+          "[turnovers]") {
   CacheConfig one_shard = config(64_MiB);
   one_shard.item_size_max = 2_MiB;
   Client c(one_shard);
@@ -556,12 +559,16 @@ TEST_CASE("beside a hot set that fills the memory new items stay, then and when 
 }
 
 TEST_CASE("a value that is stored again and again keeps no cold one of its size") {
+  const bool deletes = GENERATE(false, true);
+  const bool changes_size = GENERATE(false, true);
+  CAPTURE(deletes, changes_size);
   CacheConfig settings = config(16_MiB);
   settings.shards = 1;
   settings.hash_seed = 1;
   Client c(settings);
   const std::string small(1'000, 'x');
   const std::string large(250'000, 'y');
+  const std::string larger(310'000, 'z');
   uint64_t n = 0;
   const auto store_small = [&](uint64_t times) {
     for (uint64_t i = 0; i < times; ++i) {
@@ -572,20 +579,28 @@ TEST_CASE("a value that is stored again and again keeps no cold one of its size"
   while (c.cache.totals().evictions < 1'000) store_small(100);
   const uint64_t turnover = c.cache.totals().items;
   constexpr int kCold = 7;
-  for (int i = 0; i < kCold; ++i) c.must_set("cold-" + std::to_string(i), large);
+  for (int i = 0; i < kCold; ++i) {
+    c.must_set("cold-" + std::to_string(i), large);
+    if (changes_size) c.must_set("larger-" + std::to_string(i), larger);
+  }
   for (int i = 0; i < 1'000; ++i) {
     store_small(turnover / 125);
     // It was stored so little of the memory ago.
     REQUIRE((i == 0 || c.has("hot")));
-    c.must_set("hot", large);
+    if (deletes) c.remove("hot");
+    c.must_set("hot", changes_size && i % 2 != 0 ? larger : large);
   }
   int there = 0;
-  for (int i = 0; i < kCold; ++i) there += c.has("cold-" + std::to_string(i)) ? 1 : 0;
+  for (int i = 0; i < kCold; ++i) {
+    there += c.has("cold-" + std::to_string(i)) ? 1 : 0;
+    there += c.has("larger-" + std::to_string(i)) ? 1 : 0;
+  }
   CHECK(there == 0);
   c.cache.check_invariants();
 }
 
-TEST_CASE("a large value that is asked for often enough is missed at most once in ten") {
+TEST_CASE("a large value that is asked for often enough is missed at most once in ten",
+          "[turnovers]") {
   Client c(config(64_MiB));
   const std::string small(100, 'x');
   const std::string large(1'000'000, 'y');
@@ -657,7 +672,7 @@ TEST_CASE("upkeep does not empty the cache while a reader is held up") {
   c.cache.check_invariants();
 }
 
-TEST_CASE("metadata is at most 28 bytes an item at any count") {
+TEST_CASE("metadata is at most 28 bytes an item at any count", "[turnovers]") {
   Client c(config(256_MiB));
   const std::string value(100, 'x');
   for (uint64_t n = 0; n < 1'000'000; ++n) {
@@ -901,7 +916,7 @@ TEST_CASE("upkeep ends where drafts and deleted values that are held exceed a sm
   c.cache.check_invariants();
 }
 
-TEST_CASE("a smaller limit than the table takes leaves a cache that stores") {
+TEST_CASE("a smaller limit than the table takes leaves a cache that stores", "[turnovers]") {
   CacheConfig settings = config(40_MiB);
   settings.shards = 1;
   Client c(settings);
