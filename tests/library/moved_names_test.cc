@@ -227,6 +227,10 @@ class TwoGates : public OneServer {
   Gate after;
 };
 
+// The node of a host is at the port of a gate.
+std::string host_at(const Gate& gate) { return "host|127.0.0.1|" + std::to_string(gate.port()); }
+std::string address_of(const Gate& gate) { return "127.0.0.1:" + std::to_string(gate.port()); }
+
 }  // namespace
 
 TEST_CASE("a write that was given up at one address cannot come late at another one") {
@@ -308,6 +312,35 @@ TEST_CASE("a node is flushed where a write came late at its former address") {
   Found found = Error{};
   REQUIRE(eventually([&] { return (found = gates.cache->get("k")).ok(); }));
   CHECK(value_of(found) != "late");
+}
+
+TEST_CASE("a write that was given up at one port cannot come late at the port from before") {
+  OneServer host;
+  Gate first(host.server.port());
+  Gate second(host.server.port());
+  host.start(host_at(first));
+  host.follow(host_at(second), address_of(second));
+  host.store("k", "old");
+  second.hold();
+  CHECK(fails_with(host.cache->set("k", "late"), ErrorKind::Timeout));
+  host.follow(host_at(first), address_of(first));
+  host.check_that_late_write_undoes_nothing(second);
+}
+
+TEST_CASE("a write that was given up at a port of a host cannot come late at its new port") {
+  OneServer host;
+  Gate gates[] = {Gate(host.server.port()), Gate(host.server.port()), Gate(host.server.port())};
+  // Whichever of two ports is the smaller one.
+  const bool is_first = address_of(gates[0]) < address_of(gates[1]);
+  Gate& before = gates[is_first == GENERATE(false, true) ? 0 : 1];
+  host.start(host_at(gates[0]) + " " + host_at(gates[1]));
+  std::string key = "k";
+  for (int i = 0; host.cache->node_of(key) != address_of(before); ++i) key = std::to_string(i);
+  host.store(key, "old");
+  before.hold();
+  CHECK(fails_with(host.cache->set(key, "late"), ErrorKind::Timeout));
+  host.follow(host_at(gates[2]), address_of(gates[2]));
+  host.check_that_late_write_undoes_nothing(before, key);
 }
 
 TEST_CASE("a name that DNS leads away from a server that hangs is used at its new address") {

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <map>
+#include <set>
 #include <utility>
 
 namespace larder::client {
@@ -78,11 +79,20 @@ Result<std::shared_ptr<Fleet>> Fleet::next(const std::vector<Server>& servers,
 
   fleet->led_to_ = led_to_;
   std::map<std::shared_ptr<Node>, std::vector<std::shared_ptr<Node>>> moves;  // by where they lead
+  const std::set<std::shared_ptr<Node>> staying(changes.staying.begin(), changes.staying.end());
+  std::map<std::string, std::vector<std::shared_ptr<Node>>> left;  // by hosts
+  std::map<std::shared_ptr<Node>, Node::Former> ports;
   for (size_t i = 0; i < servers.size(); ++i) {
     const std::shared_ptr<Node>& to = fleet->nodes_[i];
     const std::string name = name_of(servers[i]);
-    if (const std::shared_ptr<Node> other_port = left_from(name, listed)) {
-      moves[to].push_back(other_port);
+    const std::string host = name.substr(0, name.rfind(':') + 1);
+    const bool is_new = !led_to_.contains(name);
+    if (!host.empty() && (is_new || !staying.contains(to))) {
+      const auto [at, is_first] = left.try_emplace(host);
+      const std::vector<std::shared_ptr<Node>>& those = at->second;
+      if (is_first) at->second = left_from(host, listed);
+      if (is_new && !those.empty()) moves[to].push_back(those.front());
+      ports[to].insert(ports[to].end(), those.begin(), those.end());
     }
     std::shared_ptr<Node>& from = fleet->led_to_[name];
     if (from && from != to) moves[to].push_back(from);
@@ -91,6 +101,7 @@ Result<std::shared_ptr<Fleet>> Fleet::next(const std::vector<Server>& servers,
   for (auto& [to, from] : moves) {
     changes.moves.push_back({to, Node::former_of(to, from)});
   }
+  for (auto& [to, those] : ports) changes.ports.push_back({to, std::move(those)});
   changes.successions = successions_of(listed, changes.moves);
 
   if (fleet->departed_.size() > kDepartedRemembered ||
@@ -121,16 +132,18 @@ Result<std::shared_ptr<Fleet>> Fleet::next(const std::vector<Server>& servers,
   return fleet;
 }
 
-std::shared_ptr<Node> Fleet::left_from(
-    const std::string& name, const std::map<std::string, std::shared_ptr<Node>>& listed) const {
-  if (led_to_.contains(name)) return nullptr;
-  const std::string host = name.substr(0, name.rfind(':') + 1);
-  if (host.empty()) return nullptr;
-  for (auto it = led_to_.lower_bound(host); it != led_to_.end(); ++it) {
-    if (!it->first.starts_with(host)) break;
-    if (!listed.contains(it->second->name())) return it->second;
+std::vector<std::shared_ptr<Node>> Fleet::left_from(
+    const std::string& host, const std::map<std::string, std::shared_ptr<Node>>& listed) const {
+  std::vector<std::shared_ptr<Node>> left;
+  for (const bool is_earlier : {false, true}) {
+    for (auto it = led_to_.lower_bound(host); it != led_to_.end(); ++it) {
+      const auto& [name, node] = *it;
+      if (!name.starts_with(host) || left.size() == Node::kMostFormer) break;
+      if (listed.contains(node->name())) continue;
+      if (departed_.contains(node->name()) == is_earlier) left.push_back(node);
+    }
   }
-  return nullptr;
+  return left;
 }
 
 std::vector<Fleet::Changes::Succession> Fleet::successions_of(
@@ -180,6 +193,7 @@ void Fleet::supersede(Fleet& before) noexcept {
     succession.departed->is_succeeded_by(std::move(succession.successors));
   }
   for (Changes::Move& move : changes_.moves) move.to->names_lead_here(std::move(move.former));
+  for (Changes::Move& ports : changes_.ports) ports.to->has_other_ports(std::move(ports.former));
   changes_ = {};
 }
 

@@ -11,10 +11,13 @@
 //    as before: it still waits for the connections on which writes were given up (node.h).
 // 3. Where a name leads to another address than it did last, the node there is flushed before it is
 //    used: it may be the same server, which has what its keys were before, or one with older items.
-//    So it is where a host has another port and not the one from before.
+//    So it is where a host has another port that is new, in place of one from before.
 // 4. A write on a list that is followed no more, at a node that has left since, is owed where the
 //    name of that node leads, also if it is done: it may have come after the flush there.
-// All four hold for what one client has seen: it does not know a list from before its start, nor
+// 5. A node that joins or returns waits for writes that were given up, until then, at ports of its
+//    host that the list names no more: it may be the server that had one of these. It is not
+//    flushed for that if there are none, as where nodes of one host restart one after another.
+// All five hold for what one client has seen: it does not know a list from before its start, nor
 // what other clients write that do not keep to this.
 #pragma once
 
@@ -85,6 +88,7 @@ class Fleet {
       Node::Former former;
     };
     std::vector<Move> moves;  // of names; one for each node to which any moves
+    std::vector<Move> ports;  // other ports of hosts; one for each node that joins or returns
     struct Succession {
       std::shared_ptr<Node> departed;
       std::shared_ptr<const Node::Successors> successors;
@@ -93,10 +97,12 @@ class Fleet {
   };
 
   explicit Fleet(Ring ring) : ring_(std::move(ring)) {}
-  // For a name that is new: a node of an earlier list on its host, at a port that is not listed any
-  // more. Null if there is none.
-  std::shared_ptr<Node> left_from(const std::string& name,
-                                  const std::map<std::string, std::shared_ptr<Node>>& listed) const;
+  // The nodes of this and earlier lists on a host, at ports that are not listed any more: at most
+  // Node::kMostFormer, those of this list first.
+  //
+  // host  the name of a server, up to its port
+  std::vector<std::shared_ptr<Node>> left_from(
+      const std::string& host, const std::map<std::string, std::shared_ptr<Node>>& listed) const;
   // Of each node that is not listed and is a former one of any that is.
   static std::vector<Changes::Succession> successions_of(
       const std::map<std::string, std::shared_ptr<Node>>& listed,

@@ -25,8 +25,6 @@ constexpr std::chrono::seconds kBetweenLooks{1};
 constexpr std::chrono::milliseconds kBetweenLooksAtFormer{5};
 // An address at which nothing lingers any more is forgotten once there are so many.
 constexpr size_t kMostFormerAddresses = 16;
-// Of one node, to which many names may come to lead at once. Beyond it the oldest are forgotten.
-constexpr size_t kMostFormer = 256;
 
 constexpr std::string_view kAskEmptied = "stats larder";
 constexpr std::array<std::string_view, 1> kAskEnds = {"END"};
@@ -157,7 +155,7 @@ void Node::finish(std::unique_ptr<Connection> connection, std::span<const Operat
     const std::lock_guard lock(mutex_);
     LingeringList& all = lingering_at(connection->address());
     all.splice(all.end(), lingering);
-    old_before_ = now();
+    late_before_ = old_before_ = now();
     if (&all != &lingering_) moved_until_ = old_before_ + std::chrono::seconds(kUnheardSeconds);
     indebted_ = true;
   }
@@ -314,6 +312,17 @@ void Node::names_lead_here(Former former) noexcept {
   indebted_ = true;
 }
 
+Node::Former Node::other_ports() const {
+  const std::lock_guard lock(mutex_);
+  return other_ports_;
+}
+
+void Node::has_other_ports(Former ports) noexcept {
+  const std::lock_guard lock(mutex_);
+  other_ports_.swap(ports);
+  former_until_ = now() + std::chrono::seconds(kUnheardSeconds);
+}
+
 void Node::is_succeeded_by(std::shared_ptr<const Successors> successors) noexcept {
   const std::lock_guard lock(mutex_);
   successors_.swap(successors);
@@ -349,7 +358,8 @@ void Node::close_ended() noexcept {
   };
   take_ended(lingering_);
   for (auto& [address, list] : former_lingering_) take_ended(list);
-  if (!ended.empty()) old_before_ = from;  // until now what was sent on them might arrive
+  // Until now what was sent on them might arrive.
+  if (!ended.empty()) late_before_ = old_before_ = from;
 }
 
 bool Node::is_failing() const {
@@ -490,7 +500,7 @@ Result<void> Node::pay_all(Deadline deadline) {
     if (!await_end(round.lingering, deadline)) return unread();
     {
       const std::lock_guard lock(mutex_);
-      if (awaits_lingering_) old_before_ = now();
+      if (awaits_lingering_) late_before_ = old_before_ = now();
       awaits_lingering_ = false;  // before this waits for others, which may wait for this one
     }
     round.lingering.clear();
@@ -510,6 +520,7 @@ bool Node::await_former(Deadline deadline) {
       const std::lock_guard lock(mutex_);
       if (now() < former_until_) {
         for (const std::weak_ptr<Node>& node : former_) former.push_back(node.lock());
+        for (const std::weak_ptr<Node>& node : other_ports_) former.push_back(node.lock());
       }
       lingers = now() < moved_until_ && has_former_lingering();
     }
@@ -540,6 +551,7 @@ Result<void> Node::pay_part(const OwedDeletes::Part& part, Deadline deadline) {
   if (paid && part.everything) {
     const std::lock_guard lock(mutex_);
     was_unlisted_ = false;
+    if (now() >= former_until_) other_ports_.clear();
   }
   return paid;
 }
@@ -567,6 +579,10 @@ bool Node::is_emptied(Deadline deadline) {
     const std::shared_ptr<Node> from = node.lock();
     if (from && emptied_at <= from->old_before()) return false;
   }
+  for (const std::weak_ptr<Node>& node : other_ports()) {
+    const std::shared_ptr<Node> from = node.lock();
+    if (from && emptied_at <= from->late_before()) return false;
+  }
   const std::lock_guard lock(mutex_);
   if (keeps_former_lingering()) return false;
   return emptied_at > old_before_ && (drops || !was_unlisted_);
@@ -574,8 +590,16 @@ bool Node::is_emptied(Deadline deadline) {
 
 TimePoint Node::old_before() const {
   const std::lock_guard lock(mutex_);
-  const bool lingers = awaits_lingering_ || !lingering_.empty() || keeps_former_lingering();
-  return lingers ? now() : old_before_;
+  return keeps_lingering() ? now() : old_before_;
+}
+
+TimePoint Node::late_before() const {
+  const std::lock_guard lock(mutex_);
+  return keeps_lingering() ? now() : late_before_;
+}
+
+bool Node::keeps_lingering() const noexcept {
+  return awaits_lingering_ || !lingering_.empty() || keeps_former_lingering();
 }
 
 Deadline Node::connect_by(Deadline deadline) const {

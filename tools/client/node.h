@@ -13,7 +13,8 @@
 //    or DNS says that the name leads elsewhere, both addresses may be of one server: the node also
 //    waits for connections to the former one, for kUnheardSeconds at most, so that a server that
 //    hangs does not keep the one that replaces it from being used. If DNS leads the name back,
-//    rule 3 holds for these again.
+//    rule 3 holds for these again. A node that is flushed as it joins or returns waits likewise for
+//    connections to other ports of its host that have left the list.
 // 5. No flush is needed where the node says that it was emptied after the last moment from which
 //    something old may be there: another client was first, or it has started without items. Of a
 //    node that was not in the list meanwhile that holds if it drops its items itself before it is
@@ -100,8 +101,10 @@ class Node {
   void rejoin() noexcept;
   // A new list names it: if it is ejected, the next call may probe it.
   void announced() noexcept;
-  // Where the names of a node led before they led there: perhaps to the same server. Each once, and
-  // a bounded number of them.
+  // The bound for the former nodes of one node, to which many names may come to lead at once.
+  // Beyond it the oldest are forgotten.
+  static constexpr size_t kMostFormer = 256;
+  // Where the names of a node led before they led there: perhaps to the same server. Each once.
   using Former = std::vector<std::weak_ptr<Node>>;
   using Nodes = std::span<const std::shared_ptr<Node>>;
   // Of `to`, once the names that lead to the nodes of `from` do so.
@@ -109,6 +112,11 @@ class Node {
   Former former() const;
   // A new list has names lead here that led elsewhere: the node is flushed before it is used.
   void names_lead_here(Former former) noexcept;
+  // Nodes at other ports of its host, which are not in the list: one of them may be the same
+  // server. What is given up there is waited for; only if there is any, a node that says that it
+  // was emptied before is flushed all the same.
+  Former other_ports() const;
+  void has_other_ports(Former ports) noexcept;
   // Of a node that has left the list: the nodes of the list that have it among their former ones.
   // What calls on an earlier list leave owed here, these owe, too.
   using Successors = std::vector<std::weak_ptr<Node>>;
@@ -154,6 +162,9 @@ class Node {
   bool is_emptied(Deadline deadline);
   // What was stored here before may be old; now, while connections linger that nobody has seen end.
   TimePoint old_before() const;
+  // What was given up here may have come until then; now, as above. The beginning of time: nothing.
+  TimePoint late_before() const;
+  bool keeps_lingering() const noexcept;  // with mutex_
   void note_failure(const Error& error, Try which) noexcept;
   void note_success();
   Error ejected_error() const;  // with mutex_
@@ -175,6 +186,7 @@ class Node {
   OwedDeletes owed_;
   OwedDeletes moved_;
   TimePoint old_before_{};     // what was stored there before may be old, if everything is owed
+  TimePoint late_before_{};    // what was given up may have come until then
   bool was_unlisted_ = false;  // since it was emptied last
   LingeringList lingering_;
   bool awaits_lingering_ = false;  // a thread has some of them and waits for their end
@@ -182,11 +194,12 @@ class Node {
   std::map<std::string, LingeringList> former_lingering_;  // by an address that it led to before
   TimePoint moved_until_{};                                // when it no longer waits for those
   Former former_;                                          // the latest is the last
-  TimePoint former_until_{};                               // when it no longer waits for these
-  std::shared_ptr<const Successors> successors_;           // null: none
-  TimePoint close_ended_from_{};                           // looked at once a second
-  bool indebted_ = false;  // something is owed or lingers, or is being paid
-  bool paying_ = false;    // a thread is at it
+  Former other_ports_;
+  TimePoint former_until_{};                      // when it no longer waits for these two
+  std::shared_ptr<const Successors> successors_;  // null: none
+  TimePoint close_ended_from_{};                  // looked at once a second
+  bool indebted_ = false;                         // something is owed or lingers, or is being paid
+  bool paying_ = false;                           // a thread is at it
   std::condition_variable paid_;
 };
 
