@@ -1123,7 +1123,10 @@ bool Shard::evict_one(uint32_t& steps, Seconds now) {
 
 size_t Shard::pages_wanted() const {
   if (!config_.evict || pool_.pages_left() > 0) return 0;
-  const size_t wanted = (has_few_pages_ ? 0 : kReservePages) + pages_to_give_back();
+  // What the table gives back as it shrinks goes before a reserve.
+  const bool table_shrinks = pool_.pages_over_limit() > 0 && table_.segments_to_free() > 0;
+  const size_t reserve = has_few_pages_ || table_shrinks ? 0 : kReservePages;
+  const size_t wanted = reserve + pages_to_give_back();
   const size_t coming = reserve_.size() + drained_waiting_ + (draining_ != kNoPage ? 1 : 0);
   return wanted > coming ? wanted - coming : 0;
 }

@@ -950,6 +950,28 @@ TEST_CASE("nothing is evicted for what the table gives back under a smaller limi
   c.cache.check_invariants();
 }
 
+TEST_CASE("under a much smaller limit as many items stay as a cache of that size holds",
+          "[turnovers]") {
+  const auto filled = [](size_t bytes, uint64_t most) {
+    CacheConfig settings = config(bytes);
+    settings.shards = 1;
+    settings.hash_seed = 1;
+    auto c = std::make_unique<Client>(settings);
+    for (uint64_t n = 0; n < most && c->cache.totals().evictions == 0; ++n) {
+      c->must_set(key_number(n), "value");
+      if (n % 64 == 0) c->tend();
+    }
+    c->tend();
+    return c;
+  };
+  const auto large = filled(32_MiB, 500'000);
+  REQUIRE(large->cache.set_memory_limit(4_MiB));
+  large->tend();
+  const uint64_t held = filled(4_MiB, 500'000)->cache.totals().items;
+  CHECK(large->cache.totals().items > held / 10 * 9);
+  large->cache.check_invariants();
+}
+
 TEST_CASE("a call of upkeep ends with its budget, and the next one goes on with another shard") {
   CacheConfig settings = config(64_MiB);
   settings.shards = 8;
