@@ -51,7 +51,7 @@ class Source:
 
 
 class Target(FakeServer):
-    """Answers add, md and stats, and shows adds and deletes to watchers, as long as it does.
+    """Answers add, md and version, and shows adds and deletes to watchers, as long as it does.
 
     misbehave(line, shown)  is called for each line before it is sent, with how many were shown; it
                             returns the bytes to be sent in its place, None to close
@@ -102,6 +102,8 @@ class Target(FakeServer):
             return self.greeting or b""
         if words[0] == b"mn":
             return b"MN\r\n"
+        if words[0] == b"version":
+            return b"VERSION 1\r\n"
         if words[0] == b"add":
             if words[1] in self.items:
                 return b"NOT_STORED\r\n"
@@ -474,8 +476,12 @@ class Failures(Copies):
         key = self.KEYS[2 * BATCH - 1]
         normal = target.answer
 
+        unanswered = []
+
         def answer(client, words, value):
             if words[:2] == [b"add", key]:
+                unanswered.append(client)
+            if client in unanswered:
                 return b""
             said = normal(client, words, value)
             if words[:2] == [b"md", key] and target.deleted.count(key) == 1:
@@ -520,6 +526,67 @@ class Failures(Copies):
         self.assertGreaterEqual(status, 4)
         self.assertIn("has not answered all that copy stored there", error)
         self.assertEqual(target.items, {})
+
+    def target_that_doubles(self, spoil=lambda words, said: said):
+        """Has the first half of a batch. The first reply to an add comes twice. A delete of a key of
+        each half, of before the adds, is shown late, and so are the adds."""
+        kept = []
+
+        def late(line, _):
+            kept.append(line)
+            if b"key=%s " % self.KEYS[BATCH] not in line and b"key=larder-copy" not in line:
+                return b""
+            said = b"".join(kept)
+            kept.clear()
+            return said
+        target = Target(self, late)
+        target.items = {key: b"NEW" for key in self.KEYS[:BATCH // 2]}
+        normal = target.answer
+
+        def answer(client, words, value):
+            said = spoil(words, normal(client, words, value))
+            if words[:2] != [b"add", self.KEYS[0]]:
+                return said
+            target.show(b"ts=1.000000 gid=1 type=deleted key=%s cmd=delete clsid=1 cfd=9 size=3\n"
+                        % self.KEYS[BATCH // 2])
+            return said * 2
+        target.answer = answer
+        return target
+
+    def test_adds_whose_replies_are_shifted_are_undone(self):
+        target = self.target_that_doubles()
+        status, text, error = self.copy(self.source(), target, words=["--timeout", "2"])
+        self.assertNotIn(OLD, target.items.values(), text)
+        self.assertEqual(status, 6, error)
+        self.assertIn("sent what is no reply to the request", error)
+        self.assertIn(f"{target.address} has not answered all that copy stored there", error)
+
+    def test_a_refusal_in_the_place_of_another_reply_shows_the_shift(self):
+        def spoil(words, said):
+            refused = words[:2] == [b"add", self.KEYS[BATCH - 1]]
+            return b"SERVER_ERROR object too large for cache\r\n" if refused else said
+        target = self.target_that_doubles(spoil)
+        status, text, error = self.copy(self.source(), target, words=["--timeout", "2"])
+        self.assertNotIn(OLD, [target.items[key] for key in self.KEYS[:BATCH - 1]
+                               if key in target.items], text)
+        self.assertEqual(status, 6, error)
+        self.assertIn("answered another request", error)
+
+    def test_adds_before_a_refusal_that_closes_count_as_added(self):
+        key = self.KEYS[BATCH // 2 + 9]
+        target = self.target_that_doubles()
+        doubling = target.answer
+
+        def answer(client, words, value):
+            if words[:2] != [b"add", key]:
+                return doubling(client, words, value)
+            client.sendall(b"SERVER_ERROR object too large for cache\r\n")
+            client.shutdown(socket.SHUT_WR)
+            return b""
+        target.answer = answer
+        status, text, error = self.copy(self.source(), target, words=["--timeout", "2"])
+        self.assertNotIn(OLD, target.items.values(), text)
+        self.assertEqual(status, 6, error)
 
     def test_a_refused_add_leaves_a_newer_value(self):
         large = b"x" * 1_200_000  # more than is allowed by default

@@ -363,7 +363,10 @@ void FillGuard::end(std::span<const std::string_view> keys, std::span<const Fill
     wait_until_shown(lock, kMostUnshownBytes);
   }
   // Those have lines of which only the server knows how many.
-  if (std::find(fills.begin(), fills.end(), Fill::Refused) != fills.end()) pass_marker(false);
+  const auto may_be_refused = [](Fill fill) {
+    return fill == Fill::Refused || fill == Fill::Unproven;
+  };
+  if (std::any_of(fills.begin(), fills.end(), may_be_refused)) pass_marker(false);
   if (std::chrono::steady_clock::now() >= next_check_) check_counters();
 }
 

@@ -61,6 +61,7 @@ enum class Permit : uint8_t {
 enum class Fill : uint8_t {
   NotStored,  // the key was there
   Refused,    // not stored, for want of room for example
+  Unproven,   // NotStored or Refused, as far as the answer is its own: it may have been stored
   Stored,
   SentAgain,  // without an answer; the connection has ended, and the item is sent on another
   InDoubt     // without an answer, and the server may store it yet: the target is lost
