@@ -461,6 +461,24 @@ class Failures(Copies):
                              counts["stored"] - counts["deleted_again"])
             self.assertGreater(int(good.stat("curr_items")), BATCH)
 
+    def test_a_change_counts_on_the_node_of_its_key_alone(self):
+        others = None
+
+        def delete_elsewhere(_):
+            for key in self.KEYS[:BATCH]:
+                others[key].ask(b"delete %s\r\n" % key)
+        with support.Server() as first, support.Server() as second:
+            lines = larder("where", *(key.decode() for key in self.KEYS), "--servers",
+                           f"{first.address},{second.address}")[1].splitlines()
+            others = {key: second if line.endswith(first.address.encode()) else first
+                      for key, line in zip(self.KEYS, lines)}
+            source = self.source(lambda key: key == self.KEYS[-1] and delete_elsewhere(key))
+            status, text, error = self.copy(source, first, second, words=["--json"])
+            self.assertEqual((status, error), (0, ""))
+            self.assertEqual(json.loads(text)["deleted_again"], 0)
+            self.assertEqual(int(first.stat("curr_items")) + int(second.stat("curr_items")),
+                             len(self.KEYS))
+
     def test_what_cannot_be_deleted_again_is_told(self):
         target = Target(self, lambda line, shown: b"skipped=1\n" if shown == 200 else line)
         normal = target.answer

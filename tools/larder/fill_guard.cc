@@ -211,6 +211,8 @@ void FillGuard::take_change(size_t node, const std::string& key, bool is_add) {
     changed_.notify_all();
     return;
   }
+  // Clients may delete a key on all nodes, and two names may lead to one server.
+  if (targets_fleet_.ring().node_of(key) != node) return;
   const auto flight = target.in_flight.find(key);
   if (flight == target.in_flight.end()) {
     const uint64_t hash = hash_of(key);
