@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """`larder copy` beside clients that write and delete: no value of the source hides a newer one.
 
-LARDER names the program, LARDERD the server.
+LARDER names the program, LARDERD the server, LARDER_FAULTS_LIBRARY the library of
+tests/preload/faults.cc.
 """
 
 import json
@@ -15,7 +16,8 @@ import subprocess
 import threading
 
 from test_larder import LARDER, MEMCACHED, PATIENCE_SECONDS, larder
-from test_larder_scripts import Case, FakeServer, line_of_key, value_behind, with_opaque
+from test_larder_scripts import (Case, FakeServer, FaultsCase, line_of_key, value_behind,
+                                 with_opaque)
 import support
 
 OLD = b"OLD"
@@ -694,6 +696,32 @@ class Failures(Copies):
             self.assertEqual(self.copy(self.source(), target)[0], 0)
             self.assertEqual(int(target.stat("curr_items")), len(self.KEYS))
             self.assertEqual(target.stat("log_worker_dropped"), "0")
+
+
+class Memory(Copies, FaultsCase):
+    """An allocation fails in the middle of copy."""
+
+    KEYS = [b"k%d" % i for i in range(BATCH + 20)]
+
+    def copy_with_fault(self, source, target, *words):
+        return self.copy(source, target, words=["--timeout", "2", *words],
+                         LD_PRELOAD=os.environ["LARDER_FAULTS_LIBRARY"], LARDER_FAULTS=self.control)
+
+    def test_what_is_not_undone_is_tried_again_or_told(self):
+        for number in range(1, 50, 6):
+            def fail_and_skip(line, shown, number=number):
+                if shown != BATCH - 1:
+                    return line
+                self.fail_allocation(number)
+                return line + b"skipped=1\n"
+            with self.subTest(number=number):
+                self.fail_allocation(0)
+                target = Target(self, fail_and_skip)
+                status, _, error = self.copy_with_fault(
+                    Source(self, self.KEYS, lambda key: None), target)
+                self.assertGreaterEqual(status, 4)
+                if target.items:
+                    self.assertIn("flush it", error)
 
 
 if __name__ == "__main__":

@@ -704,10 +704,8 @@ class Descriptors(Case):
                 self.assertIn(b"Too many open files", done.stdout + done.stderr)
 
 
-class Memory(Case):
-    """An allocation that fails ends the command with a status, and the terminal as it was."""
-
-    STEP = 3  # of the allocations that fail, one a run
+class FaultsCase(Case):
+    """The environment makes an allocation of a program fail."""
 
     def setUp(self):
         super().setUp()
@@ -725,6 +723,12 @@ class Memory(Case):
     def failed(self):
         with open(self.control, "rb") as file:
             return struct.unpack("<8i", file.read())[4] > 0
+
+
+class Memory(FaultsCase):
+    """An allocation that fails ends the command with a status, and the terminal as it was."""
+
+    STEP = 3  # of the allocations that fail, one a run
 
     def allocations_of_parsing(self):
         """Before the command begins: the library that parses options has functions that end the

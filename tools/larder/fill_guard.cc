@@ -521,14 +521,27 @@ void FillGuard::undo() {
     {
       const std::lock_guard lock(mutex_);
       if (!targets_[node].lost || targets_[node].undone) continue;
-      targets_[node].undone = true;
     }
     undo_on(node);
   }
 }
 
+// Where it throws, the next undo() tries again.
+void FillGuard::undo_on(size_t node) noexcept {
+  Error why = {ErrorKind::Closed, "out of memory"};  // both texts are so short that they need none
+  try {
+    delete_added(node);
+    return;
+  } catch (const std::system_error&) {
+    why.text = "unreadable file";
+  } catch (const std::exception&) {
+  }
+  const std::lock_guard lock(mutex_);
+  targets_[node].failed = std::move(why);
+}
+
 // Keys that another client stores meanwhile are deleted, too: misses, and no old values.
-void FillGuard::undo_on(size_t node) {
+void FillGuard::delete_added(size_t node) {
   std::optional<Error> failed;
   uint64_t deleted = 0;
   std::vector<std::string> keys;
@@ -552,6 +565,7 @@ void FillGuard::undo_on(size_t node) {
   const std::lock_guard lock(mutex_);
   targets_[node].failed = std::move(failed);
   targets_[node].deleted += deleted;
+  targets_[node].undone = true;
 }
 
 FillCounts FillGuard::counts() const {

@@ -127,7 +127,7 @@ class FillGuard {
     bool plain = false;  // memcached's words, so that the counters count, too
     uint64_t flushes = 0, dropped_lines = 0;
     std::optional<client::Error> lost;
-    bool undone = false;
+    bool undone = false;  // or it could not be: see `failed`
     bool in_doubt = false;
     uint64_t deleted = 0;                 // by undo()
     std::optional<client::Error> failed;  // of undo()
@@ -159,7 +159,8 @@ class FillGuard {
   void pass_marker(bool also_memcached);
   void check_counters();
   void await_adds_in_doubt();
-  void undo_on(size_t node);
+  void undo_on(size_t node) noexcept;
+  void delete_added(size_t node);
   client::Deadline deadline() const { return targets_fleet_.deadline(); }
 
   Fleet& targets_fleet_;
