@@ -481,6 +481,38 @@ class Failures(Copies):
             self.assertEqual(int(first.stat("curr_items")) + int(second.stat("curr_items")),
                              len(self.KEYS))
 
+    def test_a_watch_that_ends_behind_the_end_of_copy_changes_nothing(self):
+        target = Target(self)
+        large = self.KEYS[0]
+        normal = target.answer
+        target.answer = lambda client, words, value: (
+            b"SERVER_ERROR object too large for cache\r\n" if words[:2] == [b"add", large] else
+            normal(client, words, value))
+        reader, writer = os.pipe()
+        self.addCleanup(os.close, reader)
+        os.set_blocking(writer, False)
+        with self.assertRaises(BlockingIOError):
+            while True:
+                os.write(writer, b"x" * 4096)
+        os.set_blocking(writer, True)
+        # It has finished, and waits for its first complaint to be read.
+        process = subprocess.Popen(
+            [LARDER, "copy", "--from", self.source().address, "--to", target.address],
+            stdout=subprocess.PIPE, stderr=writer)
+        os.close(writer)
+        self.assertIn(b"stored", process.stdout.readline())
+        for client in target.watchers:
+            client.shutdown(socket.SHUT_RDWR)
+        support.wait_until(lambda: target.watchers[0].recv(1, socket.MSG_DONTWAIT) == b"",
+                           "the end of the watch")
+        said = b""
+        while more := os.read(reader, 65536):
+            said += more.lstrip(b"x")
+        process.stdout.close()
+        self.assertEqual(process.wait(PATIENCE_SECONDS), 6, said)
+        self.assertNotIn(b"has ended", said)
+        self.assertEqual(len(target.items), len(self.KEYS) - 1)
+
     def test_what_cannot_be_deleted_again_is_told(self):
         target = Target(self, lambda line, shown: b"skipped=1\n" if shown == 200 else line)
         normal = target.answer

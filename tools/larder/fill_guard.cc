@@ -130,7 +130,7 @@ void FillGuard::run_watch(size_t node) noexcept {
   } catch (const std::exception&) {
   }
   const std::lock_guard lock(mutex_);
-  lose(node, std::move(why));
+  if (!closing_) lose(node, std::move(why));
 }
 
 Result<void> FillGuard::watch(size_t node, std::string_view command, bool plain) {
@@ -444,7 +444,18 @@ void FillGuard::finish() {
     changed_.wait(lock, [&] { return doomed_.empty() && !deleting_; });
   }
   check_counters();
-  undo_all();
+  do {
+    undo_all();
+  } while (!close());
+}
+
+// Ends the watches, unless a target was lost meanwhile that undo() has not come to.
+bool FillGuard::close() {
+  const std::lock_guard lock(mutex_);
+  closing_ = std::none_of(targets_.begin(), targets_.end(), [](const Target& target) {
+    return target.lost && !target.undone && !target.failed;
+  });
+  return closing_;
 }
 
 // An add that was not answered may be carried out after the delete.

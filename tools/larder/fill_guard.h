@@ -107,7 +107,8 @@ class FillGuard {
   // undo(); where adds have no answer it also waits for them, and deletes again.
   void undo_all();
   // Waits until every change was seen that was acknowledged before, and what has changed is
-  // deleted; then undo_all().
+  // deleted; then undo_all(). From then on no target is lost any more by what its watch does: the
+  // errors() stay as they are.
   void finish();
 
   FillCounts counts() const;
@@ -158,6 +159,7 @@ class FillGuard {
 
   void pass_marker(bool also_memcached);
   void check_counters();
+  bool close();
   void await_adds_in_doubt();
   void undo_on(size_t node) noexcept;
   void delete_added(size_t node);
