@@ -396,7 +396,7 @@ class Failures(Copies):
                 ("skipped, of old", after(200, b"[skipped: 1]\n"), "has left out lines"),
                 ("at the first", after(0, b"skipped=7\n"), "has left out lines"),
                 ("closed", after(200, None), "has ended"),
-                ("closed at the end", after(3 * BATCH, None), "has ended"),
+                ("closed at the end", after(3 * BATCH + 1, None), "has ended"),
                 ("garbage", after(200, b"\0\xff\n"), "is no line of it"),
                 ("half a line", after(200, b"ts=1.0 gid=5 type=item_store key=a\n"), "no line of it"),
                 ("a bad key", after(200, b"ts=1.0 gid=5 type=deleted key=%4 cmd=md\n"), "no line of"),
@@ -405,7 +405,8 @@ class Failures(Copies):
                 ("an error", after(200, b"SERVER_ERROR out of memory\r\n"), "has ended"),
                 ("flushed", after(200, b"ts=1.0 gid=5 type=flush_all cfd=-1\n"), "was flushed"),
                 ("a line is missing", after(200, b""), "does not show what copy stored"),
-                ("the marker is missing", after(3 * BATCH, b""), "does not show what copy stored")):
+                ("the marker is missing", after(3 * BATCH + 1, b""),
+                 "does not show what copy stored")):
             with self.subTest(name):
                 target = Target(self, misbehave)
                 status, _, error = self.copy(self.source(), target, words=["--timeout", "2"])
@@ -513,11 +514,21 @@ class Failures(Copies):
         self.assertNotIn(b"has ended", said)
         self.assertEqual(len(target.items), len(self.KEYS) - 1)
 
+    def test_a_target_that_refuses_deletes_gets_nothing(self):
+        target = Target(self)
+        normal = target.answer
+        target.answer = lambda client, words, value: (
+            b"ERROR\r\n" if words[0] == b"md" else normal(client, words, value))
+        status, text, error = self.copy(self.source(), target)
+        self.assertEqual((status, target.items), (6, {}), text)
+        self.assertRegex(error, rf"^larder: {target.address} says: ERROR[^\n]*\n$")
+
     def test_what_cannot_be_deleted_again_is_told(self):
         target = Target(self, lambda line, shown: b"skipped=1\n" if shown == 200 else line)
         normal = target.answer
         target.answer = lambda client, words, value: (
-            b"SERVER_ERROR no\r\n" if words[0] == b"md" else normal(client, words, value))
+            b"SERVER_ERROR no\r\n" if words[0] == b"md" and target.items else
+            normal(client, words, value))
         status, _, error = self.copy(self.source(), target)
         self.assertEqual(status, 4)
         self.assertIn(f"{target.address} may have old values now", error)

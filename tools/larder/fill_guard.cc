@@ -104,6 +104,20 @@ void FillGuard::open(const std::function<bool()>& go_on) {
       lose(node, {ErrorKind::Timeout, targets_fleet_.name_of(node) + " is too slow to answer"});
     }
   }
+  try_delete();
+}
+
+// Of nothing, on every target that is not lost.
+void FillGuard::try_delete() {
+  const std::string key = run_name_ + "-nothing";
+  const Operation remove = delete_of(key);
+  targets_fleet_.on_every_node([&](size_t node) {
+    if (is_lost(node)) return;
+    std::vector<Answer> answers = targets_fleet_.run_on(node, {&remove, 1});
+    if (answers[0].outcome != Outcome::Failed) return;
+    const std::lock_guard lock(mutex_);
+    lose(node, std::move(*answers[0].error));
+  });
 }
 
 // -- The watches, each on its thread.

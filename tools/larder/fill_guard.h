@@ -82,8 +82,8 @@ class FillGuard {
   FillGuard& operator=(const FillGuard&) = delete;
 
   // Opens all watches, and returns when they show what happens, or go_on() has said false: it is
-  // asked again and again. A target that cannot be watched is lost. Throws std::system_error if
-  // there are no threads.
+  // asked again and again. A target that cannot be watched, or refuses the deletes that this may
+  // need later, is lost. Throws std::system_error if there are no threads.
   void open(const std::function<bool()>& go_on);
 
   bool is_lost(size_t node) const;
@@ -157,6 +157,7 @@ class FillGuard {
   void settle(size_t node, Flights::iterator flight);
   void wait_until_shown(std::unique_lock<std::mutex>& lock, size_t most_bytes);
 
+  void try_delete();
   void pass_marker(bool also_memcached);
   void check_counters();
   bool close();
