@@ -704,6 +704,17 @@ class Failures(Copies):
                 self.assertIn(b"copy was interrupted", error)
                 self.assertEqual(target.stat("curr_items"), "0")
 
+    def test_a_signal_before_the_watch_is_open_is_told_as_such(self):
+        target = Target(self, greeting=None)
+        process = subprocess.Popen(
+            [LARDER, "copy", "--from", self.source().address, "--to", target.address,
+             "--timeout", "100"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        support.wait_until(lambda: target.clients, "a connection")
+        process.send_signal(signal.SIGTERM)
+        _, error = process.communicate(timeout=PATIENCE_SECONDS)
+        self.assertEqual((process.returncode, error.decode()),
+                         (4, f"larder: {target.address}: copy was interrupted\n"))
+
     def test_without_a_folder_for_the_keys_nothing_is_added(self):
         with support.Server() as target:
             done = subprocess.run(

@@ -32,8 +32,6 @@ using client::ErrorKind;
 using client::Result;
 using client::Verb;
 
-constexpr char kInterrupted[] = "copy was interrupted";
-
 struct CopyOptions {
   FleetOptions fleet;
   KeyFilter filter;

@@ -95,13 +95,16 @@ void FillGuard::open(const std::function<bool()>& go_on) {
   {
     std::unique_lock lock(mutex_);
     const auto is_open = [](const Target& target) { return target.watching || target.lost; };
-    while (!std::all_of(targets_.begin(), targets_.end(), is_open) && go_on() &&
+    bool goes_on = true;
+    while (!std::all_of(targets_.begin(), targets_.end(), is_open) && (goes_on = go_on()) &&
            std::chrono::steady_clock::now() < end) {
       changed_.wait_for(lock, kBetweenLooks);
     }
     for (size_t node = 0; node < targets_.size(); ++node) {
       if (targets_[node].watching) continue;
-      lose(node, {ErrorKind::Timeout, targets_fleet_.name_of(node) + " is too slow to answer"});
+      const std::string name = targets_fleet_.name_of(node);
+      lose(node, goes_on ? Error{ErrorKind::Timeout, name + " is too slow to answer"}
+                         : Error{ErrorKind::Closed, name + ": " + kInterrupted});
     }
   }
   try_delete();

@@ -57,6 +57,9 @@ enum class Permit : uint8_t {
   Lost      // its target is lost
 };
 
+// Why targets are lost after a signal.
+constexpr char kInterrupted[] = "copy was interrupted";
+
 // What became of an item that was sent with add.
 enum class Fill : uint8_t {
   NotStored,  // the key was there
