@@ -523,6 +523,36 @@ class Failures(Copies):
         self.assertEqual((status, target.items), (6, {}), text)
         self.assertRegex(error, rf"^larder: {target.address} says: ERROR[^\n]*\n$")
 
+    def test_targets_are_undone_together(self):
+        silent, well = Target(self), Target(self)
+        undone = threading.Event()
+        normal, normal_of_well = silent.answer, well.answer
+        waited = []
+
+        def answer(client, words, value):
+            if words[0] == b"md" and silent.items and not waited:
+                waited.append(undone.wait(20))
+            return normal(client, words, value)
+
+        def answer_well(client, words, value):
+            said = normal_of_well(client, words, value)
+            if words[0] == b"md" and not well.items:
+                undone.set()
+            return said
+
+        def interrupt(key):
+            if key == self.KEYS[-1]:
+                well.answer = answer_well
+                process.send_signal(signal.SIGTERM)
+        silent.answer = answer
+        process = subprocess.Popen(
+            [LARDER, "copy", "--from", self.source(interrupt).address, "--to",
+             f"{silent.address},{well.address}", "--timeout", "100"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        _, error = process.communicate(timeout=PATIENCE_SECONDS)
+        self.assertEqual((process.returncode, silent.items, well.items), (4, {}, {}), error)
+        self.assertEqual(waited, [True])
+
     def test_what_cannot_be_deleted_again_is_told(self):
         target = Target(self, lambda line, shown: b"skipped=1\n" if shown == 200 else line)
         normal = target.answer

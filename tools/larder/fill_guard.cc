@@ -544,13 +544,23 @@ void FillGuard::pass_marker(bool also_memcached) {
   }
 }
 
+// All at once, as a target that is silent costs a timeout.
 void FillGuard::undo() {
-  for (size_t node = 0; node < targets_.size(); ++node) {
-    {
-      const std::lock_guard lock(mutex_);
-      if (!targets_[node].lost || targets_[node].undone) continue;
+  const auto is_due = [&](size_t node) {
+    const std::lock_guard lock(mutex_);
+    return targets_[node].lost && !targets_[node].undone;
+  };
+  bool any = false;
+  for (size_t node = 0; node < targets_.size() && !any; ++node) any = is_due(node);
+  if (!any) return;
+  try {
+    targets_fleet_.on_every_node([&](size_t node) {
+      if (is_due(node)) undo_on(node);
+    });
+  } catch (const std::exception&) {  // of those that have no thread
+    for (size_t node = 0; node < targets_.size(); ++node) {
+      if (is_due(node)) undo_on(node);
     }
-    undo_on(node);
   }
 }
 
@@ -584,7 +594,7 @@ void FillGuard::delete_added(size_t node) {
     return !failed;
   };
   key_file_.for_each([&](std::string_view key) {
-    // Only this thread changes filled_.
+    // No other thread changes filled_ meanwhile.
     if (targets_fleet_.ring().node_of(key) != node || !filled_.has(hash_of(key))) return true;
     keys.emplace_back(key);
     return keys.size() < kBatchItems || delete_keys();
