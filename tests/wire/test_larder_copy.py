@@ -807,6 +807,17 @@ class Memory(Copies, FaultsCase):
                 if target.items:
                     self.assertIn("flush it", error)
 
+    def test_where_memory_stays_out_what_is_left_is_told(self):
+        for number in range(1, 50, 6):
+            with self.subTest(number=number):
+                self.fail_allocation(0)
+                target = Target(self)
+                status, text, error = self.copy_with_fault(
+                    Source(self, self.KEYS, lambda key, number=number: key == self.KEYS[BATCH + 5]
+                           and self.fail_allocation(number, more=3)), target)
+                if status != 0 and target.items:
+                    self.assertIn("flush it", error, text)
+
 
 if __name__ == "__main__":
     support.main()

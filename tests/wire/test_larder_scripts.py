@@ -711,18 +711,18 @@ class FaultsCase(Case):
         super().setUp()
         self.control = self.path("faults")
         with open(self.control, "wb") as file:
-            file.write(bytes(32))
+            file.write(bytes(36))
         self.environment = dict(os.environ, LD_PRELOAD=os.environ["LARDER_FAULTS_LIBRARY"],
                                 LARDER_FAULTS=self.control)
 
-    def fail_allocation(self, number):
+    def fail_allocation(self, number, more=0):
         # A program that runs has mapped it, so that it must not get shorter.
         with open(self.control, "r+b") as file:
-            file.write(struct.pack("<8i", 0, 0, 0, number, 0, 0, 0, 0))
+            file.write(struct.pack("<9i", 0, 0, 0, number, 0, 0, 0, 0, more))
 
     def failed(self):
         with open(self.control, "rb") as file:
-            return struct.unpack("<8i", file.read())[4] > 0
+            return struct.unpack("<9i", file.read())[4] > 0
 
 
 class Memory(FaultsCase):
@@ -737,7 +737,7 @@ class Memory(FaultsCase):
         subprocess.run([LARDER, "where", "key:1", "key:2", "--servers", self.list], check=True,
                        stdout=subprocess.DEVNULL, env=self.environment)
         with open(self.control, "rb") as file:
-            return 1_000_000 - struct.unpack("<8i", file.read())[3]
+            return 1_000_000 - struct.unpack("<9i", file.read())[3]
 
     def test_no_command_aborts(self):
         self.fill(20)

@@ -230,6 +230,20 @@ int copy_items(const CopyOptions& options, const KeyFilter& filter, Fleet& from,
   return std::max(status, nodes.complain_of_all());
 }
 
+// Where memory stays out, one sentence that needs none stands for those that name targets.
+void undo_failed_copy(FillGuard& guard) noexcept {
+  guard.lose_all("copy has failed");
+  try {
+    guard.undo_all();
+    for (const auto& [node, error] : guard.errors()) complain(error.text);
+  } catch (const std::exception&) {
+    std::fputs(
+        "larder: what copy stored on the servers of --to is perhaps still there, and may be old: "
+        "flush it\n",
+        stderr);
+  }
+}
+
 int do_copy(const CopyOptions& options) {
   if (options.from.empty()) throw CLI::ValidationError("--from", "is needed");
   if (options.to.empty()) throw CLI::ValidationError("--to", "is needed");
@@ -242,11 +256,7 @@ int do_copy(const CopyOptions& options) {
   try {
     return copy_items(options, filter, from, to, guard, interrupts);
   } catch (...) {
-    if (guard) {
-      guard->lose_all("copy has failed");
-      guard->undo_all();
-      for (const auto& [node, error] : guard->errors()) complain(error.text);
-    }
+    if (guard) undo_failed_copy(*guard);
     throw;
   }
 }

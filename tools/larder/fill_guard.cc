@@ -258,11 +258,21 @@ void FillGuard::lose(size_t node, Error why) noexcept {
   changed_.notify_all();
 }
 
-void FillGuard::lose_all(const std::string& why) {
+void FillGuard::lose_all(std::string_view why) noexcept {
   const std::lock_guard lock(mutex_);
   for (size_t node = 0; node < targets_.size(); ++node) {
-    lose(node, {ErrorKind::Closed, targets_fleet_.name_of(node) + ": " + why});
+    lose(node, error_of(node, ErrorKind::Closed, why));
   }
+}
+
+// "NODE: what", or "out of memory", which is so short that it needs none.
+Error FillGuard::error_of(size_t node, ErrorKind kind, std::string_view what) const noexcept {
+  Error error = {kind, "out of memory"};
+  try {
+    error.text = targets_fleet_.name_of(node).append(": ").append(what);
+  } catch (const std::bad_alloc&) {
+  }
+  return error;
 }
 
 // -- Deletes, on their thread.

@@ -103,8 +103,8 @@ class FillGuard {
   // In the place of end(): any of the keys that begin() permitted may have been added.
   void abandon() noexcept;
 
-  // Gives all targets up.
-  void lose_all(const std::string& why);
+  // Gives all targets up. Where memory is out, why is not kept.
+  void lose_all(std::string_view why) noexcept;
   // Deletes what was added on targets that were lost since the last call.
   void undo();
   // undo(); where adds have no answer it also waits for them, and deletes again.
@@ -153,6 +153,8 @@ class FillGuard {
   void take_change(size_t node, const std::string& key, bool is_add);
   void run_deletes() noexcept;
   void delete_doomed(std::unique_lock<std::mutex>& lock);
+
+  client::Error error_of(size_t node, client::ErrorKind kind, std::string_view what) const noexcept;
 
   // With mutex_.
   void lose(size_t node, client::Error why) noexcept;
