@@ -761,6 +761,23 @@ class Memory(FaultsCase):
                 number += self.STEP
         self.assertIn(9, ended)
 
+    def test_json_without_memory_is_status_9(self):
+        words = ["stats", "--json", "--servers", self.servers[0].address]
+        self.fail_allocation(1_000_000)
+        subprocess.run([LARDER, *words], check=True, stdout=subprocess.DEVNULL, env=self.environment)
+        with open(self.control, "rb") as file:
+            total = 1_000_000 - struct.unpack("<9i", file.read())[3]
+        ended = set()
+        for number in range(total - 200, total, 4):
+            self.fail_allocation(number)
+            done = subprocess.run([LARDER, *words], check=False, capture_output=True,
+                                  env=self.environment, timeout=PATIENCE_SECONDS)
+            ended.add(done.returncode)
+            if done.returncode != 0:
+                self.assertRegex(done.stderr, rb"^larder: [^\n]+\n$")
+        self.assertLessEqual(ended, {0, 9})
+        self.assertIn(9, ended)
+
     def test_top_gives_the_terminal_back(self):
         for number in (1, 2, 5, 13, 40, 100):
             with self.subTest(number=number):

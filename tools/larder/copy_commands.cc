@@ -103,13 +103,14 @@ NodesRead read_nodes(Fleet& fleet, const KeyFilter& filter, const std::function<
   return nodes;
 }
 
-int print_counts(const CopyOptions& options, const ItemStore& store, const Json& json,
-                 const std::string& text) {
+// add_more  to the counts of the store, with --json
+int print_counts(const CopyOptions& options, const ItemStore& store,
+                 const std::function<void(Json& json)>& add_more, const std::string& text) {
   const StoreCounts& counts = store.counts();
   if (options.fleet.json()) {
-    Json all = counts.json();
-    all.update(json);
-    print_json(all);
+    Json json = counts.json();
+    add_more(json);
+    print_json(json);
   } else {
     print(counts.text() + text + "\n");
   }
@@ -177,7 +178,8 @@ int do_load(const CopyOptions& options) {
   }
   store.finish();
   progress.clear();
-  int status = print_counts(options, store, {{"stayed", 0}}, "");
+  int status = print_counts(
+      options, store, [](Json& json) { json["stayed"] = 0; }, "");
   if (!reader.error().empty()) {
     complain("'" + options.file + "' " + reader.error());
     status = std::max(status, kBadInput);
@@ -215,13 +217,17 @@ int copy_items(const CopyOptions& options, const KeyFilter& filter, Fleet& from,
   progress.clear();
   const FillCounts filled = guard ? guard->counts() : FillCounts();
   const uint64_t deleted = filled.withdrawn + filled.undone;
-  Json json = {{"stayed", stayed}, {"changed", store.counts().changed}, {"deleted_again", deleted}};
   std::string text = stayed > 0 ? ", " + std::to_string(stayed) + " stayed" : "";
   if (deleted > 0) text += ", " + std::to_string(deleted) + " deleted again";
-  nodes.left_out.add_to(json);
   const std::string left_out = nodes.left_out.text();
-  int status = print_counts(options, store, std::move(json),
-                            text + (left_out.empty() ? "" : "; " + left_out));
+  const auto add_more = [&](Json& json) {
+    json["stayed"] = stayed;
+    json["changed"] = store.counts().changed;
+    json["deleted_again"] = deleted;
+    nodes.left_out.add_to(json);
+  };
+  int status =
+      print_counts(options, store, add_more, text + (left_out.empty() ? "" : "; " + left_out));
   if (guard) {
     for (const auto& [node, error] : guard->errors()) status = std::max(status, fail_with(error));
   } else if (interrupts.came()) {
