@@ -755,6 +755,16 @@ class Failures(Copies):
             self.assertIn(b"TMPDIR", done.stderr)
             self.assertEqual(target.stat("curr_items"), "0")
 
+    def test_a_target_whose_watch_has_no_descriptor_is_named(self):
+        def limit():
+            resource.setrlimit(resource.RLIMIT_NOFILE, (5, 5))  # none is left to end the watch by
+        with support.Server() as target:
+            done = subprocess.run(
+                [LARDER, "copy", "--from", self.source().address, "--to", target.address],
+                capture_output=True, check=False, timeout=PATIENCE_SECONDS, preexec_fn=limit)
+            self.assertEqual((done.returncode, done.stderr.decode()),
+                             (9, f"larder: {target.address}: no descriptors\n"))
+
     def test_keys_that_cannot_be_kept_take_what_was_added_with_them(self):
         def limit():
             resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))  # the first batch, not the second
@@ -817,6 +827,22 @@ class Memory(Copies, FaultsCase):
                            and self.fail_allocation(number, more=3)), target)
                 if status != 0 and target.items:
                     self.assertIn("flush it", error, text)
+
+    def test_a_delete_without_memory_is_status_9(self):
+        for number in range(1, 16, 3):
+            target = Target(self)
+
+            def change(key, number=number, target=target):
+                if key == self.KEYS[-1]:
+                    self.fail_allocation(number)
+                    target.show(b"ts=1.000000 gid=1 type=deleted key=k0 cmd=delete clsid=1 cfd=9"
+                                b" size=3\n")
+                    support.wait_until(lambda: self.failed() or b"k0" in target.deleted, "a delete")
+            with self.subTest(number=number):
+                self.fail_allocation(0)
+                status, _, error = self.copy_with_fault(Source(self, self.KEYS, change), target)
+                if "out of memory" in error:
+                    self.assertEqual(status, 9, error)
 
 
 if __name__ == "__main__":

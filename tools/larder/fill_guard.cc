@@ -143,7 +143,8 @@ void FillGuard::run_watch(size_t node) noexcept {
              "the watch on " + targets_fleet_.name_of(node) + " has ended (" + why.text + ")"};
     }
   } catch (const std::system_error&) {
-    why = {ErrorKind::Unreachable, "no descriptors", true};
+    why = error_of(node, ErrorKind::Unreachable, "no descriptors");
+    why.is_local = true;
   } catch (const std::exception&) {
   }
   const std::lock_guard lock(mutex_);
@@ -294,7 +295,7 @@ void FillGuard::run_deletes() noexcept {
     } catch (const std::exception&) {
       if (!lock.owns_lock()) lock.lock();
       for (size_t node = 0; node < targets_.size(); ++node) {
-        lose(node, {ErrorKind::Unreachable, "out of memory"});
+        lose(node, {ErrorKind::Unreachable, "out of memory", true});
       }
     }
     deleting_ = false;
