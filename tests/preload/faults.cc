@@ -1,8 +1,8 @@
 // A library for LD_PRELOAD that makes one call of a running program fail, from outside: the k-th
-// send, or the n-th allocation; or that holds up the thread of the n-th system call on a socket or
-// an event loop, as a hypervisor does. What is to happen stands in a file that the program maps
-// shared and a test writes; the environment variable LARDER_FAULTS names it. Without it nothing
-// fails.
+// send, or the n-th allocation and some behind it; or that holds up the thread of the n-th system
+// call on a socket or an event loop, as a hypervisor does. What is to happen stands in a file that
+// the program maps shared and a test writes; the environment variable LARDER_FAULTS names it.
+// Without it nothing fails.
 //
 // For programs that use glibc's allocator. Any thread.
 #include <dlfcn.h>
@@ -38,6 +38,7 @@ struct Control {
   std::atomic<int32_t> calls_left;  // the call that finds 1 here is held up
   std::atomic<int32_t> stall_us;    // for so long
   std::atomic<int32_t> stalls_ended;
+  std::atomic<int32_t> more_allocations;  // that fail behind that one
 };
 
 Control* control() {
@@ -91,6 +92,10 @@ bool allocation_fails() {
   Control* const c = control();
   if (c == nullptr || c->allocations_left.load(std::memory_order_relaxed) <= 0) return false;
   if (c->allocations_left.fetch_sub(1) != 1) return false;
+  if (c->more_allocations.load() > 0) {
+    c->more_allocations.fetch_sub(1);
+    c->allocations_left.store(1);
+  }
   c->allocations_failed.fetch_add(1);
   errno = ENOMEM;
   return true;

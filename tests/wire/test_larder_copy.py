@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """`larder copy` beside clients that write and delete: no value of the source hides a newer one.
 
-LARDER names the program, LARDERD the server.
+LARDER names the program, LARDERD the server, LARDER_FAULTS_LIBRARY the library of
+tests/preload/faults.cc.
 """
 
 import json
@@ -15,7 +16,8 @@ import subprocess
 import threading
 
 from test_larder import LARDER, MEMCACHED, PATIENCE_SECONDS, larder
-from test_larder_scripts import Case, FakeServer, line_of_key, value_behind, with_opaque
+from test_larder_scripts import (Case, FakeServer, FaultsCase, line_of_key, value_behind,
+                                 with_opaque)
 import support
 
 OLD = b"OLD"
@@ -51,7 +53,7 @@ class Source:
 
 
 class Target(FakeServer):
-    """Answers add, md and stats, and shows adds and deletes to watchers, as long as it does.
+    """Answers add, md and version, and shows adds and deletes to watchers, as long as it does.
 
     misbehave(line, shown)  is called for each line before it is sent, with how many were shown; it
                             returns the bytes to be sent in its place, None to close
@@ -102,6 +104,8 @@ class Target(FakeServer):
             return self.greeting or b""
         if words[0] == b"mn":
             return b"MN\r\n"
+        if words[0] == b"version":
+            return b"VERSION 1\r\n"
         if words[0] == b"add":
             if words[1] in self.items:
                 return b"NOT_STORED\r\n"
@@ -392,7 +396,7 @@ class Failures(Copies):
                 ("skipped, of old", after(200, b"[skipped: 1]\n"), "has left out lines"),
                 ("at the first", after(0, b"skipped=7\n"), "has left out lines"),
                 ("closed", after(200, None), "has ended"),
-                ("closed at the end", after(3 * BATCH, None), "has ended"),
+                ("closed at the end", after(3 * BATCH + 1, None), "has ended"),
                 ("garbage", after(200, b"\0\xff\n"), "is no line of it"),
                 ("half a line", after(200, b"ts=1.0 gid=5 type=item_store key=a\n"), "no line of it"),
                 ("a bad key", after(200, b"ts=1.0 gid=5 type=deleted key=%4 cmd=md\n"), "no line of"),
@@ -401,7 +405,8 @@ class Failures(Copies):
                 ("an error", after(200, b"SERVER_ERROR out of memory\r\n"), "has ended"),
                 ("flushed", after(200, b"ts=1.0 gid=5 type=flush_all cfd=-1\n"), "was flushed"),
                 ("a line is missing", after(200, b""), "does not show what copy stored"),
-                ("the marker is missing", after(3 * BATCH, b""), "does not show what copy stored")):
+                ("the marker is missing", after(3 * BATCH + 1, b""),
+                 "does not show what copy stored")):
             with self.subTest(name):
                 target = Target(self, misbehave)
                 status, _, error = self.copy(self.source(), target, words=["--timeout", "2"])
@@ -459,11 +464,101 @@ class Failures(Copies):
                              counts["stored"] - counts["deleted_again"])
             self.assertGreater(int(good.stat("curr_items")), BATCH)
 
+    def test_a_change_counts_on_the_node_of_its_key_alone(self):
+        others = None
+
+        def delete_elsewhere(_):
+            for key in self.KEYS[:BATCH]:
+                others[key].ask(b"delete %s\r\n" % key)
+        with support.Server() as first, support.Server() as second:
+            lines = larder("where", *(key.decode() for key in self.KEYS), "--servers",
+                           f"{first.address},{second.address}")[1].splitlines()
+            others = {key: second if line.endswith(first.address.encode()) else first
+                      for key, line in zip(self.KEYS, lines)}
+            source = self.source(lambda key: key == self.KEYS[-1] and delete_elsewhere(key))
+            status, text, error = self.copy(source, first, second, words=["--json"])
+            self.assertEqual((status, error), (0, ""))
+            self.assertEqual(json.loads(text)["deleted_again"], 0)
+            self.assertEqual(int(first.stat("curr_items")) + int(second.stat("curr_items")),
+                             len(self.KEYS))
+
+    def test_a_watch_that_ends_behind_the_end_of_copy_changes_nothing(self):
+        target = Target(self)
+        large = self.KEYS[0]
+        normal = target.answer
+        target.answer = lambda client, words, value: (
+            b"SERVER_ERROR object too large for cache\r\n" if words[:2] == [b"add", large] else
+            normal(client, words, value))
+        reader, writer = os.pipe()
+        self.addCleanup(os.close, reader)
+        os.set_blocking(writer, False)
+        with self.assertRaises(BlockingIOError):
+            while True:
+                os.write(writer, b"x" * 4096)
+        os.set_blocking(writer, True)
+        # It has finished, and waits for its first complaint to be read.
+        process = subprocess.Popen(
+            [LARDER, "copy", "--from", self.source().address, "--to", target.address],
+            stdout=subprocess.PIPE, stderr=writer)
+        os.close(writer)
+        self.assertIn(b"stored", process.stdout.readline())
+        for client in target.watchers:
+            client.shutdown(socket.SHUT_RDWR)
+        support.wait_until(lambda: target.watchers[0].recv(1, socket.MSG_DONTWAIT) == b"",
+                           "the end of the watch")
+        said = b""
+        while more := os.read(reader, 65536):
+            said += more.lstrip(b"x")
+        process.stdout.close()
+        self.assertEqual(process.wait(PATIENCE_SECONDS), 6, said)
+        self.assertNotIn(b"has ended", said)
+        self.assertEqual(len(target.items), len(self.KEYS) - 1)
+
+    def test_a_target_that_refuses_deletes_gets_nothing(self):
+        target = Target(self)
+        normal = target.answer
+        target.answer = lambda client, words, value: (
+            b"ERROR\r\n" if words[0] == b"md" else normal(client, words, value))
+        status, text, error = self.copy(self.source(), target)
+        self.assertEqual((status, target.items), (6, {}), text)
+        self.assertRegex(error, rf"^larder: {target.address} says: ERROR[^\n]*\n$")
+
+    def test_targets_are_undone_together(self):
+        silent, well = Target(self), Target(self)
+        undone = threading.Event()
+        normal, normal_of_well = silent.answer, well.answer
+        waited = []
+
+        def answer(client, words, value):
+            if words[0] == b"md" and silent.items and not waited:
+                waited.append(undone.wait(20))
+            return normal(client, words, value)
+
+        def answer_well(client, words, value):
+            said = normal_of_well(client, words, value)
+            if words[0] == b"md" and not well.items:
+                undone.set()
+            return said
+
+        def interrupt(key):
+            if key == self.KEYS[-1]:
+                well.answer = answer_well
+                process.send_signal(signal.SIGTERM)
+        silent.answer = answer
+        process = subprocess.Popen(
+            [LARDER, "copy", "--from", self.source(interrupt).address, "--to",
+             f"{silent.address},{well.address}", "--timeout", "100"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        _, error = process.communicate(timeout=PATIENCE_SECONDS)
+        self.assertEqual((process.returncode, silent.items, well.items), (4, {}, {}), error)
+        self.assertEqual(waited, [True])
+
     def test_what_cannot_be_deleted_again_is_told(self):
         target = Target(self, lambda line, shown: b"skipped=1\n" if shown == 200 else line)
         normal = target.answer
         target.answer = lambda client, words, value: (
-            b"SERVER_ERROR no\r\n" if words[0] == b"md" else normal(client, words, value))
+            b"SERVER_ERROR no\r\n" if words[0] == b"md" and target.items else
+            normal(client, words, value))
         status, _, error = self.copy(self.source(), target)
         self.assertEqual(status, 4)
         self.assertIn(f"{target.address} may have old values now", error)
@@ -474,8 +569,12 @@ class Failures(Copies):
         key = self.KEYS[2 * BATCH - 1]
         normal = target.answer
 
+        unanswered = []
+
         def answer(client, words, value):
             if words[:2] == [b"add", key]:
+                unanswered.append(client)
+            if client in unanswered:
                 return b""
             said = normal(client, words, value)
             if words[:2] == [b"md", key] and target.deleted.count(key) == 1:
@@ -520,6 +619,67 @@ class Failures(Copies):
         self.assertGreaterEqual(status, 4)
         self.assertIn("has not answered all that copy stored there", error)
         self.assertEqual(target.items, {})
+
+    def target_that_doubles(self, spoil=lambda words, said: said):
+        """Has the first half of a batch. The first reply to an add comes twice. A delete of a key of
+        each half, of before the adds, is shown late, and so are the adds."""
+        kept = []
+
+        def late(line, _):
+            kept.append(line)
+            if b"key=%s " % self.KEYS[BATCH] not in line and b"key=larder-copy" not in line:
+                return b""
+            said = b"".join(kept)
+            kept.clear()
+            return said
+        target = Target(self, late)
+        target.items = {key: b"NEW" for key in self.KEYS[:BATCH // 2]}
+        normal = target.answer
+
+        def answer(client, words, value):
+            said = spoil(words, normal(client, words, value))
+            if words[:2] != [b"add", self.KEYS[0]]:
+                return said
+            target.show(b"ts=1.000000 gid=1 type=deleted key=%s cmd=delete clsid=1 cfd=9 size=3\n"
+                        % self.KEYS[BATCH // 2])
+            return said * 2
+        target.answer = answer
+        return target
+
+    def test_adds_whose_replies_are_shifted_are_undone(self):
+        target = self.target_that_doubles()
+        status, text, error = self.copy(self.source(), target, words=["--timeout", "2"])
+        self.assertNotIn(OLD, target.items.values(), text)
+        self.assertEqual(status, 6, error)
+        self.assertIn("sent what is no reply to the request", error)
+        self.assertIn(f"{target.address} has not answered all that copy stored there", error)
+
+    def test_a_refusal_in_the_place_of_another_reply_shows_the_shift(self):
+        def spoil(words, said):
+            refused = words[:2] == [b"add", self.KEYS[BATCH - 1]]
+            return b"SERVER_ERROR object too large for cache\r\n" if refused else said
+        target = self.target_that_doubles(spoil)
+        status, text, error = self.copy(self.source(), target, words=["--timeout", "2"])
+        self.assertNotIn(OLD, [target.items[key] for key in self.KEYS[:BATCH - 1]
+                               if key in target.items], text)
+        self.assertEqual(status, 6, error)
+        self.assertIn("answered another request", error)
+
+    def test_adds_before_a_refusal_that_closes_count_as_added(self):
+        key = self.KEYS[BATCH // 2 + 9]
+        target = self.target_that_doubles()
+        doubling = target.answer
+
+        def answer(client, words, value):
+            if words[:2] != [b"add", key]:
+                return doubling(client, words, value)
+            client.sendall(b"SERVER_ERROR object too large for cache\r\n")
+            client.shutdown(socket.SHUT_WR)
+            return b""
+        target.answer = answer
+        status, text, error = self.copy(self.source(), target, words=["--timeout", "2"])
+        self.assertNotIn(OLD, target.items.values(), text)
+        self.assertEqual(status, 6, error)
 
     def test_a_refused_add_leaves_a_newer_value(self):
         large = b"x" * 1_200_000  # more than is allowed by default
@@ -574,6 +734,17 @@ class Failures(Copies):
                 self.assertIn(b"copy was interrupted", error)
                 self.assertEqual(target.stat("curr_items"), "0")
 
+    def test_a_signal_before_the_watch_is_open_is_told_as_such(self):
+        target = Target(self, greeting=None)
+        process = subprocess.Popen(
+            [LARDER, "copy", "--from", self.source().address, "--to", target.address,
+             "--timeout", "100"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        support.wait_until(lambda: target.clients, "a connection")
+        process.send_signal(signal.SIGTERM)
+        _, error = process.communicate(timeout=PATIENCE_SECONDS)
+        self.assertEqual((process.returncode, error.decode()),
+                         (4, f"larder: {target.address}: copy was interrupted\n"))
+
     def test_without_a_folder_for_the_keys_nothing_is_added(self):
         with support.Server() as target:
             done = subprocess.run(
@@ -583,6 +754,16 @@ class Failures(Copies):
             self.assertEqual(done.returncode, 9)
             self.assertIn(b"TMPDIR", done.stderr)
             self.assertEqual(target.stat("curr_items"), "0")
+
+    def test_a_target_whose_watch_has_no_descriptor_is_named(self):
+        def limit():
+            resource.setrlimit(resource.RLIMIT_NOFILE, (5, 5))  # none is left to end the watch by
+        with support.Server() as target:
+            done = subprocess.run(
+                [LARDER, "copy", "--from", self.source().address, "--to", target.address],
+                capture_output=True, check=False, timeout=PATIENCE_SECONDS, preexec_fn=limit)
+            self.assertEqual((done.returncode, done.stderr.decode()),
+                             (9, f"larder: {target.address}: no descriptors\n"))
 
     def test_keys_that_cannot_be_kept_take_what_was_added_with_them(self):
         def limit():
@@ -609,6 +790,59 @@ class Failures(Copies):
             self.assertEqual(self.copy(self.source(), target)[0], 0)
             self.assertEqual(int(target.stat("curr_items")), len(self.KEYS))
             self.assertEqual(target.stat("log_worker_dropped"), "0")
+
+
+class Memory(Copies, FaultsCase):
+    """An allocation fails in the middle of copy."""
+
+    KEYS = [b"k%d" % i for i in range(BATCH + 20)]
+
+    def copy_with_fault(self, source, target, *words):
+        return self.copy(source, target, words=["--timeout", "2", *words],
+                         LD_PRELOAD=os.environ["LARDER_FAULTS_LIBRARY"], LARDER_FAULTS=self.control)
+
+    def test_what_is_not_undone_is_tried_again_or_told(self):
+        for number in range(1, 50, 6):
+            def fail_and_skip(line, shown, number=number):
+                if shown != BATCH - 1:
+                    return line
+                self.fail_allocation(number)
+                return line + b"skipped=1\n"
+            with self.subTest(number=number):
+                self.fail_allocation(0)
+                target = Target(self, fail_and_skip)
+                status, _, error = self.copy_with_fault(
+                    Source(self, self.KEYS, lambda key: None), target)
+                self.assertGreaterEqual(status, 4)
+                if target.items:
+                    self.assertIn("flush it", error)
+
+    def test_where_memory_stays_out_what_is_left_is_told(self):
+        for number in range(1, 50, 6):
+            with self.subTest(number=number):
+                self.fail_allocation(0)
+                target = Target(self)
+                status, text, error = self.copy_with_fault(
+                    Source(self, self.KEYS, lambda key, number=number: key == self.KEYS[BATCH + 5]
+                           and self.fail_allocation(number, more=3)), target)
+                if status != 0 and target.items:
+                    self.assertIn("flush it", error, text)
+
+    def test_a_delete_without_memory_is_status_9(self):
+        for number in range(1, 16, 3):
+            target = Target(self)
+
+            def change(key, number=number, target=target):
+                if key == self.KEYS[-1]:
+                    self.fail_allocation(number)
+                    target.show(b"ts=1.000000 gid=1 type=deleted key=k0 cmd=delete clsid=1 cfd=9"
+                                b" size=3\n")
+                    support.wait_until(lambda: self.failed() or b"k0" in target.deleted, "a delete")
+            with self.subTest(number=number):
+                self.fail_allocation(0)
+                status, _, error = self.copy_with_fault(Source(self, self.KEYS, change), target)
+                if "out of memory" in error:
+                    self.assertEqual(status, 9, error)
 
 
 if __name__ == "__main__":

@@ -704,27 +704,31 @@ class Descriptors(Case):
                 self.assertIn(b"Too many open files", done.stdout + done.stderr)
 
 
-class Memory(Case):
-    """An allocation that fails ends the command with a status, and the terminal as it was."""
-
-    STEP = 3  # of the allocations that fail, one a run
+class FaultsCase(Case):
+    """The environment makes an allocation of a program fail."""
 
     def setUp(self):
         super().setUp()
         self.control = self.path("faults")
         with open(self.control, "wb") as file:
-            file.write(bytes(32))
+            file.write(bytes(36))
         self.environment = dict(os.environ, LD_PRELOAD=os.environ["LARDER_FAULTS_LIBRARY"],
                                 LARDER_FAULTS=self.control)
 
-    def fail_allocation(self, number):
+    def fail_allocation(self, number, more=0):
         # A program that runs has mapped it, so that it must not get shorter.
         with open(self.control, "r+b") as file:
-            file.write(struct.pack("<8i", 0, 0, 0, number, 0, 0, 0, 0))
+            file.write(struct.pack("<9i", 0, 0, 0, number, 0, 0, 0, 0, more))
 
     def failed(self):
         with open(self.control, "rb") as file:
-            return struct.unpack("<8i", file.read())[4] > 0
+            return struct.unpack("<9i", file.read())[4] > 0
+
+
+class Memory(FaultsCase):
+    """An allocation that fails ends the command with a status, and the terminal as it was."""
+
+    STEP = 3  # of the allocations that fail, one a run
 
     def allocations_of_parsing(self):
         """Before the command begins: the library that parses options has functions that end the
@@ -733,7 +737,7 @@ class Memory(Case):
         subprocess.run([LARDER, "where", "key:1", "key:2", "--servers", self.list], check=True,
                        stdout=subprocess.DEVNULL, env=self.environment)
         with open(self.control, "rb") as file:
-            return 1_000_000 - struct.unpack("<8i", file.read())[3]
+            return 1_000_000 - struct.unpack("<9i", file.read())[3]
 
     def test_no_command_aborts(self):
         self.fill(20)
@@ -755,6 +759,23 @@ class Memory(Case):
                 self.assertEqual([name for name in os.listdir(self.folder.name)
                                   if name.endswith(".part")], [])
                 number += self.STEP
+        self.assertIn(9, ended)
+
+    def test_json_without_memory_is_status_9(self):
+        words = ["stats", "--json", "--servers", self.servers[0].address]
+        self.fail_allocation(1_000_000)
+        subprocess.run([LARDER, *words], check=True, stdout=subprocess.DEVNULL, env=self.environment)
+        with open(self.control, "rb") as file:
+            total = 1_000_000 - struct.unpack("<9i", file.read())[3]
+        ended = set()
+        for number in range(total - 200, total, 4):
+            self.fail_allocation(number)
+            done = subprocess.run([LARDER, *words], check=False, capture_output=True,
+                                  env=self.environment, timeout=PATIENCE_SECONDS)
+            ended.add(done.returncode)
+            if done.returncode != 0:
+                self.assertRegex(done.stderr, rb"^larder: [^\n]+\n$")
+        self.assertLessEqual(ended, {0, 9})
         self.assertIn(9, ended)
 
     def test_top_gives_the_terminal_back(self):

@@ -32,8 +32,6 @@ using client::ErrorKind;
 using client::Result;
 using client::Verb;
 
-constexpr char kInterrupted[] = "copy was interrupted";
-
 struct CopyOptions {
   FleetOptions fleet;
   KeyFilter filter;
@@ -105,13 +103,14 @@ NodesRead read_nodes(Fleet& fleet, const KeyFilter& filter, const std::function<
   return nodes;
 }
 
-int print_counts(const CopyOptions& options, const ItemStore& store, const Json& json,
-                 const std::string& text) {
+// add_more  to the counts of the store, with --json
+int print_counts(const CopyOptions& options, const ItemStore& store,
+                 const std::function<void(Json& json)>& add_more, const std::string& text) {
   const StoreCounts& counts = store.counts();
   if (options.fleet.json()) {
-    Json all = counts.json();
-    all.update(json);
-    print_json(all);
+    Json json = counts.json();
+    add_more(json);
+    print_json(json);
   } else {
     print(counts.text() + text + "\n");
   }
@@ -179,7 +178,8 @@ int do_load(const CopyOptions& options) {
   }
   store.finish();
   progress.clear();
-  int status = print_counts(options, store, {{"stayed", 0}}, "");
+  int status = print_counts(
+      options, store, [](Json& json) { json["stayed"] = 0; }, "");
   if (!reader.error().empty()) {
     complain("'" + options.file + "' " + reader.error());
     status = std::max(status, kBadInput);
@@ -217,19 +217,37 @@ int copy_items(const CopyOptions& options, const KeyFilter& filter, Fleet& from,
   progress.clear();
   const FillCounts filled = guard ? guard->counts() : FillCounts();
   const uint64_t deleted = filled.withdrawn + filled.undone;
-  Json json = {{"stayed", stayed}, {"changed", store.counts().changed}, {"deleted_again", deleted}};
   std::string text = stayed > 0 ? ", " + std::to_string(stayed) + " stayed" : "";
   if (deleted > 0) text += ", " + std::to_string(deleted) + " deleted again";
-  nodes.left_out.add_to(json);
   const std::string left_out = nodes.left_out.text();
-  int status = print_counts(options, store, std::move(json),
-                            text + (left_out.empty() ? "" : "; " + left_out));
+  const auto add_more = [&](Json& json) {
+    json["stayed"] = stayed;
+    json["changed"] = store.counts().changed;
+    json["deleted_again"] = deleted;
+    nodes.left_out.add_to(json);
+  };
+  int status =
+      print_counts(options, store, add_more, text + (left_out.empty() ? "" : "; " + left_out));
   if (guard) {
     for (const auto& [node, error] : guard->errors()) status = std::max(status, fail_with(error));
   } else if (interrupts.came()) {
     status = std::max(status, fail_with({ErrorKind::Closed, kInterrupted}));
   }
   return std::max(status, nodes.complain_of_all());
+}
+
+// Where memory stays out, one sentence that needs none stands for those that name targets.
+void undo_failed_copy(FillGuard& guard) noexcept {
+  guard.lose_all("copy has failed");
+  try {
+    guard.undo_all();
+    for (const auto& [node, error] : guard.errors()) complain(error.text);
+  } catch (const std::exception&) {
+    std::fputs(
+        "larder: what copy stored on the servers of --to is perhaps still there, and may be old: "
+        "flush it\n",
+        stderr);
+  }
 }
 
 int do_copy(const CopyOptions& options) {
@@ -244,11 +262,7 @@ int do_copy(const CopyOptions& options) {
   try {
     return copy_items(options, filter, from, to, guard, interrupts);
   } catch (...) {
-    if (guard) {
-      guard->lose_all("copy has failed");
-      guard->undo_all();
-      for (const auto& [node, error] : guard->errors()) complain(error.text);
-    }
+    if (guard) undo_failed_copy(*guard);
     throw;
   }
 }

@@ -95,15 +95,32 @@ void FillGuard::open(const std::function<bool()>& go_on) {
   {
     std::unique_lock lock(mutex_);
     const auto is_open = [](const Target& target) { return target.watching || target.lost; };
-    while (!std::all_of(targets_.begin(), targets_.end(), is_open) && go_on() &&
+    bool goes_on = true;
+    while (!std::all_of(targets_.begin(), targets_.end(), is_open) && (goes_on = go_on()) &&
            std::chrono::steady_clock::now() < end) {
       changed_.wait_for(lock, kBetweenLooks);
     }
     for (size_t node = 0; node < targets_.size(); ++node) {
       if (targets_[node].watching) continue;
-      lose(node, {ErrorKind::Timeout, targets_fleet_.name_of(node) + " is too slow to answer"});
+      const std::string name = targets_fleet_.name_of(node);
+      lose(node, goes_on ? Error{ErrorKind::Timeout, name + " is too slow to answer"}
+                         : Error{ErrorKind::Closed, name + ": " + kInterrupted});
     }
   }
+  try_delete();
+}
+
+// Of nothing, on every target that is not lost.
+void FillGuard::try_delete() {
+  const std::string key = run_name_ + "-nothing";
+  const Operation remove = delete_of(key);
+  targets_fleet_.on_every_node([&](size_t node) {
+    if (is_lost(node)) return;
+    std::vector<Answer> answers = targets_fleet_.run_on(node, {&remove, 1});
+    if (answers[0].outcome != Outcome::Failed) return;
+    const std::lock_guard lock(mutex_);
+    lose(node, std::move(*answers[0].error));
+  });
 }
 
 // -- The watches, each on its thread.
@@ -126,11 +143,12 @@ void FillGuard::run_watch(size_t node) noexcept {
              "the watch on " + targets_fleet_.name_of(node) + " has ended (" + why.text + ")"};
     }
   } catch (const std::system_error&) {
-    why = {ErrorKind::Unreachable, "no descriptors", true};
+    why = error_of(node, ErrorKind::Unreachable, "no descriptors");
+    why.is_local = true;
   } catch (const std::exception&) {
   }
   const std::lock_guard lock(mutex_);
-  lose(node, std::move(why));
+  if (!closing_) lose(node, std::move(why));
 }
 
 Result<void> FillGuard::watch(size_t node, std::string_view command, bool plain) {
@@ -211,6 +229,8 @@ void FillGuard::take_change(size_t node, const std::string& key, bool is_add) {
     changed_.notify_all();
     return;
   }
+  // Clients may delete a key on all nodes, and two names may lead to one server.
+  if (targets_fleet_.ring().node_of(key) != node) return;
   const auto flight = target.in_flight.find(key);
   if (flight == target.in_flight.end()) {
     const uint64_t hash = hash_of(key);
@@ -239,11 +259,21 @@ void FillGuard::lose(size_t node, Error why) noexcept {
   changed_.notify_all();
 }
 
-void FillGuard::lose_all(const std::string& why) {
+void FillGuard::lose_all(std::string_view why) noexcept {
   const std::lock_guard lock(mutex_);
   for (size_t node = 0; node < targets_.size(); ++node) {
-    lose(node, {ErrorKind::Closed, targets_fleet_.name_of(node) + ": " + why});
+    lose(node, error_of(node, ErrorKind::Closed, why));
   }
+}
+
+// "NODE: what", or "out of memory", which is so short that it needs none.
+Error FillGuard::error_of(size_t node, ErrorKind kind, std::string_view what) const noexcept {
+  Error error = {kind, "out of memory"};
+  try {
+    error.text = targets_fleet_.name_of(node).append(": ").append(what);
+  } catch (const std::bad_alloc&) {
+  }
+  return error;
 }
 
 // -- Deletes, on their thread.
@@ -265,7 +295,7 @@ void FillGuard::run_deletes() noexcept {
     } catch (const std::exception&) {
       if (!lock.owns_lock()) lock.lock();
       for (size_t node = 0; node < targets_.size(); ++node) {
-        lose(node, {ErrorKind::Unreachable, "out of memory"});
+        lose(node, {ErrorKind::Unreachable, "out of memory", true});
       }
     }
     deleting_ = false;
@@ -363,7 +393,10 @@ void FillGuard::end(std::span<const std::string_view> keys, std::span<const Fill
     wait_until_shown(lock, kMostUnshownBytes);
   }
   // Those have lines of which only the server knows how many.
-  if (std::find(fills.begin(), fills.end(), Fill::Refused) != fills.end()) pass_marker(false);
+  const auto may_be_refused = [](Fill fill) {
+    return fill == Fill::Refused || fill == Fill::Unproven;
+  };
+  if (std::any_of(fills.begin(), fills.end(), may_be_refused)) pass_marker(false);
   if (std::chrono::steady_clock::now() >= next_check_) check_counters();
 }
 
@@ -439,7 +472,18 @@ void FillGuard::finish() {
     changed_.wait(lock, [&] { return doomed_.empty() && !deleting_; });
   }
   check_counters();
-  undo_all();
+  do {
+    undo_all();
+  } while (!close());
+}
+
+// Ends the watches, unless a target was lost meanwhile that undo() has not come to.
+bool FillGuard::close() {
+  const std::lock_guard lock(mutex_);
+  closing_ = std::none_of(targets_.begin(), targets_.end(), [](const Target& target) {
+    return target.lost && !target.undone && !target.failed;
+  });
+  return closing_;
 }
 
 // An add that was not answered may be carried out after the delete.
@@ -511,19 +555,42 @@ void FillGuard::pass_marker(bool also_memcached) {
   }
 }
 
+// All at once, as a target that is silent costs a timeout.
 void FillGuard::undo() {
-  for (size_t node = 0; node < targets_.size(); ++node) {
-    {
-      const std::lock_guard lock(mutex_);
-      if (!targets_[node].lost || targets_[node].undone) continue;
-      targets_[node].undone = true;
+  const auto is_due = [&](size_t node) {
+    const std::lock_guard lock(mutex_);
+    return targets_[node].lost && !targets_[node].undone;
+  };
+  bool any = false;
+  for (size_t node = 0; node < targets_.size() && !any; ++node) any = is_due(node);
+  if (!any) return;
+  try {
+    targets_fleet_.on_every_node([&](size_t node) {
+      if (is_due(node)) undo_on(node);
+    });
+  } catch (const std::exception&) {  // of those that have no thread
+    for (size_t node = 0; node < targets_.size(); ++node) {
+      if (is_due(node)) undo_on(node);
     }
-    undo_on(node);
   }
 }
 
+// Where it throws, the next undo() tries again.
+void FillGuard::undo_on(size_t node) noexcept {
+  Error why = {ErrorKind::Closed, "out of memory"};  // both texts are so short that they need none
+  try {
+    delete_added(node);
+    return;
+  } catch (const std::system_error&) {
+    why.text = "unreadable file";
+  } catch (const std::exception&) {
+  }
+  const std::lock_guard lock(mutex_);
+  targets_[node].failed = std::move(why);
+}
+
 // Keys that another client stores meanwhile are deleted, too: misses, and no old values.
-void FillGuard::undo_on(size_t node) {
+void FillGuard::delete_added(size_t node) {
   std::optional<Error> failed;
   uint64_t deleted = 0;
   std::vector<std::string> keys;
@@ -538,7 +605,7 @@ void FillGuard::undo_on(size_t node) {
     return !failed;
   };
   key_file_.for_each([&](std::string_view key) {
-    // Only this thread changes filled_.
+    // No other thread changes filled_ meanwhile.
     if (targets_fleet_.ring().node_of(key) != node || !filled_.has(hash_of(key))) return true;
     keys.emplace_back(key);
     return keys.size() < kBatchItems || delete_keys();
@@ -547,6 +614,7 @@ void FillGuard::undo_on(size_t node) {
   const std::lock_guard lock(mutex_);
   targets_[node].failed = std::move(failed);
   targets_[node].deleted += deleted;
+  targets_[node].undone = true;
 }
 
 FillCounts FillGuard::counts() const {

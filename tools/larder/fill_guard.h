@@ -57,10 +57,14 @@ enum class Permit : uint8_t {
   Lost      // its target is lost
 };
 
+// Why targets are lost after a signal.
+constexpr char kInterrupted[] = "copy was interrupted";
+
 // What became of an item that was sent with add.
 enum class Fill : uint8_t {
   NotStored,  // the key was there
   Refused,    // not stored, for want of room for example
+  Unproven,   // NotStored or Refused, as far as the answer is its own: it may have been stored
   Stored,
   SentAgain,  // without an answer; the connection has ended, and the item is sent on another
   InDoubt     // without an answer, and the server may store it yet: the target is lost
@@ -81,8 +85,8 @@ class FillGuard {
   FillGuard& operator=(const FillGuard&) = delete;
 
   // Opens all watches, and returns when they show what happens, or go_on() has said false: it is
-  // asked again and again. A target that cannot be watched is lost. Throws std::system_error if
-  // there are no threads.
+  // asked again and again. A target that cannot be watched, or refuses the deletes that this may
+  // need later, is lost. Throws std::system_error if there are no threads.
   void open(const std::function<bool()>& go_on);
 
   bool is_lost(size_t node) const;
@@ -99,14 +103,15 @@ class FillGuard {
   // In the place of end(): any of the keys that begin() permitted may have been added.
   void abandon() noexcept;
 
-  // Gives all targets up.
-  void lose_all(const std::string& why);
+  // Gives all targets up. Where memory is out, why is not kept.
+  void lose_all(std::string_view why) noexcept;
   // Deletes what was added on targets that were lost since the last call.
   void undo();
   // undo(); where adds have no answer it also waits for them, and deletes again.
   void undo_all();
   // Waits until every change was seen that was acknowledged before, and what has changed is
-  // deleted; then undo_all().
+  // deleted; then undo_all(). From then on no target is lost any more by what its watch does: the
+  // errors() stay as they are.
   void finish();
 
   FillCounts counts() const;
@@ -126,7 +131,7 @@ class FillGuard {
     bool plain = false;  // memcached's words, so that the counters count, too
     uint64_t flushes = 0, dropped_lines = 0;
     std::optional<client::Error> lost;
-    bool undone = false;
+    bool undone = false;  // or it could not be: see `failed`
     bool in_doubt = false;
     uint64_t deleted = 0;                 // by undo()
     std::optional<client::Error> failed;  // of undo()
@@ -149,16 +154,21 @@ class FillGuard {
   void run_deletes() noexcept;
   void delete_doomed(std::unique_lock<std::mutex>& lock);
 
+  client::Error error_of(size_t node, client::ErrorKind kind, std::string_view what) const noexcept;
+
   // With mutex_.
   void lose(size_t node, client::Error why) noexcept;
   void withdraw(size_t node, const std::string& key);
   void settle(size_t node, Flights::iterator flight);
   void wait_until_shown(std::unique_lock<std::mutex>& lock, size_t most_bytes);
 
+  void try_delete();
   void pass_marker(bool also_memcached);
   void check_counters();
+  bool close();
   void await_adds_in_doubt();
-  void undo_on(size_t node);
+  void undo_on(size_t node) noexcept;
+  void delete_added(size_t node);
   client::Deadline deadline() const { return targets_fleet_.deadline(); }
 
   Fleet& targets_fleet_;

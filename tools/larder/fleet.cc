@@ -21,7 +21,9 @@ using client::Deadline;
 using client::Error;
 using client::ErrorKind;
 using client::Operation;
+using client::Outcome;
 using client::Result;
+using client::Verb;
 
 constexpr size_t kThreadsAtOnce = 32;
 
@@ -46,10 +48,33 @@ struct Fleet::Part {
   std::vector<Operation> operations;
   std::vector<Answer> answers;
   Connection* connection = nullptr;  // null: there is none, and the answers say why
+  bool has_barrier = false;          // behind the operations that have places
 
   bool is_waiting() const { return connection && !connection->idle() && !connection->failed(); }
   void fail(const Error& error) {
     for (Answer& answer : answers) answer.error = error;
+  }
+  void add_barrier() {
+    operations.emplace_back().verb = Verb::Noop;
+    has_barrier = true;
+  }
+  bool is_unproven() const {
+    return has_barrier && connection && answers.back().outcome != Outcome::Done;
+  }
+  // Where the barrier was answered by the refusal of an add, which the connection takes for its
+  // own.
+  void doubt_refused_barrier() {
+    if (!is_unproven() || answers.back().error->kind != ErrorKind::Refused) return;
+    const Error why = {ErrorKind::Protocol, connection->endpoint().text() +
+                                                " answered another request than the one that was "
+                                                "to be answered"};
+    for (Answer& answer : answers) {
+      if (answer.error) continue;
+      answer.outcome = Outcome::Failed;
+      answer.in_doubt = true;
+      answer.error = why;
+    }
+    connection->fail(why);
   }
 };
 
@@ -80,7 +105,8 @@ Fleet::Fleet(client::Ring ring, FleetSettings settings)
     : ring_(std::move(ring)),
       settings_(std::move(settings)),
       connections_(2 * ring_.nodes().size()),
-      given_up_(ring_.nodes().size()) {}
+      given_up_(ring_.nodes().size()),
+      unproven_(ring_.nodes().size()) {}
 
 std::string Fleet::name_of(size_t node) const { return address_of(ring_.nodes()[node]); }
 
@@ -91,7 +117,7 @@ Result<std::unique_ptr<Connection>> Fleet::open(size_t node) const {
 Result<Connection*> Fleet::connection(size_t node) { return connection_in(node); }
 
 size_t Fleet::slot_of(const Operation& operation, size_t node) const noexcept {
-  const bool is_classic = operation.verb == client::Verb::Add &&
+  const bool is_classic = operation.verb == Verb::Add &&
                           settings_.connection.dialect == client::Dialect::Meta &&
                           client::objection_to(operation, client::Dialect::Classic).empty();
   return is_classic ? size() + node : node;
@@ -156,6 +182,7 @@ void Fleet::run_parts(std::span<const Operation> operations, std::vector<Part>& 
   for (size_t slot = 0; slot < parts.size(); ++slot) {
     Part& part = parts[slot];
     if (part.operations.empty()) continue;
+    if (slot >= size()) part.add_barrier();
     part.answers.resize(part.operations.size());
     const Result<Connection*> found = connection_in(slot);
     if (!found) {
@@ -166,6 +193,11 @@ void Fleet::run_parts(std::span<const Operation> operations, std::vector<Part>& 
     part.connection->submit(part.operations, part.answers);
   }
   wait_for(parts, deadline());
+  for (size_t node = 0; node < size(); ++node) {
+    Part& adds = parts[size() + node];
+    adds.doubt_refused_barrier();
+    unproven_[node] = adds.is_unproven();
+  }
 }
 
 std::vector<Answer> Fleet::run_on(size_t node, std::span<const Operation> operations) {

@@ -47,9 +47,14 @@ class Fleet {
   //
   // An add is sent in the classic dialect where the others are in meta and its key can be said: an
   // `ms` that a server refuses for its size or for want of memory deletes what is there, and
-  // memcached (1.6.45, with -M) crashes when it shows one to a watcher.
+  // memcached (1.6.45, with -M) crashes when it shows one to a watcher. Classic replies to adds do
+  // not tell their requests: a barrier (`version`) ends those of a node. Where another reply takes
+  // its place, all of them fail, and leave doubt.
   std::vector<client::Answer> run(std::span<const client::Operation> operations);
-  // Likewise, to one node.
+  // Of the last run(): whether the node has not answered the barrier behind its classic adds, so
+  // that NotStored and a refusal may be the answer to another add.
+  bool is_unproven(size_t node) const { return unproven_[node]; }
+  // As run(), to one node and in the dialect of the fleet.
   std::vector<client::Answer> run_on(size_t node, std::span<const client::Operation> operations);
 
   // Whether nothing can come any more of changes that were given up without an answer: waits until
@@ -78,6 +83,7 @@ class Fleet {
   // By node; null: none yet. Behind those of all nodes the ones for adds in the classic dialect.
   std::vector<std::unique_ptr<client::Connection>> connections_;
   std::vector<client::LingeringList> given_up_;  // by node
+  std::vector<bool> unproven_;                   // by node
 
   size_t slot_of(const client::Operation& operation, size_t node) const noexcept;
   client::Result<client::Connection*> connection_in(size_t slot);

@@ -116,10 +116,13 @@ void ItemStore::send_permitted() {
       fills[i] = Fill::Stored;
       ++counts_.stored;
     } else if (answer.outcome != Outcome::Failed) {
+      if (fleet_.is_unproven(node)) fills[i] = Fill::Unproven;
       ++counts_.there;
     } else if (is_of_item(*answer.error)) {
       refused[node] = true;
-      fills[i] = answer.in_doubt ? Fill::InDoubt : Fill::Refused;
+      fills[i] = answer.in_doubt            ? Fill::InDoubt
+                 : fleet_.is_unproven(node) ? Fill::Unproven
+                                            : Fill::Refused;
       if (counts_.refused++ == 0) counts_.first_refusal = answer.error->text;
     } else if (answer.error->kind == ErrorKind::Closed && refused[node]) {
       fills[i] = Fill::SentAgain;

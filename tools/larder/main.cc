@@ -40,6 +40,14 @@ void ignore_signals_of_writes() {
   signal(SIGXFSZ, SIG_IGN);
 }
 
+// The destructors of nlohmann's JSON allocate, and end the program where memory is out. Without
+// another allocation.
+[[noreturn]] void end_without_memory() {
+  static constexpr char kSentence[] = "larder: ran out of memory, or failed in itself\n";
+  static_cast<void>(!write(STDERR_FILENO, kSentence, sizeof(kSentence) - 1));
+  _exit(operate::kOutOfResources);
+}
+
 int run(int argc, char** argv) {
   CLI::App app{operate::kSummary};
   try {
@@ -58,6 +66,7 @@ int run(int argc, char** argv) {
 int main(int argc, char** argv) {
   take_standard_descriptors();
   ignore_signals_of_writes();
+  std::set_terminate(end_without_memory);
   int status = operate::kFine;
   // Caught here, so that destructors run on the way: of the terminal, of files half written.
   try {
