@@ -755,16 +755,6 @@ class Failures(Copies):
             self.assertIn(b"TMPDIR", done.stderr)
             self.assertEqual(target.stat("curr_items"), "0")
 
-    def test_a_target_whose_watch_has_no_descriptor_is_named(self):
-        def limit():
-            resource.setrlimit(resource.RLIMIT_NOFILE, (5, 5))  # none is left to end the watch by
-        with support.Server() as target:
-            done = subprocess.run(
-                [LARDER, "copy", "--from", self.source().address, "--to", target.address],
-                capture_output=True, check=False, timeout=PATIENCE_SECONDS, preexec_fn=limit)
-            self.assertEqual((done.returncode, done.stderr.decode()),
-                             (9, f"larder: {target.address}: no descriptors\n"))
-
     def test_keys_that_cannot_be_kept_take_what_was_added_with_them(self):
         def limit():
             resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))  # the first batch, not the second

@@ -703,6 +703,16 @@ class Descriptors(Case):
                 self.assertEqual(done.returncode, 9, done)
                 self.assertIn(b"Too many open files", done.stdout + done.stderr)
 
+    def test_a_target_of_copy_whose_watch_has_none_is_named(self):
+        with support.Server() as target:
+            # None is left to end the watch by.
+            done = subprocess.run(
+                ["sh", "-c", 'ulimit -n 5; exec "$0" "$@"', LARDER, "copy", "--from", self.list,
+                 "--to", target.address],
+                check=False, capture_output=True, timeout=PATIENCE_SECONDS)
+            self.assertEqual((done.returncode, done.stderr.decode()),
+                             (9, f"larder: {target.address}: no descriptors\n"))
+
 
 class FaultsCase(Case):
     """The environment makes an allocation of a program fail."""
