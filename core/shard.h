@@ -288,7 +288,7 @@ class Shard {
   // Does a slice of this kind; false if there is nothing to do, or if it has to wait for readers.
   bool tend_kind(Upkeep kind, Seconds now, bool expire) REQUIRES(mutex_);
   size_t pages_wanted() const REQUIRES(mutex_);
-  void note_pages() REQUIRES(mutex_);
+  void note_pages() REQUIRES(mutex_);  // sets has_few_pages_
   // This shard's part of what was borrowed, or is over a limit that was lowered. Nothing while it
   // has clearly fewer pages than the others: the worker with the most time would empty its own.
   size_t pages_to_give_back() const REQUIRES(mutex_);

@@ -26,9 +26,8 @@ class ListElection {
 
   // Of the voters one has told this list, or none. True: nobody else need be asked.
   //
-  // marks  of its server, which no other server has: where it was reached, and what it calls
-  // itself;
-  //        a server of which one mark is known has voted before
+  // marks  its server's alone: the address it was reached at, and its incarnation. A server of
+  //        which one mark is known has voted before.
   bool told(const ClusterList* list, std::span<const std::string> marks = {});
   // The list to follow; empty: the one that is followed.
   std::optional<ClusterList> winner() const;
