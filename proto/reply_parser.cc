@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <iterator>
+#include <limits>
 
 #include "proto/binary_header.h"
-#include "proto/tokens.h"
 #include "proto/verbs.h"
 
 namespace larder::proto {
@@ -26,13 +26,32 @@ std::string_view take_word(std::string_view& rest) noexcept {
   return word;
 }
 
-// tokens.h reads an empty token and a lone minus as 0, as servers do of clients.
-bool read_digits(std::string_view token, uint64_t& out) noexcept {
-  return !token.empty() && token.front() >= '0' && token.front() <= '9' && read_u64(token, out);
+// A number of digits alone, with the blank behind it, off the front of a line. tokens.h reads an
+// empty token and a lone minus as 0, as servers do of clients.
+template <class Number>
+bool take_number(std::string_view& rest, Number& out) noexcept {
+  constexpr uint64_t kMost = std::numeric_limits<Number>::max();
+  constexpr size_t kSafeDigits = std::numeric_limits<Number>::digits10;
+  const char* p = rest.data();
+  const char* const end = p + rest.size();
+  uint64_t sum = 0;
+  size_t digits = 0;
+  for (; p != end && *p != ' '; ++p) {
+    const auto digit = static_cast<unsigned char>(*p - '0');
+    if (digit > 9) return false;
+    if (++digits > kSafeDigits && sum > (kMost - digit) / 10) return false;
+    sum = sum * 10 + digit;
+  }
+  if (digits == 0) return false;
+  rest.remove_prefix(digits + (p != end ? 1 : 0));
+  out = static_cast<Number>(sum);
+  return true;
 }
 
-bool read_digits(std::string_view token, uint32_t& out) noexcept {
-  return !token.empty() && token.front() >= '0' && token.front() <= '9' && read_u32(token, out);
+// All of the token.
+template <class Number>
+bool read_number(std::string_view token, Number& out) noexcept {
+  return take_number(token, out) && token.empty();
 }
 
 struct Word {
@@ -64,13 +83,11 @@ bool read_value_line(std::string_view rest, ReplyHead& head) noexcept {
   head.key = take_word(rest);
   head.trailer_bytes = kCrlfBytes;
   uint32_t bytes = 0;
-  if (head.key.empty() || !read_digits(take_word(rest), head.client_flags) ||
-      !read_digits(take_word(rest), bytes)) {
+  if (head.key.empty() || !take_number(rest, head.client_flags) || !take_number(rest, bytes)) {
     return false;
   }
   head.value_bytes = bytes;
-  if (rest.empty()) return true;
-  return read_digits(take_word(rest), head.cas) && rest.empty();
+  return rest.empty() || read_number(rest, head.cas);
 }
 
 // Of the flags of a meta reply those that a ReplyHead has a place for; the others are passed over.
@@ -80,10 +97,10 @@ bool read_meta_flags(std::string_view rest, ReplyHead& head) noexcept {
     if (flag.empty()) continue;
     switch (flag.front()) {
       case 'c':
-        if (!read_digits(flag.substr(1), head.cas)) return false;
+        if (!read_number(flag.substr(1), head.cas)) return false;
         break;
       case 'f':
-        if (!read_digits(flag.substr(1), head.client_flags)) return false;
+        if (!read_number(flag.substr(1), head.client_flags)) return false;
         break;
       case 'O':
         head.opaque = flag.substr(1);
@@ -152,7 +169,12 @@ ParsedReply read_failure(std::string_view input, const BinaryReplyView& header,
 }  // namespace
 
 bool read_reply_line(std::string_view line, ReplyHead& head) noexcept {
+  constexpr std::string_view kValue = "VALUE ";
   head = ReplyHead{};
+  if (line.starts_with(kValue)) {  // first: a reply of many keys has many of them
+    head.word = line.substr(0, kValue.size() - 1);
+    return read_value_line(line.substr(kValue.size()), head);
+  }
   std::string_view rest = line;
   const std::string_view word = take_word(rest);
   head.word = word;
@@ -160,11 +182,11 @@ bool read_reply_line(std::string_view line, ReplyHead& head) noexcept {
     head.kind = ReplyKind::Value;
     head.trailer_bytes = kCrlfBytes;
     uint32_t bytes = 0;
-    if (!read_digits(take_word(rest), bytes)) return false;
+    if (!take_number(rest, bytes)) return false;
     head.value_bytes = bytes;
     return read_meta_flags(rest, head);
   }
-  if (word == "VALUE") return read_value_line(rest, head);
+  if (word == "VALUE") return false;
   for (const Word& known : kWords) {
     if (known.word != word) continue;
     head.kind = known.kind;
@@ -184,7 +206,7 @@ bool read_reply_line(std::string_view line, ReplyHead& head) noexcept {
   }
   // A decremented number has had blanks behind it in old servers.
   head.kind = ReplyKind::Number;
-  return read_digits(word, head.number) && rest.find_first_not_of(' ') == rest.npos;
+  return read_number(word, head.number) && rest.find_first_not_of(' ') == rest.npos;
 }
 
 ParsedReply parse_text_reply(std::string_view input, ReplyHead& head) noexcept {

@@ -680,6 +680,7 @@ bool Connection::State::take_line_head(const ReplyHead& head) {
     fail(refusal(head));
     return false;
   }
+  if (is_value && told != lines.front().end && current().key == head.key) return true;
   if (!is_end && !(is_value && expects(head.key))) {
     fail_protocol("sent what is no reply to the request");
     return false;
