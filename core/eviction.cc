@@ -61,13 +61,13 @@ void Eviction::add_large(Item& item) {
   double& level = level_of_[group];
   const double step = level_per_step(group);
   if (is_alone || level == kAsleep) {
-    ring.prolonged = 0;
+    prolonged_[r] = 0;
     level = level == kAsleep ? level_ + step : std::max(level, level_ + step);
     return;
   }
-  const double more = std::clamp(level_ + step - level, 0.0, std::max(step - ring.prolonged, 0.0));
+  const double more = std::clamp(level_ + step - level, 0.0, std::max(step - prolonged_[r], 0.0));
   level += more;
-  ring.prolonged += more;
+  prolonged_[r] += more;
 }
 
 // A page that comes before the hand earlier than it would have is passed over once.
@@ -86,8 +86,14 @@ void Eviction::page_left(uint32_t size_class, uint32_t index) noexcept {
 }
 
 void Eviction::remove_large(const Item& item) noexcept {
-  Ring& ring = rings_[ring_of(item)];
-  if (ring.hand == pool_.ref_of(&item)) ring.hand = item.ring_next();
+  const unsigned r = ring_of(item);
+  Ring& ring = rings_[r];
+  if (ring.hand == pool_.ref_of(&item)) {
+    ring.hand = item.ring_next();
+    // Where the hand is one further, a new item meets it a whole round later only with a step that
+    // is prolonged again.
+    prolonged_[r] = 0;
+  }
   ItemWriter::set_ring_next(item_at(item.ring_previous()), item.ring_next());
   ItemWriter::set_ring_previous(item_at(item.ring_next()), item.ring_previous());
   --ring.items;
@@ -330,7 +336,7 @@ void Eviction::adapt() noexcept {
 Item* Eviction::next() noexcept {
   --steps_left_;
   level_of_[hand_] += level_per_step_;
-  return hand_ < hands_.size() ? next_in_class() : next_in_ring(rings_[hand_ - hands_.size()]);
+  return hand_ < hands_.size() ? next_in_class() : next_in_ring(hand_ - hands_.size());
 }
 
 Item* Eviction::next_in_class() noexcept {
@@ -384,8 +390,9 @@ const Item* Eviction::next_in_line() const noexcept {
   return live && !item->is_large() && item->heat().is_cold() ? item : nullptr;
 }
 
-Item* Eviction::next_in_ring(Ring& ring) noexcept {
-  ring.prolonged = 0;
+Item* Eviction::next_in_ring(size_t r) noexcept {
+  Ring& ring = rings_[r];
+  prolonged_[r] = 0;
   if (ring.items == 0) return nullptr;
   Item& item = item_at(ring.hand);
   ring.hand = item.ring_next();
@@ -443,6 +450,7 @@ bool Eviction::restore(SnapshotReader& in) {
     }
   }
   hands_have_set_out_ = turnover_due_bytes_ != 0;
+  prolonged_.fill(0);
   // Workers count from 0 again.
   for (Uses& u : uses_) u.counted = 0;
   for (uint32_t g = 0; g < level_of_.size(); ++g) {

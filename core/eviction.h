@@ -183,7 +183,6 @@ class Eviction {
     Ref hand = 0;
     uint64_t items = 0;
     uint64_t bytes = 0;
-    double prolonged = 0;  // how much later new items have made the next step
   };
 
   // How many chunks the hand of its class passes before it meets the item.
@@ -210,7 +209,7 @@ class Eviction {
   // Moves the chosen hand by one; what lies there if it is live, else null.
   Item* next() noexcept;
   Item* next_in_class() noexcept;
-  Item* next_in_ring(Ring& ring) noexcept;
+  Item* next_in_ring(size_t r) noexcept;
   static unsigned ring_of(const Item& item) noexcept;
   uint32_t class_of(const Item& item) const noexcept { return info_of(item).size_class; }
   Item& item_at(Ref ref) const noexcept { return *reinterpret_cast<Item*>(pool_.at(ref)); }
@@ -254,6 +253,8 @@ class Eviction {
   std::vector<uint64_t> heads_;  // by class: how many of its chunks are large items' first
   std::vector<double> weights_;
   std::array<Ring, kRings> rings_;
+  // How much later new items have made the next step of each ring. Not in a snapshot.
+  std::array<double, kRings> prolonged_{};
   uint32_t hand_ = 0;
   uint32_t steps_left_ = 0;
   double level_per_step_ = 0;

@@ -135,7 +135,7 @@ bool PagePool::set_limit(size_t limit_bytes) noexcept {
   limit_.store(pages, std::memory_order_relaxed);
   short_of_room_.store(false, std::memory_order_relaxed);  // take() asks again
   trim_refused_ = false;
-  limit_reached_ = used_.load(std::memory_order_relaxed) <= pages;
+  limit_reached_.store(used_.load(std::memory_order_relaxed) <= pages, std::memory_order_relaxed);
   has_borrowed_ = false;
   borrowed_at_ = 0;
   if (huge_pages_ && pages != before) {
@@ -178,7 +178,7 @@ PageNumber PagePool::take_number(Bound bound, bool& is_resident) {
     is_resident = page == fresh && fresh < ready_.load(std::memory_order_relaxed);
   }
   used_.store(used + 1, std::memory_order_relaxed);
-  if (limit_reached_ && used + 1 >= limit + kStallPages) has_borrowed_ = true;
+  if (limit_was_reached() && used + 1 >= limit + kStallPages) has_borrowed_ = true;
   if (bound != Bound::None && used + 1 > limit + overdraft_peak_.load(std::memory_order_relaxed)) {
     overdraft_peak_.store(used + 1 - limit, std::memory_order_relaxed);
   }
@@ -265,7 +265,9 @@ void PagePool::give_back(PageNumber page) {
   free_.push_back(page);
   const size_t used = used_.load(std::memory_order_relaxed) - 1;
   used_.store(used, std::memory_order_relaxed);
-  if (used <= limit_.load(std::memory_order_relaxed)) limit_reached_ = true;
+  if (used <= limit_.load(std::memory_order_relaxed)) {
+    limit_reached_.store(true, std::memory_order_relaxed);
+  }
 }
 
 bool PagePool::ready_ahead() noexcept {
@@ -431,7 +433,7 @@ bool PagePool::restore(SnapshotReader& in) {
   ready_.store(std::min(ready, opened_), std::memory_order_relaxed);
   const size_t used = fresh - 1 - free_.size() - released_.size();
   used_.store(used, std::memory_order_relaxed);
-  limit_reached_ = used <= limit_.load(std::memory_order_relaxed);
+  limit_reached_.store(used <= limit_.load(std::memory_order_relaxed), std::memory_order_relaxed);
   return true;
 }
 

@@ -124,6 +124,9 @@ class PagePool {
     const size_t most = overdraft_pages();
     return borrowed > most / 2 && borrowed <= most;
   }
+  // Whether no more than the limit in force was used at some time since it was set: what is beyond
+  // it now was borrowed.
+  bool limit_was_reached() const noexcept { return limit_reached_.load(std::memory_order_relaxed); }
   // How many pages may be borrowed beyond the limit in force, and the most that ever were.
   size_t overdraft_pages() const noexcept {
     return overdraft_of(limit_.load(std::memory_order_relaxed));
@@ -279,7 +282,7 @@ class PagePool {
   size_t wanted_limit_ GUARDED_BY(mutex_) = 0;  // pages; limit_ is less when short of room
   bool trim_refused_ GUARDED_BY(mutex_) = false;
   // No more was in use at some time since the limit changed: what is over it now is borrowed.
-  bool limit_reached_ GUARDED_BY(mutex_) = true;
+  Atomic<bool> limit_reached_{true};  // written under mutex_
   bool has_borrowed_ GUARDED_BY(mutex_) = false;  // kStallPages, since trim() was called last
   Seconds borrowed_at_ GUARDED_BY(mutex_) = 0;    // as trim() noticed; 0: never
   Seconds retried_at_ GUARDED_BY(mutex_) = 0;

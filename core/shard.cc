@@ -1133,8 +1133,9 @@ size_t Shard::pages_wanted() const {
 
 void Shard::note_pages() {
   const size_t held = slab_.pages().size() + slab_.large_pages();
+  const bool others_borrow = pool_.limit_was_reached() && pool_.is_nearly_overdrawn();
   has_few_pages_ = held * shard_count_ < pool_.pages_used() / kFewOfShare && !page_refused_ &&
-                   !pool_.is_nearly_overdrawn();
+                   !others_borrow;
 }
 
 size_t Shard::pages_to_give_back() const {
@@ -1159,6 +1160,7 @@ uint64_t Shard::room_goal() const {
 }
 
 void Shard::adjust_room(size_t bytes) {
+  if (has_few_pages_) return;  // it keeps no reserve
   if (reserve_.size() < kReservePages) {
     room_wanted_ = std::min(room_wanted_ + bytes / kRoomRise, room_with_spare_page());
   } else {

@@ -599,6 +599,42 @@ TEST_CASE("a value that is stored again and again keeps no cold one of its size"
   c.cache.check_invariants();
 }
 
+TEST_CASE("beside a key that is stored again and again a new large value stays for a while") {
+  const bool deletes = GENERATE(false, true);
+  CAPTURE(deletes);
+  CacheConfig settings = config(16_MiB);
+  settings.shards = 1;
+  settings.hash_seed = 1;
+  Client c(settings);
+  const std::string small(1'000, 'x');
+  const std::string large(250'000, 'y');
+  uint64_t n = 0;
+  const auto store_small = [&](uint64_t times) {
+    for (uint64_t i = 0; i < times; ++i) {
+      c.must_set(key_number(n++), small);
+      if (n % 16 == 0) c.cache.tend(0, c.now, 0);
+    }
+  };
+  while (c.cache.totals().evictions < 1'000) store_small(100);
+  const uint64_t turnover = c.cache.totals().items;
+  store_small(turnover);
+  std::mt19937 random(7);
+  int gone = 0;
+  for (int i = 0; i < 400; ++i) {
+    c.remove("new");  // so that the hand stands at the other
+    c.must_set("new", large);
+    // A 16th of the memory at most.
+    for (uint32_t parts = 1 + random() % 15; parts > 0; --parts) {
+      if (deletes) c.remove("hot");
+      c.must_set("hot", large);
+      store_small(turnover / 250);
+    }
+    gone += c.has("new") ? 0 : 1;
+  }
+  CHECK(gone == 0);
+  c.cache.check_invariants();
+}
+
 TEST_CASE("a large value that is asked for often enough is missed at most once in ten",
           "[turnovers]") {
   Client c(config(64_MiB));
@@ -852,6 +888,17 @@ TEST_CASE("a shard with few items keeps them beside shards that fill the memory"
   c.tend();
   CHECK(there() == 500);
   CHECK(c.cache.totals().overdraft_bytes == 0);
+  // However often they are stored, whatever the limit falls to.
+  for (size_t i = 0; i < 20'000; ++i) {
+    c.must_set(few[i % few.size()], std::string(i % 50 * 40, 'x'));
+    if (i % 16 == 0) c.cache.tend(0, c.now, 0);
+  }
+  for (const size_t limit : {62'000u, 59'500u, 40'000u}) {
+    REQUIRE(c.cache.set_memory_limit(limit * 1024));
+    c.tend();
+    CHECK(there() == 500);
+    CHECK(c.cache.totals().overdraft_bytes == 0);
+  }
   c.cache.check_invariants();
 }
 
