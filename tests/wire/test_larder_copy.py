@@ -514,6 +514,163 @@ class Failures(Copies):
         self.assertNotIn(b"has ended", said)
         self.assertEqual(len(target.items), len(self.KEYS) - 1)
 
+    def keys_by_target(self, keys, *targets):
+        lines = larder("where", *(key.decode() for key in keys), "--servers",
+                       ",".join(target.address for target in targets))[1].splitlines()
+        return [[line.split()[0] for line in lines if line.endswith(b" " + target.address.encode())]
+                for target in targets]
+
+    def start_copy(self, source, *targets, timeout="100"):
+        process = subprocess.Popen(
+            [LARDER, "copy", "--from", source.address, "--to",
+             ",".join(target.address for target in targets), "--timeout", timeout],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        return process
+
+    def has_left(self, target):
+        """Whether copy has closed its watch."""
+        try:
+            return target.watchers[0].recv(1, socket.MSG_DONTWAIT | socket.MSG_PEEK) == b""
+        except BlockingIOError:
+            return False
+
+    def lose(self, target):
+        """Returns once copy has taken it for lost: it then closes its watch."""
+        for watcher in target.watchers:
+            watcher.sendall(b"skipped=1\n")
+        support.wait_until(lambda: self.has_left(target), "the end of the watch", PATIENCE_SECONDS)
+
+    def source_that_hangs_up(self, first, second, on_read):
+        """Behind each value of the keys `second`; on_read(n) is called before the n-th of them."""
+        reads = []
+
+        def reply(words, _):
+            if words[0] == b"lru_crawler":
+                return b"".join(line_of_key(key) for key in first + second) + b"END\r\n"
+            said = b"VA %d f0 c1\r\n%s\r\n" % (len(OLD), OLD)
+            if words[1] in first:
+                return said
+            reads.append(words[1])
+            on_read(len(reads))
+            return (said,)
+        source = Source(self, [], None)
+        source.address = self.fake(reply)
+        return source, reads
+
+    def test_a_signal_ends_the_reads_of_a_source_that_hangs_up(self):
+        target = Target(self)
+        source, reads = self.source_that_hangs_up(
+            self.KEYS[:BATCH], self.KEYS[BATCH:2 * BATCH],
+            lambda number: number == 3 and process.send_signal(signal.SIGTERM))
+        process = self.start_copy(source, target)
+        _, error = process.communicate(timeout=PATIENCE_SECONDS)
+        self.assertEqual((process.returncode, target.items), (4, {}), error)
+        self.assertIn(b"copy was interrupted", error)
+        self.assertLess(len(reads), BATCH // 2)
+
+    def test_a_lost_target_does_not_wait_for_a_source_that_hangs_up(self):
+        lame, good = Target(self), Target(self)
+        left = []
+
+        def on_read(number):
+            if number == 3:
+                left.append(len(lame.items))
+                self.lose(lame)
+            if number == BATCH // 4:
+                left.append(len(lame.items))
+        of_lame, of_good = self.keys_by_target(self.KEYS, lame, good)
+        source, _ = self.source_that_hangs_up(
+            of_lame[:BATCH // 2] + of_good[:BATCH // 2], of_good[BATCH // 2:][:BATCH], on_read)
+        process = self.start_copy(source, lame, good)
+        _, error = process.communicate(timeout=PATIENCE_SECONDS)
+        self.assertEqual(process.returncode, 4, error)
+        self.assertGreater(left[0], 0)
+        self.assertEqual(left[1], 0)
+
+    def target_that_refuses_one_item_a_connection(self, on_refusal):
+        """on_refusal(n) is called before the n-th of them."""
+        target = Target(self)
+        normal = target.answer
+        refused = []
+
+        def answer(client, words, value):
+            if words[0] not in (b"add", b"version"):
+                return normal(client, words, value)
+            if client not in refused:
+                refused.append(client)
+                on_refusal(len(refused))
+                client.sendall(b"SERVER_ERROR object too large for cache\r\n")
+                client.shutdown(socket.SHUT_WR)
+            return b""
+        target.answer = answer
+        return target, refused
+
+    def test_a_signal_ends_the_adds_to_a_target_that_refuses_and_closes(self):
+        target, refused = self.target_that_refuses_one_item_a_connection(
+            lambda number: number == 3 and process.send_signal(signal.SIGTERM))
+        process = self.start_copy(Source(self, self.KEYS[:BATCH], lambda key: None), target)
+        _, error = process.communicate(timeout=PATIENCE_SECONDS)
+        self.assertEqual((process.returncode, target.items), (6, {}), error)
+        self.assertIn(b"copy was interrupted", error)
+        self.assertLess(len(refused), BATCH // 2)
+
+    def test_a_lost_target_does_not_wait_for_one_that_refuses_and_closes(self):
+        lame = Target(self)
+        left = []
+
+        def on_refusal(number):
+            if number == 3:
+                left.append(len(lame.items))
+                self.lose(lame)
+            if number == 5:
+                left.append(len(lame.items))
+        target, _ = self.target_that_refuses_one_item_a_connection(on_refusal)
+        process = self.start_copy(Source(self, self.KEYS[:BATCH], lambda key: None), target, lame)
+        _, error = process.communicate(timeout=PATIENCE_SECONDS)
+        self.assertEqual(process.returncode, 6, error)
+        self.assertGreater(left[0], 0)
+        self.assertEqual(left[1], 0)
+
+    def test_a_lost_target_does_not_wait_for_a_watch_that_is_behind(self):
+        lame, slow = Target(self), Target(self)
+        keys = [b"k%d-" % i + b"x" * 240 for i in range(4 * BATCH)]
+        of_lame, of_slow = self.keys_by_target(keys, lame, slow)
+        kept = []
+        lock = threading.Lock()
+
+        def late(line, _):
+            """More than copy stores unshown, until the other target is undone."""
+            with lock:
+                kept.append(line)
+                if not lame.deleted or lame.items:
+                    return b""
+                said = b"".join(kept)
+                kept.clear()
+                return said
+        slow.misbehave = late
+        normal, normal_of_lame = slow.answer, lame.answer
+
+        def answer(client, words, value):
+            if words[:2] == [b"add", of_slow[0]]:
+                support.wait_until(lambda: len(lame.items) == 8, "adds", PATIENCE_SECONDS)
+                self.lose(lame)
+            return normal(client, words, value)
+
+        def answer_of_lame(client, words, value):
+            said = normal_of_lame(client, words, value)
+            if words[0] == b"md" and not lame.items and slow.items:
+                for watcher in slow.watchers:
+                    watcher.sendall(late(b"", 0))
+            return said
+        slow.answer, lame.answer = answer, answer_of_lame
+        source = Source(self, of_lame[:8] + of_slow[:BATCH - 8], lambda key: None)
+        status, text, error = self.copy(source, lame, slow, words=["--timeout", "20"])
+        self.assertEqual((status, lame.items), (4, {}), error)
+        self.assertNotIn("does not show", error)
+        self.assertEqual(len(slow.items), BATCH - 8, text)
+
     def test_a_target_that_refuses_deletes_gets_nothing(self):
         target = Target(self)
         normal = target.answer

@@ -390,8 +390,14 @@ void FillGuard::end(std::span<const std::string_view> keys, std::span<const Fill
     for (Target& target : targets_) {
       if (target.lost) target.in_flight.clear();
     }
+  }
+  // Each step below may cost a timeout. A target that is lost does not wait for the others.
+  undo();
+  {
+    std::unique_lock lock(mutex_);
     wait_until_shown(lock, kMostUnshownBytes);
   }
+  undo();
   // Those have lines of which only the server knows how many.
   const auto may_be_refused = [](Fill fill) {
     return fill == Fill::Refused || fill == Fill::Unproven;
@@ -465,6 +471,7 @@ void FillGuard::finish() {
     std::unique_lock lock(mutex_);
     wait_until_shown(lock, 0);
   }
+  undo();
   std::this_thread::sleep_for(kLateLine);
   for (int round = 0; round < kMarkers; ++round) pass_marker(true);
   {
@@ -531,6 +538,7 @@ void FillGuard::pass_marker(bool also_memcached) {
   store.key = marker;
   store.exptime = kMarkerSeconds;
   for (const size_t node : asked) {
+    undo();  // the markers of slow targets cost a timeout each
     const Operation& change = plain[node] ? store : remove;
     const std::vector<Answer> answers = targets_fleet_.run_on(node, {&change, 1});
     if (answers[0].outcome != Outcome::Failed) continue;
@@ -557,13 +565,15 @@ void FillGuard::pass_marker(bool also_memcached) {
 
 // All at once, as a target that is silent costs a timeout.
 void FillGuard::undo() {
+  const auto is_due_with_lock = [](const Target& target) { return target.lost && !target.undone; };
   const auto is_due = [&](size_t node) {
     const std::lock_guard lock(mutex_);
-    return targets_[node].lost && !targets_[node].undone;
+    return is_due_with_lock(targets_[node]);
   };
-  bool any = false;
-  for (size_t node = 0; node < targets_.size() && !any; ++node) any = is_due(node);
-  if (!any) return;
+  {
+    const std::lock_guard lock(mutex_);
+    if (std::none_of(targets_.begin(), targets_.end(), is_due_with_lock)) return;
+  }
   try {
     targets_fleet_.on_every_node([&](size_t node) {
       if (is_due(node)) undo_on(node);

@@ -51,21 +51,34 @@ bool ItemStore::store(DumpItem&& item) {
     items_.push_back(std::move(item));
     if (items_.size() >= kBatchItems || bytes_ >= kBatchBytes) send();
   }
-  return given_up_ < fleet_.size() && !(guard_ && guard_->are_all_lost());
+  return !stopped_ && given_up_ < fleet_.size() && !(guard_ && guard_->are_all_lost());
 }
 
 bool ItemStore::is_given_up(size_t node) const {
   return failures_[node] >= kMostFailures || (guard_ && guard_->is_lost(node));
 }
 
-void ItemStore::finish() { send(); }
+void ItemStore::finish() {
+  send();
+  counts_.unreached += items_.size();
+  items_.clear();
+}
+
+// Between two rounds, of which a server that refuses one item and closes costs one an item.
+bool ItemStore::goes_on() {
+  if (guard_) guard_->undo();
+  stopped_ = go_on_ && !go_on_();
+  return !stopped_;
+}
 
 // A server may close a connection on which it has refused an item, or we have to, and the items
 // behind that one are without an answer. They are sent again: to store twice is no harm.
 void ItemStore::send() {
-  while (!items_.empty()) send_once();
+  while (!items_.empty()) {
+    send_once();
+    if (!goes_on()) break;
+  }
   bytes_ = 0;
-  if (guard_) guard_->undo();
 }
 
 void ItemStore::drop_not_permitted() {
