@@ -838,6 +838,34 @@ class Failures(Copies):
         self.assertNotIn(OLD, target.items.values(), text)
         self.assertEqual(status, 6, error)
 
+    def test_a_target_without_replies_to_version_is_given_up(self):
+        def silent():
+            target = Target(self)
+            normal = target.answer
+            asked = []
+
+            def answer(client, words, value):
+                if words[0] != b"version":
+                    return normal(client, words, value)
+                asked.append(client)
+                return b""
+            target.answer = answer
+            return target, asked
+        target, asked = silent()
+        status, _, error = self.copy(self.source(), target, words=["--timeout", "4"])
+        self.assert_undone(target, status, error, "is too slow to answer `version`")
+        self.assertEqual(len(asked), 1)
+
+        keys = [b"k%d" % i for i in range(6 * BATCH)]
+        target, asked = silent()
+        dump = b"larder-dump 1\n" + b"".join(
+            b"item %d 3 0 0\n%sOLD\n" % (len(key), key) for key in keys) + b"end %d\n" % len(keys)
+        status, text, error = larder("load", "--add", "--json", "--timeout", "4", "--servers",
+                                     target.address, stdin=dump)
+        self.assertEqual((status, error),
+                         (4, f"larder: {target.address} is too slow to answer `version`\n"))
+        self.assertEqual((len(asked), json.loads(text)["stored"]), (3, 3 * BATCH))
+
     def test_a_refused_add_leaves_a_newer_value(self):
         large = b"x" * 1_200_000  # more than is allowed by default
         with support.Server("-I", "2m") as source:

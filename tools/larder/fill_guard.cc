@@ -259,6 +259,11 @@ void FillGuard::lose(size_t node, Error why) noexcept {
   changed_.notify_all();
 }
 
+void FillGuard::give_up(size_t node, Error why) noexcept {
+  const std::lock_guard lock(mutex_);
+  lose(node, std::move(why));
+}
+
 void FillGuard::lose_all(std::string_view why) noexcept {
   const std::lock_guard lock(mutex_);
   for (size_t node = 0; node < targets_.size(); ++node) {

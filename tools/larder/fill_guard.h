@@ -103,6 +103,8 @@ class FillGuard {
   // In the place of end(): any of the keys that begin() permitted may have been added.
   void abandon() noexcept;
 
+  // Takes a target for lost.
+  void give_up(size_t node, client::Error why) noexcept;
   // Gives all targets up. Where memory is out, why is not kept.
   void lose_all(std::string_view why) noexcept;
   // Deletes what was added on targets that were lost since the last call.

@@ -10,6 +10,7 @@
 namespace larder::operate {
 
 using client::Answer;
+using client::Error;
 using client::ErrorKind;
 using client::Operation;
 using client::Outcome;
@@ -106,6 +107,13 @@ void ItemStore::send_once() {
   }
 }
 
+// It has answered all items: without an error no later batch would tell, and each costs a timeout.
+void ItemStore::fail_late_barrier(size_t node) {
+  Error late = {ErrorKind::Timeout, fleet_.name_of(node) + " is too slow to answer `version`"};
+  if (guard_) return guard_->give_up(node, std::move(late));
+  errors_.insert_or_assign(node, std::move(late));
+}
+
 void ItemStore::send_permitted() {
   std::vector<Operation> operations(items_.size());
   std::vector<Fill> fills(items_.size(), Fill::NotStored);
@@ -120,7 +128,9 @@ void ItemStore::send_permitted() {
   }
   const std::vector<Answer> answers = fleet_.run(operations);
   std::vector<bool> refused(fleet_.size());
+  std::vector<bool> answered(fleet_.size());
   std::vector<bool> failed(fleet_.size());
+  std::vector<bool> late(fleet_.size());
   std::vector<size_t> again;
   for (size_t i = 0; i < answers.size(); ++i) {
     const Answer& answer = answers[i];
@@ -144,13 +154,19 @@ void ItemStore::send_permitted() {
     } else {
       if (answer.in_doubt) fills[i] = Fill::InDoubt;
       failed[node] = true;
+      if (answer.error->kind == ErrorKind::Timeout) late[node] = true;
       ++counts_.unreached;
       errors_.insert_or_assign(node, *answer.error);
       continue;
     }
-    failures_[node] = 0;
+    answered[node] = true;
   }
   for (size_t node = 0; node < failed.size(); ++node) {
+    if (fleet_.is_barrier_late(node) && !failed[node]) {
+      fail_late_barrier(node);
+      failed[node] = late[node] = true;
+    }
+    if (answered[node] && !late[node]) failures_[node] = 0;
     if (failed[node] && ++failures_[node] == kMostFailures) ++given_up_;
   }
   if (guard_) guard_->end(keys, fills);

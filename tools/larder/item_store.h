@@ -66,13 +66,15 @@ class ItemStore {
   uint64_t bytes_ = 0;           // in them
   StoreCounts counts_;
   std::map<size_t, client::Error> errors_;
-  std::vector<int> failures_;  // by node: batches in a row that did not reach it
-  size_t given_up_ = 0;        // nodes with kMostFailures
+  // By node: batches in a row of which it answered none, or not all in time.
+  std::vector<int> failures_;
+  size_t given_up_ = 0;  // nodes with kMostFailures
 
   void send();
   void send_once();
   bool goes_on();
   void send_permitted();
+  void fail_late_barrier(size_t node);
   void drop_not_permitted();
   bool is_given_up(size_t node) const;
 };
