@@ -838,6 +838,54 @@ class Failures(Copies):
         self.assertNotIn(OLD, target.items.values(), text)
         self.assertEqual(status, 6, error)
 
+    def target_that_says_not_stored(self, before, after):
+        """To the first add, which it carries out. The lines `before` and `after` surround its line;
+        all come with the first line of the next batch."""
+        kept = []
+
+        def late(line, shown):
+            kept.append(line)
+            if b"key=%s " % self.KEYS[BATCH] not in line:
+                return b"" if kept else line
+            said = b"".join(kept)
+            kept.clear()
+            target.misbehave = lambda line, shown: line
+            return said
+        target = Target(self, late)
+        normal = target.answer
+
+        def answer(client, words, value):
+            if words[:2] != [b"add", self.KEYS[0]]:
+                return normal(client, words, value)
+            for line in before:
+                target.show(line)
+            normal(client, words, value)
+            for line in after:
+                target.show(line)
+            return b"NOT_STORED\r\n"
+        target.answer = answer
+        return target
+
+    def test_an_add_that_is_shown_counts_as_added_whatever_its_reply(self):
+        deleted = (b"ts=1.000000 gid=1 type=deleted key=%s cmd=delete clsid=1 cfd=9 size=3\n"
+                   % self.KEYS[0])
+        for name, before, after, left in (("changed before", [deleted], [], None),
+                                          ("changed after", [], [deleted], None),
+                                          ("not changed", [], [], OLD)):
+            with self.subTest(name):
+                target = self.target_that_says_not_stored(before, after)
+                status, text, error = self.copy(self.source(), target, words=["--json"])
+                self.assertEqual((status, error), (0, ""))
+                self.assertEqual(target.items.get(self.KEYS[0]), left, text)
+                self.assertEqual(len(target.items), len(self.KEYS) - (left is None))
+                self.assertEqual(json.loads(text)["deleted_again"], left is None)
+
+    def test_an_undo_takes_an_add_that_is_shown_whatever_its_reply(self):
+        target = self.target_that_says_not_stored([], [])
+        status, _, error = self.copy(self.source(
+            lambda key: key == self.KEYS[-1] and target.show(b"skipped=1\n")), target)
+        self.assert_undone(target, status, error, "has left out lines")
+
     def test_a_target_without_replies_to_version_is_given_up(self):
         def silent():
             target = Target(self)

@@ -234,7 +234,14 @@ void FillGuard::take_change(size_t node, const std::string& key, bool is_add) {
   const auto flight = target.in_flight.find(key);
   if (flight == target.in_flight.end()) {
     const uint64_t hash = hash_of(key);
+    const bool changed_before = seen_.has(hash);
     seen_.mark(hash);
+    if (is_add && unstored_.has(hash)) {
+      // Perhaps our add, which was answered by the reply to another one. Without a change before it
+      // the value is no old one: another client's, or ours until the key changes.
+      filled_.mark(hash);
+      if (!changed_before) return;
+    }
     if (filled_.has(hash)) withdraw(node, key);
     return;
   }
@@ -369,9 +376,8 @@ void FillGuard::end(std::span<const std::string_view> keys, std::span<const Fill
     for (size_t i = 0; i < keys.size(); ++i) {
       const size_t node = targets_fleet_.ring().node_of(keys[i]);
       Target& target = targets_[node];
-      if (fills[i] != Fill::NotStored && fills[i] != Fill::Refused) {
-        filled_.mark(hash_of(keys[i]));
-      }
+      const bool is_unstored = fills[i] == Fill::NotStored || fills[i] == Fill::Refused;
+      (is_unstored ? unstored_ : filled_).mark(hash_of(keys[i]));
       if (fills[i] == Fill::InDoubt) {
         target.in_doubt = true;
         lose(node, {ErrorKind::Closed,
