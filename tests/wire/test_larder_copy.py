@@ -710,6 +710,29 @@ class Failures(Copies):
         self.assertEqual((process.returncode, silent.items, well.items), (4, {}, {}), error)
         self.assertEqual(waited, [True])
 
+    def test_a_delete_without_a_descriptor_is_status_9(self):
+        undone = 0
+        for limit in range(9, 15):
+            target = Target(self)
+
+            def change(key, target=target):
+                if key != self.KEYS[BATCH + 3] or b"k0" not in target.items:
+                    return
+                target.show(b"ts=1.000000 gid=1 type=deleted key=k0 cmd=delete clsid=1 cfd=9 size=3"
+                            b"\n")
+                support.wait_until(lambda: b"k0" in target.deleted or self.has_left(target),
+                                   "a delete", PATIENCE_SECONDS)
+            with self.subTest(limit=limit):
+                done = subprocess.run(
+                    [LARDER, "copy", "--from", self.source(change).address, "--to", target.address],
+                    capture_output=True, check=False, timeout=PATIENCE_SECONDS,
+                    preexec_fn=lambda limit=limit: resource.setrlimit(resource.RLIMIT_NOFILE,
+                                                                      (limit, limit)))
+                is_out = b"Too many open files" in done.stderr
+                self.assertEqual(done.returncode, 9 if is_out else 0, done)
+                undone += is_out and b"k0" in target.deleted
+        self.assertGreater(undone, 0)
+
     def test_what_cannot_be_deleted_again_is_told(self):
         target = Target(self, lambda line, shown: b"skipped=1\n" if shown == 200 else line)
         normal = target.answer

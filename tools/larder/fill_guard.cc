@@ -56,6 +56,9 @@ std::string any_name() {
 
 size_t cost_of(std::string_view key) { return key.size() + kLineBytes; }
 
+// Of a target where items were added: the status is that of a lost one, or of what is missing here.
+Error closed_by(const Error& cause) { return {ErrorKind::Closed, cause.text, cause.is_local}; }
+
 Operation delete_of(std::string_view key) {
   Operation operation;
   operation.verb = Verb::Delete;
@@ -329,7 +332,7 @@ void FillGuard::delete_doomed(std::unique_lock<std::mutex>& lock) {
   lock.lock();
   for (size_t i = 0; i < answers.size(); ++i) {
     if (answers[i].outcome == Outcome::Failed) {
-      lose(taken[i].node, {ErrorKind::Closed, answers[i].error->text});
+      lose(taken[i].node, closed_by(*answers[i].error));
     } else {
       ++deleted_;
     }
@@ -465,7 +468,7 @@ void FillGuard::check_counters() {
     const std::lock_guard lock(mutex_);
     const Target& target = targets_[node];
     if (!stats) {
-      lose(node, {ErrorKind::Closed, stats.error().text});
+      lose(node, closed_by(stats.error()));
     } else if (stats->number_or_zero("cmd_flush") != target.flushes) {
       lose(node, {ErrorKind::Closed, targets_fleet_.name_of(node) + " was flushed meanwhile"});
     } else if (stats->number_or_zero("log_worker_dropped") != target.dropped_lines) {
@@ -554,7 +557,7 @@ void FillGuard::pass_marker(bool also_memcached) {
     const std::vector<Answer> answers = targets_fleet_.run_on(node, {&change, 1});
     if (answers[0].outcome != Outcome::Failed) continue;
     const std::lock_guard lock(mutex_);
-    lose(node, {ErrorKind::Closed, answers[0].error ? answers[0].error->text : "no marker"});
+    lose(node, closed_by(*answers[0].error));
   }
   {
     std::unique_lock lock(mutex_);
