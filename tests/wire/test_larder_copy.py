@@ -678,7 +678,8 @@ class Failures(Copies):
             b"ERROR\r\n" if words[0] == b"md" else normal(client, words, value))
         status, text, error = self.copy(self.source(), target)
         self.assertEqual((status, target.items), (6, {}), text)
-        self.assertRegex(error, rf"^larder: {target.address} says: ERROR[^\n]*\n$")
+        self.assertRegex(error, rf"^larder: {target.address} says: ERROR[^\n]*"
+                                r"use dump and load --add --dialect classic\n$")
 
     def test_targets_are_undone_together(self):
         silent, well = Target(self), Target(self)
@@ -1060,6 +1061,9 @@ class Memory(Copies, FaultsCase):
                 status, _, error = self.copy_with_fault(
                     Source(self, self.KEYS, lambda key: None), target)
                 self.assertGreaterEqual(status, 4)
+                self.assertNotRegex(error, "(?m)^larder: out of memory")
+                if "(out of memory)" in error:
+                    self.assertEqual(status, 9)
                 if target.items:
                     self.assertIn("flush it", error)
 

@@ -42,6 +42,8 @@ constexpr auto kLateLine = std::chrono::milliseconds(100);
 // microseconds before: the first marker may overtake a line, the second one comes behind it.
 constexpr int kMarkers = 2;
 constexpr int32_t kMarkerSeconds = 60;  // should the delete of a marker fail
+// Of a target, which errors() names. So short that it needs no memory.
+constexpr char kOutOfMemory[] = "out of memory";
 // What may be stored on a target before the watch has shown it. The server keeps 64 KiB of lines
 // for each of its workers, other clients' among them, and leaves out what finds no room.
 constexpr size_t kMostUnshownBytes = 24u << 10;
@@ -58,6 +60,16 @@ size_t cost_of(std::string_view key) { return key.size() + kLineBytes; }
 
 // Of a target where items were added: the status is that of a lost one, or of what is missing here.
 Error closed_by(const Error& cause) { return {ErrorKind::Closed, cause.text, cause.is_local}; }
+
+// The client advises its programs on a server without the meta commands. copy has no such choice.
+Error without_deletes(Error error) {
+  constexpr std::string_view kAdvice = ": choose Dialect::Classic";
+  if (const size_t at = error.text.find(kAdvice); at != std::string::npos) {
+    error.text.replace(at, kAdvice.size(),
+                       ": copy cannot delete there, use dump and load --add --dialect classic");
+  }
+  return error;
+}
 
 Operation delete_of(std::string_view key) {
   Operation operation;
@@ -122,14 +134,14 @@ void FillGuard::try_delete() {
     std::vector<Answer> answers = targets_fleet_.run_on(node, {&remove, 1});
     if (answers[0].outcome != Outcome::Failed) return;
     const std::lock_guard lock(mutex_);
-    lose(node, std::move(*answers[0].error));
+    lose(node, without_deletes(std::move(*answers[0].error)));
   });
 }
 
 // -- The watches, each on its thread.
 
 void FillGuard::run_watch(size_t node) noexcept {
-  Error why = {ErrorKind::Unreachable, "out of memory", true};  // so short that it needs none
+  Error why = {ErrorKind::Unreachable, kOutOfMemory, true};
   try {
     Result<void> ended = watch(node, kOurWatch, false);
     if (!ended) why = ended.error();
@@ -281,9 +293,9 @@ void FillGuard::lose_all(std::string_view why) noexcept {
   }
 }
 
-// "NODE: what", or "out of memory", which is so short that it needs none.
+// "NODE: what", or kOutOfMemory.
 Error FillGuard::error_of(size_t node, ErrorKind kind, std::string_view what) const noexcept {
-  Error error = {kind, "out of memory"};
+  Error error = {kind, kOutOfMemory};
   try {
     error.text = targets_fleet_.name_of(node).append(": ").append(what);
   } catch (const std::bad_alloc&) {
@@ -310,7 +322,7 @@ void FillGuard::run_deletes() noexcept {
     } catch (const std::exception&) {
       if (!lock.owns_lock()) lock.lock();
       for (size_t node = 0; node < targets_.size(); ++node) {
-        lose(node, {ErrorKind::Unreachable, "out of memory", true});
+        lose(node, {ErrorKind::Unreachable, kOutOfMemory, true});
       }
     }
     deleting_ = false;
@@ -601,7 +613,7 @@ void FillGuard::undo() {
 
 // Where it throws, the next undo() tries again.
 void FillGuard::undo_on(size_t node) noexcept {
-  Error why = {ErrorKind::Closed, "out of memory"};  // both texts are so short that they need none
+  Error why = {ErrorKind::Closed, kOutOfMemory, true};  // both texts are so short: they need none
   try {
     delete_added(node);
     return;
@@ -656,7 +668,9 @@ std::vector<std::pair<size_t, Error>> FillGuard::errors() const {
     const Target& target = targets_[node];
     if (!target.lost) continue;
     Error error = *target.lost;
+    if (error.text == kOutOfMemory) error.text = targets_fleet_.name_of(node) + ": " + kOutOfMemory;
     if (target.failed) {
+      error.is_local = error.is_local || target.failed->is_local;
       error.text +=
           "; " + targets_fleet_.name_of(node) +
           " may have old values now, since what copy stored there could not be deleted (" +
@@ -666,8 +680,8 @@ std::vector<std::pair<size_t, Error>> FillGuard::errors() const {
                     " may store old values yet, for it has not closed a connection on which copy "
                     "stored: flush it once it answers";
     } else if (target.deleted > 0) {
-      error.text += "; the " + std::to_string(target.deleted) +
-                    " items that copy had stored there are deleted";
+      error.text +=
+          "; copy has deleted its items there (deletes: " + std::to_string(target.deleted) + ")";
     }
     errors.emplace_back(node, std::move(error));
   }
