@@ -514,6 +514,163 @@ class Failures(Copies):
         self.assertNotIn(b"has ended", said)
         self.assertEqual(len(target.items), len(self.KEYS) - 1)
 
+    def keys_by_target(self, keys, *targets):
+        lines = larder("where", *(key.decode() for key in keys), "--servers",
+                       ",".join(target.address for target in targets))[1].splitlines()
+        return [[line.split()[0] for line in lines if line.endswith(b" " + target.address.encode())]
+                for target in targets]
+
+    def start_copy(self, source, *targets, timeout="100"):
+        process = subprocess.Popen(
+            [LARDER, "copy", "--from", source.address, "--to",
+             ",".join(target.address for target in targets), "--timeout", timeout],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        return process
+
+    def has_left(self, target):
+        """Whether copy has closed its watch."""
+        try:
+            return target.watchers[0].recv(1, socket.MSG_DONTWAIT | socket.MSG_PEEK) == b""
+        except BlockingIOError:
+            return False
+
+    def lose(self, target):
+        """Returns once copy has taken it for lost: it then closes its watch."""
+        for watcher in target.watchers:
+            watcher.sendall(b"skipped=1\n")
+        support.wait_until(lambda: self.has_left(target), "the end of the watch", PATIENCE_SECONDS)
+
+    def source_that_hangs_up(self, first, second, on_read):
+        """Behind each value of the keys `second`; on_read(n) is called before the n-th of them."""
+        reads = []
+
+        def reply(words, _):
+            if words[0] == b"lru_crawler":
+                return b"".join(line_of_key(key) for key in first + second) + b"END\r\n"
+            said = b"VA %d f0 c1\r\n%s\r\n" % (len(OLD), OLD)
+            if words[1] in first:
+                return said
+            reads.append(words[1])
+            on_read(len(reads))
+            return (said,)
+        source = Source(self, [], None)
+        source.address = self.fake(reply)
+        return source, reads
+
+    def test_a_signal_ends_the_reads_of_a_source_that_hangs_up(self):
+        target = Target(self)
+        source, reads = self.source_that_hangs_up(
+            self.KEYS[:BATCH], self.KEYS[BATCH:2 * BATCH],
+            lambda number: number == 3 and process.send_signal(signal.SIGTERM))
+        process = self.start_copy(source, target)
+        _, error = process.communicate(timeout=PATIENCE_SECONDS)
+        self.assertEqual((process.returncode, target.items), (4, {}), error)
+        self.assertIn(b"copy was interrupted", error)
+        self.assertLess(len(reads), BATCH // 2)
+
+    def test_a_lost_target_does_not_wait_for_a_source_that_hangs_up(self):
+        lame, good = Target(self), Target(self)
+        left = []
+
+        def on_read(number):
+            if number == 3:
+                left.append(len(lame.items))
+                self.lose(lame)
+            if number == BATCH // 4:
+                left.append(len(lame.items))
+        of_lame, of_good = self.keys_by_target(self.KEYS, lame, good)
+        source, _ = self.source_that_hangs_up(
+            of_lame[:BATCH // 2] + of_good[:BATCH // 2], of_good[BATCH // 2:][:BATCH], on_read)
+        process = self.start_copy(source, lame, good)
+        _, error = process.communicate(timeout=PATIENCE_SECONDS)
+        self.assertEqual(process.returncode, 4, error)
+        self.assertGreater(left[0], 0)
+        self.assertEqual(left[1], 0)
+
+    def target_that_refuses_one_item_a_connection(self, on_refusal):
+        """on_refusal(n) is called before the n-th of them."""
+        target = Target(self)
+        normal = target.answer
+        refused = []
+
+        def answer(client, words, value):
+            if words[0] not in (b"add", b"version"):
+                return normal(client, words, value)
+            if client not in refused:
+                refused.append(client)
+                on_refusal(len(refused))
+                client.sendall(b"SERVER_ERROR object too large for cache\r\n")
+                client.shutdown(socket.SHUT_WR)
+            return b""
+        target.answer = answer
+        return target, refused
+
+    def test_a_signal_ends_the_adds_to_a_target_that_refuses_and_closes(self):
+        target, refused = self.target_that_refuses_one_item_a_connection(
+            lambda number: number == 3 and process.send_signal(signal.SIGTERM))
+        process = self.start_copy(Source(self, self.KEYS[:BATCH], lambda key: None), target)
+        _, error = process.communicate(timeout=PATIENCE_SECONDS)
+        self.assertEqual((process.returncode, target.items), (6, {}), error)
+        self.assertIn(b"copy was interrupted", error)
+        self.assertLess(len(refused), BATCH // 2)
+
+    def test_a_lost_target_does_not_wait_for_one_that_refuses_and_closes(self):
+        lame = Target(self)
+        left = []
+
+        def on_refusal(number):
+            if number == 3:
+                left.append(len(lame.items))
+                self.lose(lame)
+            if number == 5:
+                left.append(len(lame.items))
+        target, _ = self.target_that_refuses_one_item_a_connection(on_refusal)
+        process = self.start_copy(Source(self, self.KEYS[:BATCH], lambda key: None), target, lame)
+        _, error = process.communicate(timeout=PATIENCE_SECONDS)
+        self.assertEqual(process.returncode, 6, error)
+        self.assertGreater(left[0], 0)
+        self.assertEqual(left[1], 0)
+
+    def test_a_lost_target_does_not_wait_for_a_watch_that_is_behind(self):
+        lame, slow = Target(self), Target(self)
+        keys = [b"k%d-" % i + b"x" * 240 for i in range(4 * BATCH)]
+        of_lame, of_slow = self.keys_by_target(keys, lame, slow)
+        kept = []
+        lock = threading.Lock()
+
+        def late(line, _):
+            """More than copy stores unshown, until the other target is undone."""
+            with lock:
+                kept.append(line)
+                if not lame.deleted or lame.items:
+                    return b""
+                said = b"".join(kept)
+                kept.clear()
+                return said
+        slow.misbehave = late
+        normal, normal_of_lame = slow.answer, lame.answer
+
+        def answer(client, words, value):
+            if words[:2] == [b"add", of_slow[0]]:
+                support.wait_until(lambda: len(lame.items) == 8, "adds", PATIENCE_SECONDS)
+                self.lose(lame)
+            return normal(client, words, value)
+
+        def answer_of_lame(client, words, value):
+            said = normal_of_lame(client, words, value)
+            if words[0] == b"md" and not lame.items and slow.items:
+                for watcher in slow.watchers:
+                    watcher.sendall(late(b"", 0))
+            return said
+        slow.answer, lame.answer = answer, answer_of_lame
+        source = Source(self, of_lame[:8] + of_slow[:BATCH - 8], lambda key: None)
+        status, text, error = self.copy(source, lame, slow, words=["--timeout", "20"])
+        self.assertEqual((status, lame.items), (4, {}), error)
+        self.assertNotIn("does not show", error)
+        self.assertEqual(len(slow.items), BATCH - 8, text)
+
     def test_a_target_that_refuses_deletes_gets_nothing(self):
         target = Target(self)
         normal = target.answer
@@ -521,7 +678,8 @@ class Failures(Copies):
             b"ERROR\r\n" if words[0] == b"md" else normal(client, words, value))
         status, text, error = self.copy(self.source(), target)
         self.assertEqual((status, target.items), (6, {}), text)
-        self.assertRegex(error, rf"^larder: {target.address} says: ERROR[^\n]*\n$")
+        self.assertRegex(error, rf"^larder: {target.address} says: ERROR[^\n]*"
+                                r"use dump and load --add --dialect classic\n$")
 
     def test_targets_are_undone_together(self):
         silent, well = Target(self), Target(self)
@@ -552,6 +710,29 @@ class Failures(Copies):
         _, error = process.communicate(timeout=PATIENCE_SECONDS)
         self.assertEqual((process.returncode, silent.items, well.items), (4, {}, {}), error)
         self.assertEqual(waited, [True])
+
+    def test_a_delete_without_a_descriptor_is_status_9(self):
+        undone = 0
+        for limit in range(9, 15):
+            target = Target(self)
+
+            def change(key, target=target):
+                if key != self.KEYS[BATCH + 3] or b"k0" not in target.items:
+                    return
+                target.show(b"ts=1.000000 gid=1 type=deleted key=k0 cmd=delete clsid=1 cfd=9 size=3"
+                            b"\n")
+                support.wait_until(lambda: b"k0" in target.deleted or self.has_left(target),
+                                   "a delete", PATIENCE_SECONDS)
+            with self.subTest(limit=limit):
+                done = subprocess.run(
+                    [LARDER, "copy", "--from", self.source(change).address, "--to", target.address],
+                    capture_output=True, check=False, timeout=PATIENCE_SECONDS,
+                    preexec_fn=lambda limit=limit: resource.setrlimit(resource.RLIMIT_NOFILE,
+                                                                      (limit, limit)))
+                is_out = b"Too many open files" in done.stderr
+                self.assertEqual(done.returncode, 9 if is_out else 0, done)
+                undone += is_out and b"k0" in target.deleted
+        self.assertGreater(undone, 0)
 
     def test_what_cannot_be_deleted_again_is_told(self):
         target = Target(self, lambda line, shown: b"skipped=1\n" if shown == 200 else line)
@@ -681,6 +862,82 @@ class Failures(Copies):
         self.assertNotIn(OLD, target.items.values(), text)
         self.assertEqual(status, 6, error)
 
+    def target_that_says_not_stored(self, before, after):
+        """To the first add, which it carries out. The lines `before` and `after` surround its line;
+        all come with the first line of the next batch."""
+        kept = []
+
+        def late(line, shown):
+            kept.append(line)
+            if b"key=%s " % self.KEYS[BATCH] not in line:
+                return b"" if kept else line
+            said = b"".join(kept)
+            kept.clear()
+            target.misbehave = lambda line, shown: line
+            return said
+        target = Target(self, late)
+        normal = target.answer
+
+        def answer(client, words, value):
+            if words[:2] != [b"add", self.KEYS[0]]:
+                return normal(client, words, value)
+            for line in before:
+                target.show(line)
+            normal(client, words, value)
+            for line in after:
+                target.show(line)
+            return b"NOT_STORED\r\n"
+        target.answer = answer
+        return target
+
+    def test_an_add_that_is_shown_counts_as_added_whatever_its_reply(self):
+        deleted = (b"ts=1.000000 gid=1 type=deleted key=%s cmd=delete clsid=1 cfd=9 size=3\n"
+                   % self.KEYS[0])
+        for name, before, after, left in (("changed before", [deleted], [], None),
+                                          ("changed after", [], [deleted], None),
+                                          ("not changed", [], [], OLD)):
+            with self.subTest(name):
+                target = self.target_that_says_not_stored(before, after)
+                status, text, error = self.copy(self.source(), target, words=["--json"])
+                self.assertEqual((status, error), (0, ""))
+                self.assertEqual(target.items.get(self.KEYS[0]), left, text)
+                self.assertEqual(len(target.items), len(self.KEYS) - (left is None))
+                self.assertEqual(json.loads(text)["deleted_again"], left is None)
+
+    def test_an_undo_takes_an_add_that_is_shown_whatever_its_reply(self):
+        target = self.target_that_says_not_stored([], [])
+        status, _, error = self.copy(self.source(
+            lambda key: key == self.KEYS[-1] and target.show(b"skipped=1\n")), target)
+        self.assert_undone(target, status, error, "has left out lines")
+
+    def test_a_target_without_replies_to_version_is_given_up(self):
+        def silent():
+            target = Target(self)
+            normal = target.answer
+            asked = []
+
+            def answer(client, words, value):
+                if words[0] != b"version":
+                    return normal(client, words, value)
+                asked.append(client)
+                return b""
+            target.answer = answer
+            return target, asked
+        target, asked = silent()
+        status, _, error = self.copy(self.source(), target, words=["--timeout", "4"])
+        self.assert_undone(target, status, error, "is too slow to answer `version`")
+        self.assertEqual(len(asked), 1)
+
+        keys = [b"k%d" % i for i in range(6 * BATCH)]
+        target, asked = silent()
+        dump = b"larder-dump 1\n" + b"".join(
+            b"item %d 3 0 0\n%sOLD\n" % (len(key), key) for key in keys) + b"end %d\n" % len(keys)
+        status, text, error = larder("load", "--add", "--json", "--timeout", "4", "--servers",
+                                     target.address, stdin=dump)
+        self.assertEqual((status, error),
+                         (4, f"larder: {target.address} is too slow to answer `version`\n"))
+        self.assertEqual((len(asked), json.loads(text)["stored"]), (3, 3 * BATCH))
+
     def test_a_refused_add_leaves_a_newer_value(self):
         large = b"x" * 1_200_000  # more than is allowed by default
         with support.Server("-I", "2m") as source:
@@ -804,6 +1061,9 @@ class Memory(Copies, FaultsCase):
                 status, _, error = self.copy_with_fault(
                     Source(self, self.KEYS, lambda key: None), target)
                 self.assertGreaterEqual(status, 4)
+                self.assertNotRegex(error, "(?m)^larder: out of memory")
+                if "(out of memory)" in error:
+                    self.assertEqual(status, 9)
                 if target.items:
                     self.assertIn("flush it", error)
 

@@ -191,7 +191,7 @@ int copy_items(const CopyOptions& options, const KeyFilter& filter, Fleet& from,
                std::optional<FillGuard>& guard, const Interrupts& interrupts) {
   const auto goes_on = [&] { return !interrupts.came(); };
   if (guard) guard->open(goes_on);
-  ItemStore store(to, guard ? Verb::Add : Verb::Set, guard ? &*guard : nullptr);
+  ItemStore store(to, guard ? Verb::Add : Verb::Set, guard ? &*guard : nullptr, goes_on);
   Progress progress;
   uint64_t stayed = 0;
   NodesRead nodes;
@@ -211,8 +211,12 @@ int copy_items(const CopyOptions& options, const KeyFilter& filter, Fleet& from,
       return store.store(std::move(item));
     });
   }
-  if (guard && interrupts.came()) guard->lose_all(kInterrupted);
+  const auto heed_signals = [&] {
+    if (guard && interrupts.came()) guard->lose_all(kInterrupted);
+  };
+  heed_signals();
   store.finish();
+  heed_signals();  // it does not send all where one has come
   if (guard) guard->finish();
   progress.clear();
   const FillCounts filled = guard ? guard->counts() : FillCounts();

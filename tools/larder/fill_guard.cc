@@ -42,6 +42,8 @@ constexpr auto kLateLine = std::chrono::milliseconds(100);
 // microseconds before: the first marker may overtake a line, the second one comes behind it.
 constexpr int kMarkers = 2;
 constexpr int32_t kMarkerSeconds = 60;  // should the delete of a marker fail
+// Of a target, which errors() names. So short that it needs no memory.
+constexpr char kOutOfMemory[] = "out of memory";
 // What may be stored on a target before the watch has shown it. The server keeps 64 KiB of lines
 // for each of its workers, other clients' among them, and leaves out what finds no room.
 constexpr size_t kMostUnshownBytes = 24u << 10;
@@ -55,6 +57,19 @@ std::string any_name() {
 }
 
 size_t cost_of(std::string_view key) { return key.size() + kLineBytes; }
+
+// Of a target where items were added: the status is that of a lost one, or of what is missing here.
+Error closed_by(const Error& cause) { return {ErrorKind::Closed, cause.text, cause.is_local}; }
+
+// The client advises its programs on a server without the meta commands. copy has no such choice.
+Error without_deletes(Error error) {
+  constexpr std::string_view kAdvice = ": choose Dialect::Classic";
+  if (const size_t at = error.text.find(kAdvice); at != std::string::npos) {
+    error.text.replace(at, kAdvice.size(),
+                       ": copy cannot delete there, use dump and load --add --dialect classic");
+  }
+  return error;
+}
 
 Operation delete_of(std::string_view key) {
   Operation operation;
@@ -119,14 +134,14 @@ void FillGuard::try_delete() {
     std::vector<Answer> answers = targets_fleet_.run_on(node, {&remove, 1});
     if (answers[0].outcome != Outcome::Failed) return;
     const std::lock_guard lock(mutex_);
-    lose(node, std::move(*answers[0].error));
+    lose(node, without_deletes(std::move(*answers[0].error)));
   });
 }
 
 // -- The watches, each on its thread.
 
 void FillGuard::run_watch(size_t node) noexcept {
-  Error why = {ErrorKind::Unreachable, "out of memory", true};  // so short that it needs none
+  Error why = {ErrorKind::Unreachable, kOutOfMemory, true};
   try {
     Result<void> ended = watch(node, kOurWatch, false);
     if (!ended) why = ended.error();
@@ -234,7 +249,14 @@ void FillGuard::take_change(size_t node, const std::string& key, bool is_add) {
   const auto flight = target.in_flight.find(key);
   if (flight == target.in_flight.end()) {
     const uint64_t hash = hash_of(key);
+    const bool changed_before = seen_.has(hash);
     seen_.mark(hash);
+    if (is_add && unstored_.has(hash)) {
+      // Perhaps our add, which was answered by the reply to another one. Without a change before it
+      // the value is no old one: another client's, or ours until the key changes.
+      filled_.mark(hash);
+      if (!changed_before) return;
+    }
     if (filled_.has(hash)) withdraw(node, key);
     return;
   }
@@ -259,6 +281,11 @@ void FillGuard::lose(size_t node, Error why) noexcept {
   changed_.notify_all();
 }
 
+void FillGuard::give_up(size_t node, Error why) noexcept {
+  const std::lock_guard lock(mutex_);
+  lose(node, std::move(why));
+}
+
 void FillGuard::lose_all(std::string_view why) noexcept {
   const std::lock_guard lock(mutex_);
   for (size_t node = 0; node < targets_.size(); ++node) {
@@ -266,9 +293,9 @@ void FillGuard::lose_all(std::string_view why) noexcept {
   }
 }
 
-// "NODE: what", or "out of memory", which is so short that it needs none.
+// "NODE: what", or kOutOfMemory.
 Error FillGuard::error_of(size_t node, ErrorKind kind, std::string_view what) const noexcept {
-  Error error = {kind, "out of memory"};
+  Error error = {kind, kOutOfMemory};
   try {
     error.text = targets_fleet_.name_of(node).append(": ").append(what);
   } catch (const std::bad_alloc&) {
@@ -295,7 +322,7 @@ void FillGuard::run_deletes() noexcept {
     } catch (const std::exception&) {
       if (!lock.owns_lock()) lock.lock();
       for (size_t node = 0; node < targets_.size(); ++node) {
-        lose(node, {ErrorKind::Unreachable, "out of memory", true});
+        lose(node, {ErrorKind::Unreachable, kOutOfMemory, true});
       }
     }
     deleting_ = false;
@@ -317,7 +344,7 @@ void FillGuard::delete_doomed(std::unique_lock<std::mutex>& lock) {
   lock.lock();
   for (size_t i = 0; i < answers.size(); ++i) {
     if (answers[i].outcome == Outcome::Failed) {
-      lose(taken[i].node, {ErrorKind::Closed, answers[i].error->text});
+      lose(taken[i].node, closed_by(*answers[i].error));
     } else {
       ++deleted_;
     }
@@ -364,9 +391,8 @@ void FillGuard::end(std::span<const std::string_view> keys, std::span<const Fill
     for (size_t i = 0; i < keys.size(); ++i) {
       const size_t node = targets_fleet_.ring().node_of(keys[i]);
       Target& target = targets_[node];
-      if (fills[i] != Fill::NotStored && fills[i] != Fill::Refused) {
-        filled_.mark(hash_of(keys[i]));
-      }
+      const bool is_unstored = fills[i] == Fill::NotStored || fills[i] == Fill::Refused;
+      (is_unstored ? unstored_ : filled_).mark(hash_of(keys[i]));
       if (fills[i] == Fill::InDoubt) {
         target.in_doubt = true;
         lose(node, {ErrorKind::Closed,
@@ -390,8 +416,14 @@ void FillGuard::end(std::span<const std::string_view> keys, std::span<const Fill
     for (Target& target : targets_) {
       if (target.lost) target.in_flight.clear();
     }
+  }
+  // Each step below may cost a timeout. A target that is lost does not wait for the others.
+  undo();
+  {
+    std::unique_lock lock(mutex_);
     wait_until_shown(lock, kMostUnshownBytes);
   }
+  undo();
   // Those have lines of which only the server knows how many.
   const auto may_be_refused = [](Fill fill) {
     return fill == Fill::Refused || fill == Fill::Unproven;
@@ -448,7 +480,7 @@ void FillGuard::check_counters() {
     const std::lock_guard lock(mutex_);
     const Target& target = targets_[node];
     if (!stats) {
-      lose(node, {ErrorKind::Closed, stats.error().text});
+      lose(node, closed_by(stats.error()));
     } else if (stats->number_or_zero("cmd_flush") != target.flushes) {
       lose(node, {ErrorKind::Closed, targets_fleet_.name_of(node) + " was flushed meanwhile"});
     } else if (stats->number_or_zero("log_worker_dropped") != target.dropped_lines) {
@@ -465,6 +497,7 @@ void FillGuard::finish() {
     std::unique_lock lock(mutex_);
     wait_until_shown(lock, 0);
   }
+  undo();
   std::this_thread::sleep_for(kLateLine);
   for (int round = 0; round < kMarkers; ++round) pass_marker(true);
   {
@@ -531,11 +564,12 @@ void FillGuard::pass_marker(bool also_memcached) {
   store.key = marker;
   store.exptime = kMarkerSeconds;
   for (const size_t node : asked) {
+    undo();  // the markers of slow targets cost a timeout each
     const Operation& change = plain[node] ? store : remove;
     const std::vector<Answer> answers = targets_fleet_.run_on(node, {&change, 1});
     if (answers[0].outcome != Outcome::Failed) continue;
     const std::lock_guard lock(mutex_);
-    lose(node, {ErrorKind::Closed, answers[0].error ? answers[0].error->text : "no marker"});
+    lose(node, closed_by(*answers[0].error));
   }
   {
     std::unique_lock lock(mutex_);
@@ -557,13 +591,15 @@ void FillGuard::pass_marker(bool also_memcached) {
 
 // All at once, as a target that is silent costs a timeout.
 void FillGuard::undo() {
+  const auto is_due_with_lock = [](const Target& target) { return target.lost && !target.undone; };
   const auto is_due = [&](size_t node) {
     const std::lock_guard lock(mutex_);
-    return targets_[node].lost && !targets_[node].undone;
+    return is_due_with_lock(targets_[node]);
   };
-  bool any = false;
-  for (size_t node = 0; node < targets_.size() && !any; ++node) any = is_due(node);
-  if (!any) return;
+  {
+    const std::lock_guard lock(mutex_);
+    if (std::none_of(targets_.begin(), targets_.end(), is_due_with_lock)) return;
+  }
   try {
     targets_fleet_.on_every_node([&](size_t node) {
       if (is_due(node)) undo_on(node);
@@ -577,7 +613,7 @@ void FillGuard::undo() {
 
 // Where it throws, the next undo() tries again.
 void FillGuard::undo_on(size_t node) noexcept {
-  Error why = {ErrorKind::Closed, "out of memory"};  // both texts are so short that they need none
+  Error why = {ErrorKind::Closed, kOutOfMemory, true};  // both texts are so short: they need none
   try {
     delete_added(node);
     return;
@@ -632,7 +668,9 @@ std::vector<std::pair<size_t, Error>> FillGuard::errors() const {
     const Target& target = targets_[node];
     if (!target.lost) continue;
     Error error = *target.lost;
+    if (error.text == kOutOfMemory) error.text = targets_fleet_.name_of(node) + ": " + kOutOfMemory;
     if (target.failed) {
+      error.is_local = error.is_local || target.failed->is_local;
       error.text +=
           "; " + targets_fleet_.name_of(node) +
           " may have old values now, since what copy stored there could not be deleted (" +
@@ -642,8 +680,8 @@ std::vector<std::pair<size_t, Error>> FillGuard::errors() const {
                     " may store old values yet, for it has not closed a connection on which copy "
                     "stored: flush it once it answers";
     } else if (target.deleted > 0) {
-      error.text += "; the " + std::to_string(target.deleted) +
-                    " items that copy had stored there are deleted";
+      error.text +=
+          "; copy has deleted its items there (deletes: " + std::to_string(target.deleted) + ")";
     }
     errors.emplace_back(node, std::move(error));
   }

@@ -9,8 +9,10 @@
 // 3. A key that was added and is seen to change is deleted, once. The change may have come before
 //    the add (a delete of a key that was not there yet); if it came after it, the delete costs a
 //    miss.
-// 4. When finish() returns, every change has been seen that the target acknowledged before.
-// 5. A target whose watch ends, leaves lines out, tells of a flush_all, or does not show what was
+// 4. A key whose add was NotStored or Refused counts as added once an add of it is shown: the reply
+//    may be that to another add.
+// 5. When finish() returns, every change has been seen that the target acknowledged before.
+// 6. A target whose watch ends, leaves lines out, tells of a flush_all, or does not show what was
 //    added there is lost: nothing more is added, and all that was added is deleted.
 //
 // On larderd the watch is `watch changes`, which shows all changes. memcached refuses that word and
@@ -19,8 +21,8 @@
 // not there, no touch, and no md with I; a target where a delayed flush_all is still to come is
 // lost. Of neither are expiry and eviction seen.
 //
-// Memory: two KeyMarks, and each key that was added and changed. The keys that were added are in a
-// temporary file (KeyFile).
+// Memory: three KeyMarks, and each key that was added and changed. The keys that were added are in
+// a temporary file (KeyFile).
 //
 // A thread for each target reads its watch, one more deletes. What is public belongs to one thread,
 // that of the fleet.
@@ -103,6 +105,8 @@ class FillGuard {
   // In the place of end(): any of the keys that begin() permitted may have been added.
   void abandon() noexcept;
 
+  // Takes a target for lost.
+  void give_up(size_t node, client::Error why) noexcept;
   // Gives all targets up. Where memory is out, why is not kept.
   void lose_all(std::string_view why) noexcept;
   // Deletes what was added on targets that were lost since the last call.
@@ -183,6 +187,7 @@ class FillGuard {
   std::vector<Target> targets_;      // by node
   KeyMarks seen_;                    // keys that have changed
   KeyMarks filled_;                  // keys that were added, or may have been
+  KeyMarks unstored_;                // keys of which an add was NotStored or Refused
   std::unordered_set<std::string> withdrawn_;
   std::deque<Doomed> doomed_;  // to be deleted
   bool deleting_ = false;

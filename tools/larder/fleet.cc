@@ -61,6 +61,9 @@ struct Fleet::Part {
   bool is_unproven() const {
     return has_barrier && connection && answers.back().outcome != Outcome::Done;
   }
+  bool is_barrier_late() const {
+    return is_unproven() && answers.back().error->kind == ErrorKind::Timeout;
+  }
   // Where the barrier was answered by the refusal of an add, which the connection takes for its
   // own.
   void doubt_refused_barrier() {
@@ -106,7 +109,8 @@ Fleet::Fleet(client::Ring ring, FleetSettings settings)
       settings_(std::move(settings)),
       connections_(2 * ring_.nodes().size()),
       given_up_(ring_.nodes().size()),
-      unproven_(ring_.nodes().size()) {}
+      unproven_(ring_.nodes().size()),
+      late_barriers_(ring_.nodes().size()) {}
 
 std::string Fleet::name_of(size_t node) const { return address_of(ring_.nodes()[node]); }
 
@@ -197,6 +201,7 @@ void Fleet::run_parts(std::span<const Operation> operations, std::vector<Part>& 
     Part& adds = parts[size() + node];
     adds.doubt_refused_barrier();
     unproven_[node] = adds.is_unproven();
+    late_barriers_[node] = adds.is_barrier_late();
   }
 }
 

@@ -54,6 +54,8 @@ class Fleet {
   // Of the last run(): whether the node has not answered the barrier behind its classic adds, so
   // that NotStored and a refusal may be the answer to another add.
   bool is_unproven(size_t node) const { return unproven_[node]; }
+  // Likewise: whether it has not answered the barrier within the timeout.
+  bool is_barrier_late(size_t node) const { return late_barriers_[node]; }
   // As run(), to one node and in the dialect of the fleet.
   std::vector<client::Answer> run_on(size_t node, std::span<const client::Operation> operations);
 
@@ -84,6 +86,7 @@ class Fleet {
   std::vector<std::unique_ptr<client::Connection>> connections_;
   std::vector<client::LingeringList> given_up_;  // by node
   std::vector<bool> unproven_;                   // by node
+  std::vector<bool> late_barriers_;              // by node
 
   size_t slot_of(const client::Operation& operation, size_t node) const noexcept;
   client::Result<client::Connection*> connection_in(size_t slot);

@@ -10,6 +10,7 @@
 namespace larder::operate {
 
 using client::Answer;
+using client::Error;
 using client::ErrorKind;
 using client::Operation;
 using client::Outcome;
@@ -51,21 +52,34 @@ bool ItemStore::store(DumpItem&& item) {
     items_.push_back(std::move(item));
     if (items_.size() >= kBatchItems || bytes_ >= kBatchBytes) send();
   }
-  return given_up_ < fleet_.size() && !(guard_ && guard_->are_all_lost());
+  return !stopped_ && given_up_ < fleet_.size() && !(guard_ && guard_->are_all_lost());
 }
 
 bool ItemStore::is_given_up(size_t node) const {
   return failures_[node] >= kMostFailures || (guard_ && guard_->is_lost(node));
 }
 
-void ItemStore::finish() { send(); }
+void ItemStore::finish() {
+  send();
+  counts_.unreached += items_.size();
+  items_.clear();
+}
+
+// Between two rounds, of which a server that refuses one item and closes costs one an item.
+bool ItemStore::goes_on() {
+  if (guard_) guard_->undo();
+  stopped_ = go_on_ && !go_on_();
+  return !stopped_;
+}
 
 // A server may close a connection on which it has refused an item, or we have to, and the items
 // behind that one are without an answer. They are sent again: to store twice is no harm.
 void ItemStore::send() {
-  while (!items_.empty()) send_once();
+  while (!items_.empty()) {
+    send_once();
+    if (!goes_on()) break;
+  }
   bytes_ = 0;
-  if (guard_) guard_->undo();
 }
 
 void ItemStore::drop_not_permitted() {
@@ -93,6 +107,13 @@ void ItemStore::send_once() {
   }
 }
 
+// It has answered all items: without an error no later batch would tell, and each costs a timeout.
+void ItemStore::fail_late_barrier(size_t node) {
+  Error late = {ErrorKind::Timeout, fleet_.name_of(node) + " is too slow to answer `version`"};
+  if (guard_) return guard_->give_up(node, std::move(late));
+  errors_.insert_or_assign(node, std::move(late));
+}
+
 void ItemStore::send_permitted() {
   std::vector<Operation> operations(items_.size());
   std::vector<Fill> fills(items_.size(), Fill::NotStored);
@@ -107,7 +128,9 @@ void ItemStore::send_permitted() {
   }
   const std::vector<Answer> answers = fleet_.run(operations);
   std::vector<bool> refused(fleet_.size());
+  std::vector<bool> answered(fleet_.size());
   std::vector<bool> failed(fleet_.size());
+  std::vector<bool> late(fleet_.size());
   std::vector<size_t> again;
   for (size_t i = 0; i < answers.size(); ++i) {
     const Answer& answer = answers[i];
@@ -131,13 +154,19 @@ void ItemStore::send_permitted() {
     } else {
       if (answer.in_doubt) fills[i] = Fill::InDoubt;
       failed[node] = true;
+      if (answer.error->kind == ErrorKind::Timeout) late[node] = true;
       ++counts_.unreached;
       errors_.insert_or_assign(node, *answer.error);
       continue;
     }
-    failures_[node] = 0;
+    answered[node] = true;
   }
   for (size_t node = 0; node < failed.size(); ++node) {
+    if (fleet_.is_barrier_late(node) && !failed[node]) {
+      fail_late_barrier(node);
+      failed[node] = late[node] = true;
+    }
+    if (answered[node] && !late[node]) failures_[node] = 0;
     if (failed[node] && ++failures_[node] == kMostFailures) ++given_up_;
   }
   if (guard_) guard_->end(keys, fills);

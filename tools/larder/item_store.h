@@ -3,8 +3,10 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tools/client/operation.h"
@@ -35,13 +37,19 @@ class ItemStore {
   // verb   Set or Add
   // guard  of the fleet's nodes, where verb is Add; null: none. Lost nodes are given up, and what
   //        was added there is deleted at once. Outlives this.
-  ItemStore(Fleet& fleet, client::Verb verb, FillGuard* guard = nullptr)
-      : fleet_(fleet), verb_(verb), guard_(guard), failures_(fleet.size()) {}
+  // go_on  is asked before items are sent again; false ends it all. Empty: it is not asked
+  ItemStore(Fleet& fleet, client::Verb verb, FillGuard* guard = nullptr,
+            std::function<bool()> go_on = {})
+      : fleet_(fleet),
+        verb_(verb),
+        guard_(guard),
+        go_on_(std::move(go_on)),
+        failures_(fleet.size()) {}
 
-  // Takes the item; it is sent with others. False: all nodes were given up, and more items would
-  // only be counted. Throws std::system_error where the guard does.
+  // Takes the item; it is sent with others. False: all nodes were given up, or go_on() has said
+  // false, and more items would only be counted. Throws std::system_error where the guard does.
   bool store(DumpItem&& item);
-  // Sends what is left.
+  // Sends the items that are left, once where go_on() says false.
   void finish();
 
   const StoreCounts& counts() const noexcept { return counts_; }
@@ -52,16 +60,21 @@ class ItemStore {
   Fleet& fleet_;
   const client::Verb verb_;
   FillGuard* const guard_;
+  const std::function<bool()> go_on_;
+  bool stopped_ = false;         // by go_on_()
   std::vector<DumpItem> items_;  // not sent yet
   uint64_t bytes_ = 0;           // in them
   StoreCounts counts_;
   std::map<size_t, client::Error> errors_;
-  std::vector<int> failures_;  // by node: batches in a row that did not reach it
-  size_t given_up_ = 0;        // nodes with kMostFailures
+  // By node: batches in a row of which it answered none, or not all in time.
+  std::vector<int> failures_;
+  size_t given_up_ = 0;  // nodes with kMostFailures
 
   void send();
   void send_once();
+  bool goes_on();
   void send_permitted();
+  void fail_late_barrier(size_t node);
   void drop_not_permitted();
   bool is_given_up(size_t node) const;
 };

@@ -27,9 +27,9 @@ constexpr int kMostBrokenReplies = 10;
 
 class ItemReader {
  public:
-  ItemReader(Fleet& fleet, size_t node, LeftOut& left_out,
+  ItemReader(Fleet& fleet, size_t node, LeftOut& left_out, const std::function<bool()>& go_on,
              const std::function<bool(DumpItem&&)>& on_item)
-      : fleet_(fleet), node_(node), left_out_(left_out), on_item_(on_item) {}
+      : fleet_(fleet), node_(node), left_out_(left_out), go_on_(go_on), on_item_(on_item) {}
 
   // Adds a key. False: no more are wanted.
   bool add(const DumpedKey& key) {
@@ -47,6 +47,7 @@ class ItemReader {
   Fleet& fleet_;
   const size_t node_;
   LeftOut& left_out_;
+  const std::function<bool()>& go_on_;
   const std::function<bool(DumpItem&&)>& on_item_;
   std::vector<DumpedKey> keys_;  // not read yet
   uint64_t bytes_ = 0;           // of them
@@ -63,7 +64,8 @@ class ItemReader {
 bool ItemReader::read_all() {
   bytes_ = 0;
   bool alone = false;
-  while (!keys_.empty() && wanted_ && !error_) {
+  // A server that hangs up behind each value costs as many rounds as there are keys.
+  while (!keys_.empty() && wanted_ && !error_ && (wanted_ = go_on_())) {
     const size_t before = keys_.size();
     if (!read_once(alone)) break;
     alone = keys_.size() == before;
@@ -181,7 +183,7 @@ int LeftOut::complain_of_unreadable() const {
 Result<void> stream_items(Fleet& fleet, size_t node, const KeyFilter& filter, LeftOut& left_out,
                           const std::function<bool()>& go_on,
                           const std::function<bool(DumpItem&&)>& on_item) {
-  ItemReader reader(fleet, node, left_out, on_item);
+  ItemReader reader(fleet, node, left_out, go_on, on_item);
   bool wanted = true;
   const Result<void> told = stream_keys(fleet, node, [&](const DumpedKey& key) {
     if (!go_on()) {

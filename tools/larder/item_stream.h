@@ -47,7 +47,8 @@ struct LeftOut {
 // For a round trip other readers see it as won.
 //
 // left_out  is added to
-// go_on     is asked before each key, also those that the filter does not want; false ends it all
+// go_on     is asked before each key, also those that the filter does not want, and before each
+//           round of gets; false ends it all
 // on_item   takes each item; likewise. That is no error.
 //
 // An item that cannot be read ends nothing. Fails where the node cannot be asked any more; on_item
