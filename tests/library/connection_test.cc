@@ -91,14 +91,14 @@ void answer_all(Peer& peer, const std::string& reply) {
 
 // Runs one operation against a server that answers it with these bytes and waits.
 Answer answered_with(const std::string& bytes, const Operation& operation,
-                     ConnectionOptions options = {}) {
+                     ConnectionOptions options = {}, milliseconds limit = milliseconds(200)) {
   ScriptedServer server([&](Peer& peer) {
     peer.read_some();
     peer.answer(bytes);
     peer.read_until_closed();
   });
   auto connection = connected(server.port(), options);
-  const Answer answer = run_one(*connection, operation, steady_clock::now() + milliseconds(200));
+  const Answer answer = run_one(*connection, operation, steady_clock::now() + limit);
   connection.reset();
   return answer;
 }
@@ -630,6 +630,43 @@ TEST_CASE("a server that says nothing, or half of it, is a timeout, and the conn
       CHECK(failed_with(run_one(*connection, get("k")), ErrorKind::Timeout));
     }
   }
+}
+
+TEST_CASE("a miss is not taken for the reply to a request that servers do not answer so") {
+  ConnectionOptions classic;
+  classic.dialect = Dialect::Classic;
+  const Operation replace = {.verb = Verb::Set, .key = "k", .value = "v", .cas = 7};
+  const Operation winner = {.verb = Verb::Get, .key = "k", .vivify_seconds = 5};
+  for (const Operation& operation :
+       {store(Verb::Set, "k", "v"), store(Verb::Add, "k", "v"), store(Verb::Append, "k", "v"),
+        replace, winner, Operation{.verb = Verb::Delete, .key = "k"},
+        Operation{.verb = Verb::Increment, .key = "k"}}) {
+    CAPTURE(static_cast<int>(operation.verb));
+    ScriptedServer server([&](Peer& peer) {
+      peer.read_some();
+      peer.answer("EN\r\n");  // which shows that misses have no opaque here
+      peer.read_some();
+      peer.answer("EN\r\n");
+      peer.read_until_closed();
+    });
+    auto connection = connected(server.port());
+    REQUIRE(run_one(*connection, get("x")).outcome == Outcome::Missing);
+    const Answer answer = run_one(*connection, operation);
+    CHECK(failed_with(answer, ErrorKind::Protocol));
+    CHECK(answer.in_doubt);
+    connection.reset();
+  }
+  for (const Verb verb : {Verb::Set, Verb::Add, Verb::Replace, Verb::Append, Verb::Prepend}) {
+    CAPTURE(static_cast<int>(verb));
+    const Answer answer =
+        answered_with("NOT_FOUND\r\n", store(verb, "k", "v"), classic, larder::test::kPatience);
+    CHECK(failed_with(answer, ErrorKind::Protocol));
+    CHECK(answer.in_doubt);
+  }
+  CHECK(answered_with("NOT_FOUND\r\n", replace, classic, larder::test::kPatience).outcome ==
+        Outcome::Missing);
+  const Operation touch = {.verb = Verb::Touch, .key = "k"};
+  CHECK(answered_with("EN\r\n", touch, {}, larder::test::kPatience).outcome == Outcome::Missing);
 }
 
 TEST_CASE("garbage is a protocol error, whatever it is") {

@@ -97,6 +97,13 @@ constexpr std::string_view kBarrier = "mn\r\n";
 constexpr std::string_view kFirstBarrier = "mn      \r\n";
 constexpr std::string_view kUnknownCommand = "ERROR";
 
+// Meta: whether servers say EN where the item is missing. They say NF to other requests than mg,
+// and an mg that makes the item does not miss.
+bool is_missed_with_en(const Operation& operation) {
+  return (operation.verb == Verb::Get || operation.verb == Verb::Touch) &&
+         operation.vivify_seconds == 0;
+}
+
 bool is_end(std::string_view line, std::span<const std::string_view> ends) {
   const std::string_view word = line.substr(0, line.find(' '));
   return std::find_if(ends.begin(), ends.end(), [&](std::string_view end) {
@@ -627,7 +634,7 @@ bool Connection::State::answers_current(const ReplyHead& head) {
   if (!binary && head.kind == proto::ReplyKind::Refused) return true;
   if (!has_opaque(current().verb, options.dialect)) return head.opaque.empty();
   const bool is_en = !binary && head.word == "EN";
-  if (is_en && head.opaque.empty()) return !misses_have_opaques;
+  if (is_en && head.opaque.empty()) return !misses_have_opaques && is_missed_with_en(current());
   if (head.opaque != RequestNumber(options.dialect, first_number + told).opaque()) return false;
   misses_have_opaques = misses_have_opaques || is_en;
   return true;
