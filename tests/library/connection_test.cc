@@ -103,6 +103,16 @@ Answer answered_with(const std::string& bytes, const Operation& operation,
   return answer;
 }
 
+// Waits for this answer and then gives up, as at a deadline.
+void give_up_behind(Connection& connection, const Answer& answer) {
+  const Deadline deadline = patience();
+  while (answer.outcome == Outcome::Failed && !connection.failed() &&
+         steady_clock::now() < deadline) {
+    connection.advance_by(soon());
+  }
+  connection.fail({ErrorKind::Timeout, "did not answer in time"});
+}
+
 }  // namespace
 
 TEST_CASE("every operation does in each dialect what it says") {
@@ -1092,6 +1102,48 @@ TEST_CASE("a value that lost its tail to the next reply fails, in any dialect") 
       CHECK(connection->failed());
       CHECK(answers[0].error);
       CHECK(answers[0].value.empty());
+      connection.reset();
+    }
+  }
+}
+
+TEST_CASE("where a classic reply is missing, the commands before it are not believed") {
+  const Operation increments[] = {{.verb = Verb::Increment, .key = "a"},
+                                  {.verb = Verb::Increment, .key = "b"},
+                                  get("c"),
+                                  {.verb = Verb::Increment, .key = "d"},
+                                  {.verb = Verb::Increment, .key = "e"}};
+  struct Case {
+    std::string bytes;  // and then silence, or the end
+    size_t begin;       // of the increments that are not believed
+    size_t count;       // of operations, of which all but the last have got a reply
+  };
+  for (const Case& c : {Case{"1001\r\n", 0, 2}, Case{"7\r\n1001\r\nEND\r\n8\r\n", 3, 5},
+                        Case{"7\r\n1001\r\nVALUE c 0 1 1\r\nx\r\nEND\r\n8\r\n", 3, 5}}) {
+    for (const bool closes : {false, true}) {
+      CAPTURE(c.bytes, closes);
+      ScriptedServer server([&](Peer& peer) {
+        peer.read_some();
+        peer.write(c.bytes);
+        if (!closes) peer.read_until_closed();
+      });
+      auto connection = connected(server.port(), Dialect::Classic);
+      Answer answers[5];
+      if (closes) {
+        connection->run({increments, c.count}, answers, patience());
+      } else {
+        connection->submit({increments, c.count}, answers);
+        give_up_behind(*connection, answers[c.count - 2]);
+      }
+      const ErrorKind kind = closes ? ErrorKind::Closed : ErrorKind::Timeout;
+      for (size_t i = 0; i < c.count; ++i) {
+        CAPTURE(i);
+        if (i == 2) continue;
+        CHECK(failed_with(answers[i], kind) == (i >= c.begin));
+        CHECK(answers[i].in_doubt == (i >= c.begin));
+        CHECK((answers[i].number == 0) == (i >= c.begin));
+      }
+      CHECK(connection->take_lingering().size() == 1);
       connection.reset();
     }
   }

@@ -53,6 +53,7 @@ struct Batch {
   size_t count;
   size_t written = 0;   // and spelled into the output
   size_t answered = 0;  // behind these only those have their answers that are not asked
+  size_t proven = 0;    // classic: of these no other request got the reply
 };
 
 // Requests that are one line of classic gets, by their numbers in the order of asking. An END comes
@@ -233,6 +234,7 @@ struct Connection::State {
              : error(ErrorKind::Closed, "has closed the connection: " + transport->why()));
   }
   void fail_protocol(const std::string& what);
+  void doubt_batch(size_t from, const Error& why) noexcept;
   void doubt_last_told(const Error& why) noexcept;
   bool answers_current(const ReplyHead& head);
   bool may_hold(uint64_t bytes);
@@ -257,6 +259,7 @@ struct Connection::State {
   }
   uint32_t line_requests() const { return lines.front().end - lines.front().begin; }
   bool expects(std::string_view key) const;
+  void note_line_reply();
   bool take_line_head(const ReplyHead& head);
   bool take_barrier(const ReplyHead& head);
   void note_meta_reply(const ReplyHead& head);
@@ -298,6 +301,8 @@ void Connection::State::fail(Error why) noexcept {
   failure = std::move(why);
   // The rest of what was asked does not come: the last value may hold a part of it.
   if (!is_idle() && (last_told_has_body || !held().empty())) doubt_last_told(*failure);
+  // Where the client leaves the connection on account of a reply, it believes those before that.
+  if (!is_left && !batches.empty()) doubt_batch(batches.front().proven, *failure);
   for (Answer* const answer : unproven_ok) answer_failed(*answer, copy_of(*failure));
   for (Batch& batch : batches) {
     for (size_t i = batch.answered; i < batch.count; ++i) {
@@ -324,21 +329,25 @@ void Connection::State::fail(Error why) noexcept {
   transport.reset();  // so that the server learns of it
 }
 
-// What came before nonsense may be part of it. Classic replies to other commands than gets fit each
-// request of their kind, and may have been taken for their neighbours': none of the batch is
-// believed.
+// What came before nonsense may be part of it.
 void Connection::State::fail_protocol(const std::string& what) {
   const Error why = error(ErrorKind::Protocol, what);
-  if (!batches.empty() && options.dialect == Dialect::Classic) {
-    const Batch& batch = batches.front();
-    for (size_t i = 0; i < batch.answered; ++i) {
-      if (batch.operations[i].verb == Verb::Get || batch.answers[i].error) continue;
-      changed = changed || changes_something(batch.operations[i]);
-      answer_failed(batch.answers[i], why);
-    }
-  }
+  if (!batches.empty()) doubt_batch(0, why);
   doubt_last_told(why);
   fail(why);
+}
+
+// Classic replies to other commands than gets fit each request of their kind: where one is missing,
+// the requests before it may have got those of their neighbours. Fails the answers of the first
+// batch from this one on.
+void Connection::State::doubt_batch(size_t from, const Error& why) noexcept {
+  if (options.dialect != Dialect::Classic) return;
+  const Batch& batch = batches.front();
+  for (size_t i = from; i < batch.answered; ++i) {
+    if (batch.operations[i].verb == Verb::Get || batch.answers[i].error) continue;
+    changed = changed || changes_something(batch.operations[i]);
+    answer_failed(batch.answers[i], copy_of(why));
+  }
 }
 
 // The last reply may be made of parts of two. Its caller has not got it yet, also where its batch
@@ -677,6 +686,12 @@ bool Connection::State::expects(std::string_view key) const {
   return false;
 }
 
+// A reply to a get fits no other command: had one before it been lost, it would have come too
+// early.
+void Connection::State::note_line_reply() {
+  if (!batches.empty()) batches.front().proven = batches.front().answered;
+}
+
 // What a head says of the gets before the one that it is for, or with END of all that are left:
 // they are not there. False: it has failed.
 bool Connection::State::take_line_head(const ReplyHead& head) {
@@ -687,11 +702,15 @@ bool Connection::State::take_line_head(const ReplyHead& head) {
     fail(refusal(head));
     return false;
   }
-  if (is_value && told != lines.front().end && current().key == head.key) return true;
+  if (is_value && told != lines.front().end && current().key == head.key) {
+    note_line_reply();
+    return true;
+  }
   if (!is_end && !(is_value && expects(head.key))) {
     fail_protocol("sent what is no reply to the request");
     return false;
   }
+  note_line_reply();
   while (told != lines.front().end && (is_end || current().key != head.key)) {
     current_answer().outcome = Outcome::Missing;
     settle(Meaning::Answered, {});
