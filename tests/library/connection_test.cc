@@ -1107,6 +1107,61 @@ TEST_CASE("a value that lost its tail to the next reply fails, in any dialect") 
   }
 }
 
+TEST_CASE("a value that lost its tail to the first of two noops fails") {
+  for (const size_t noops : {1, 2}) {
+    for (const bool is_whole : {false, true}) {
+      CAPTURE(noops, is_whole);
+      ScriptedServer server([&](Peer& peer) {
+        peer.read_some();
+        peer.answer(is_whole ? "VA 4 f0 c1 O?\r\nabcd\r\n" : "VA 4 f0 c1 O?\r\nab");
+        peer.write(noops == 2 ? "MN\r\nMN\r\n" : "MN\r\n");
+        if (!is_whole) peer.read_until_closed();
+      });
+      auto connection = connected(server.port());
+      const Operation operations[] = {get("a"), {.verb = Verb::Noop}, {.verb = Verb::Noop}};
+      Answer answers[3];
+      if (is_whole || noops == 1) {
+        connection->run({operations, 1 + noops}, answers, is_whole ? patience() : soon());
+      } else {
+        connection->submit(operations, answers);
+        give_up_behind(*connection, answers[1]);
+      }
+      CHECK(connection->failed() == !is_whole);
+      CHECK(answers[0].error.has_value() == !is_whole);
+      CHECK(answers[0].value == (is_whole ? "abcd" : ""));
+      connection.reset();
+    }
+  }
+}
+
+TEST_CASE("a refusal is not proven by a noop before another") {
+  const std::string refusal = "SERVER_ERROR object too large for cache\r\n";
+  for (const bool is_last : {true, false}) {
+    CAPTURE(is_last);
+    ScriptedServer server([&](Peer& peer) {
+      peer.read_some();
+      peer.answer("EN O?\r\n");
+      peer.read_some();
+      peer.write(refusal + "MN\r\n");
+      peer.read_until_closed();
+    });
+    auto connection = connected(server.port());
+    REQUIRE(run_one(*connection, get("k")).outcome == Outcome::Missing);
+    const Operation operations[] = {
+        store(Verb::Set, "k", "new"), {.verb = Verb::Noop}, {.verb = Verb::Noop}};
+    Answer answers[3];
+    if (is_last) {
+      connection->run({operations, 2}, answers, patience());
+    } else {
+      connection->submit(operations, answers);
+      give_up_behind(*connection, answers[1]);
+    }
+    CHECK(failed_with(answers[0], ErrorKind::Refused));
+    CHECK(answers[0].in_doubt == !is_last);
+    connection.reset();
+  }
+}
+
 TEST_CASE("where a classic reply is missing, the commands before it are not believed") {
   const Operation increments[] = {{.verb = Verb::Increment, .key = "a"},
                                   {.verb = Verb::Increment, .key = "b"},

@@ -156,6 +156,7 @@ struct Connection::State {
   bool misses_have_opaques = false;  // meta: an EN of this server repeated one
   bool knows_meta = false;           // the server has answered a meta command
   bool is_barrier_asked = false;     // and not answered
+  uint32_t noops_due = 0;            // of the caller: spelled and not answered
   bool has_unproven = false;         // replies that a late one may have been taken for
   bool unproven_may_change = false;  // some of these requests may come to change something yet
   std::vector<Answer*> unproven;     // refusals that leave no doubt once they are proven
@@ -263,6 +264,7 @@ struct Connection::State {
   bool take_line_head(const ReplyHead& head);
   bool take_barrier(const ReplyHead& head);
   void note_meta_reply(const ReplyHead& head);
+  bool is_last_noop(const ReplyHead& head) const;
   bool proves_last_told(const ReplyHead& head) const;
   void note_told();
   void prove() noexcept;
@@ -439,6 +441,7 @@ void Connection::State::spell_next() {
   proto::Command command = command_of(operation, options.dialect);
   const RequestNumber number(options.dialect, first_number + asked);
   if (has_opaque(operation.verb, options.dialect)) command.opaque = number.opaque();
+  if (operation.verb == Verb::Noop) ++noops_due;
   const bool spelled = proto::write_request(command, operation.value, output);
   assert(spelled);
   static_cast<void>(spelled);
@@ -736,21 +739,27 @@ bool Connection::State::take_barrier(const ReplyHead& head) {
   return true;
 }
 
+// Meta: whether it is the MN of the current noop. While a later noop is due it may be the MN of
+// that, and the one of the current noop be lost in a value.
+bool Connection::State::is_last_noop(const ReplyHead& head) const {
+  return head.kind == proto::ReplyKind::Noop && noops_due == 1;
+}
+
 // What it says of the server and of the replies before it. It is the current operation's.
 void Connection::State::note_meta_reply(const ReplyHead& head) {
   if (head.kind == proto::ReplyKind::Refused) return;
   const bool is_noop = current().verb == Verb::Noop && head.kind == proto::ReplyKind::Noop;
-  if (is_noop || !head.opaque.empty()) prove();
+  if (is_last_noop(head) || !head.opaque.empty()) prove();
   if (is_noop || has_opaque(current().verb, options.dialect)) knows_meta = true;
 }
 
 // Whether a reply that fits the current request cannot be that of a later one, whose predecessor is
-// in the last value. In text that may be so of a refusal, of an EN without an opaque and of END.
+// in the last value. In text that may be so of a refusal, of an EN without an opaque, of an MN
+// before another and of END.
 bool Connection::State::proves_last_told(const ReplyHead& head) const {
   if (options.dialect == Dialect::Binary) return true;
   if (head.kind == proto::ReplyKind::Refused) return false;
-  return options.dialect == Dialect::Classic || !head.opaque.empty() ||
-         head.kind == proto::ReplyKind::Noop;
+  return options.dialect == Dialect::Classic || !head.opaque.empty() || is_last_noop(head);
 }
 
 // The current answer is the last, unless it is text without a value: that proves nothing.
@@ -815,6 +824,7 @@ void Connection::State::settle(Meaning meaning, const ReplyHead& head) {
     flushed();
   }
   note_told();
+  if (current().verb == Verb::Noop) --noops_due;
   ++told;
   ++batches.front().answered;
   drop_answered();
