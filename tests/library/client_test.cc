@@ -9,6 +9,7 @@
 
 #include "tests/library/fleet_support.h"
 #include "tests/library/gate.h"
+#include "tests/support/failing_allocations.h"
 #include "tests/support/temp_folder.h"
 #include "tests/support/temp_server.h"
 #include "tools/client/ring.h"
@@ -228,6 +229,40 @@ TEST_CASE("answers that are used again keep nothing of those before") {
       CHECK(answers[i].value.empty());
     }
   }
+}
+
+TEST_CASE("where memory runs out, answers that are used again are blank or whole") {
+  TempServer servers[2];
+  const auto cache = make_client(options_for({servers[0].port(), servers[1].port()}));
+  const std::vector<std::string> keys = numbered("k", 12);
+  std::vector<Operation> operations;
+  for (const std::string& key : keys) {
+    REQUIRE(says(cache->set(key, "value of " + key), Outcome::Done));
+    operations.push_back({.key = key});
+  }
+  std::vector<Answer> answers(keys.size());
+  uint64_t nth = 1;
+  for (bool failed = true; failed; ++nth) {
+    CAPTURE(nth);
+    REQUIRE(nth < 2'000);
+    cache->run(operations, answers);
+    bool threw = false;
+    {
+      const OneFailingAllocation one(nth);
+      try {
+        cache->run(operations, answers);
+      } catch (const std::bad_alloc&) {
+        threw = true;
+      }
+      failed = one.failed();
+    }
+    for (size_t i = 0; i < keys.size(); ++i) {
+      CAPTURE(i);
+      if (answers[i].outcome == Outcome::Done) CHECK(answers[i].value == "value of " + keys[i]);
+      if (threw && answers[i].outcome == Outcome::Failed) CHECK(answers[i].value.empty());
+    }
+  }
+  CHECK(nth > 3);
 }
 
 TEST_CASE("a key lives on the node that the ring names") {

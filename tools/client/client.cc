@@ -367,16 +367,15 @@ std::vector<OfNode<std::string>> Client::version() {
 }
 
 void Client::run(std::span<const Operation> operations, std::span<Answer> answers) {
+  answers = answers.first(std::min(answers.size(), operations.size()));
+  for (Answer& answer : answers) answer.make_blank();  // before anything allocates
   Error error{ErrorKind::BadRequest, "version, flush_all and noop belong to no key's node"};
   if (answers.size() < operations.size()) {
     error.text = "there are fewer answers than operations";
   } else if (std::all_of(operations.begin(), operations.end(), has_a_key)) {
     return state_->run(operations, answers);
   }
-  for (Answer& answer : answers) {
-    answer = {};
-    answer.error = error;
-  }
+  for (Answer& answer : answers) answer.error = error;
 }
 
 std::vector<std::string> Client::nodes() const {

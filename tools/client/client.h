@@ -131,6 +131,8 @@ class Client {
   // Noop have no key, and so no node: BadRequest. Where there are fewer answers than operations,
   // each has BadRequest and nothing is sent. Answers may be used again: values take the memory of
   // those before.
+  // std::bad_alloc: an answer without an outcome is Failed and has no error, and what it was to
+  // change may be done or not.
   void run(std::span<const Operation> operations, std::span<Answer> answers);
 
   // -- The list of servers.

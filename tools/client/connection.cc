@@ -63,19 +63,8 @@ struct AskedLine {
   uint32_t end;
 };
 
-// An answer that has not come: the one state with Failed and no error.
-void make_blank(Answer& answer) noexcept {
-  answer.outcome = Outcome::Failed;
-  answer.error.reset();
-  answer.in_doubt = false;
-  answer.value.clear();
-  answer.client_flags = 0;
-  answer.cas = answer.number = 0;
-  answer.won = answer.stale = answer.others = false;
-}
-
 void answer_failed(Answer& answer, Error error) noexcept {
-  make_blank(answer);
+  answer.make_blank();
   answer.in_doubt = error.kind != ErrorKind::BadRequest && error.kind != ErrorKind::Unreachable;
   answer.error = std::move(error);
 }
@@ -367,14 +356,14 @@ void Connection::State::submit(std::span<const Operation> operations, std::span<
   fail_if_inherited();
   if (answers.size() < operations.size()) {
     for (Answer& answer : answers) {
-      make_blank(answer);
+      answer.make_blank();
       answer.error =
           error(ErrorKind::BadRequest, "is not asked: there are fewer answers than operations");
     }
     return;
   }
   for (size_t i = 0; i < operations.size(); ++i) {
-    make_blank(answers[i]);
+    answers[i].make_blank();
     const std::string_view objection = objection_to(operations[i], options.dialect);
     if (!objection.empty()) {
       answers[i].error = error(ErrorKind::BadRequest, "is not asked: " + std::string(objection));

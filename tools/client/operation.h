@@ -78,6 +78,17 @@ struct Answer {
   bool won = false;     // the caller is to make the value anew
   bool stale = false;   // the value is out of date
   bool others = false;  // somebody else has won and has not stored yet
+
+  // Failed without an error, as one that has not come. The value keeps its memory.
+  void make_blank() noexcept {
+    outcome = Outcome::Failed;
+    error.reset();
+    in_doubt = false;
+    value.clear();
+    client_flags = 0;
+    cas = number = 0;
+    won = stale = others = false;
+  }
 };
 
 }  // namespace larder::client
