@@ -1,6 +1,10 @@
 // Client: its operations over three servers, from one thread and from many.
 #include "tools/client/client.h"
 
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <atomic>
 #include <catch2/catch.hpp>
 #include <chrono>
@@ -264,6 +268,34 @@ TEST_CASE("where memory runs out, answers that are used again are blank or whole
   }
   CHECK(nth > 3);
 }
+
+#ifndef NDEBUG
+TEST_CASE("to store what the same answers hold is a mistake of the caller") {
+  TempServer server;
+  const auto cache = make_client(options_for({server.port()}));
+  for (const size_t bytes : {5, 40}) {
+    for (const bool is_copied : {true, false}) {
+      CAPTURE(bytes, is_copied);
+      const pid_t child = fork();
+      if (child == 0) {
+        signal(SIGABRT, SIG_DFL);
+        close(STDERR_FILENO);
+        std::vector<Answer> answers(2);
+        answers[1].value.assign(bytes, 'v');
+        const std::string copy = answers[1].value;
+        const Operation operations[] = {
+            {.key = "a"},
+            {.verb = Verb::Set, .key = "b", .value = is_copied ? copy : answers[1].value}};
+        cache->run(operations, answers);
+        _exit(0);
+      }
+      int status = 0;
+      REQUIRE(waitpid(child, &status, 0) == child);
+      CHECK((WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT) == !is_copied);
+    }
+  }
+}
+#endif
 
 TEST_CASE("a key lives on the node that the ring names") {
   ThreeServers servers;

@@ -28,7 +28,9 @@ enum class Verb : uint8_t {
   Noop,      // no key; classic: version, whose answer is thrown away
 };
 
-// Views are the caller's, and must live until the request has been answered.
+// Views are the caller's, and must live until the request has been answered. None of them may lead
+// into the answers of the same call, which clears these before it sends anything: a value that was
+// read is copied or moved out of its answer before it is stored with the same answers.
 struct Operation {
   Verb verb = Verb::Get;
   // 1 to 250 bytes; without blanks and control characters unless the dialect is binary or meta.
