@@ -705,7 +705,8 @@ TEST_CASE("garbage is a protocol error, whatever it is") {
         std::string("VA 1 c O?\r\nx\r\n"), std::string("NS O?\r\n"), std::string("MN\r\n"),
         std::string("VA 1\r\nx\r\n"), std::string("VA 1 O\r\nx\r\n"),
         std::string("VA 1 O000000\r\nx\r\n"), std::string("EN O000000\r\n"),
-        std::string("STORED\r\n")}) {
+        std::string("VA 1 O?\r\nx\r\n"), std::string("VA 1 f0 O?\r\nx\r\n"),
+        std::string("VA 1 c1 O?\r\nx\r\n"), std::string("STORED\r\n")}) {
     CAPTURE(bytes);
     CHECK(failed_with(answered_with(bytes, get("k")), ErrorKind::Protocol));
   }
@@ -720,9 +721,9 @@ TEST_CASE("garbage is a protocol error, whatever it is") {
 TEST_CASE("a server cannot make the client hold more than was agreed on") {
   ConnectionOptions options;
   options.most_value_bytes = 1000;
-  CHECK(answered_with("VA 1000 O?\r\n" + std::string(1000, 'v') + "\r\n", get("k"), options)
+  CHECK(answered_with("VA 1000 f0 c1 O?\r\n" + std::string(1000, 'v') + "\r\n", get("k"), options)
             .value.size() == 1000);
-  CHECK(failed_with(answered_with("VA 1001 O?\r\n", get("k"), options), ErrorKind::TooLarge));
+  CHECK(failed_with(answered_with("VA 1001 f0 c1 O?\r\n", get("k"), options), ErrorKind::TooLarge));
 
   ScriptedServer server([](Peer& peer) {
     peer.read_some();
@@ -742,7 +743,7 @@ TEST_CASE("a server that closes leaves an error with every answer that has not c
   for (const bool in_the_middle : {false, true}) {
     ScriptedServer server([&](Peer& peer) {
       peer.read_some();
-      peer.answer(in_the_middle ? "EN O?\r\nVA 10 O?\r\nabc" : "EN O?\r\n");
+      peer.answer(in_the_middle ? "EN O?\r\nVA 10 f0 c1 O?\r\nabc" : "EN O?\r\n");
     });
     auto connection = connected(server.port());
     const Operation operations[] = {get("a"), get("b"), get("c")};
@@ -1205,7 +1206,7 @@ TEST_CASE("where a classic reply is missing, the commands before it are not beli
 }
 
 TEST_CASE("a text value with a part of a line behind it fails") {
-  for (const std::string reply : {"VA 4 O?\r\nab\r\n\r\n", "VA 2 O?\r\nab\r\nV"}) {
+  for (const std::string reply : {"VA 4 f0 c1 O?\r\nab\r\n\r\n", "VA 2 f0 c1 O?\r\nab\r\nV"}) {
     CAPTURE(reply);
     const bool is_longer = reply.ends_with("V");
     const Answer answer = answered_with(reply, get("k"));
@@ -1219,9 +1220,9 @@ TEST_CASE("a value is good once the next reply has come, and alone where it was 
     ScriptedServer server([&](Peer& peer) {
       const bool meta = dialect == Dialect::Meta;
       peer.read_some();
-      peer.answer(meta ? "VA 1 O?\r\nx\r\n" : "VALUE a 0 1 1\r\nx\r\nEND\r\n");
+      peer.answer(meta ? "VA 1 f0 c1 O?\r\nx\r\n" : "VALUE a 0 1 1\r\nx\r\nEND\r\n");
       peer.read_some();
-      peer.answer(meta ? "VA 1 O?\r\ny\r\nEN O?\r\nVA 3 O?\r\n"
+      peer.answer(meta ? "VA 1 f0 c1 O?\r\ny\r\nEN O?\r\nVA 3 f0 c1 O?\r\n"
                        : "VALUE a 0 1 1\r\ny\r\nVALUE b 0 1 1\r\nz\r\nVALUE c 0 3 1\r\n");
     });
     auto connection = connected(server.port(), dialect);
@@ -1241,7 +1242,7 @@ TEST_CASE("a value that is too large fails alone, and the connection is left") {
   options.most_value_bytes = 10;
   ScriptedServer server([](Peer& peer) {
     peer.read_some();
-    peer.answer("VA 1 O?\r\nx\r\nVA 11 O?\r\n12345678901\r\nVA 1 O?\r\nx\r\n");
+    peer.answer("VA 1 f0 c1 O?\r\nx\r\nVA 11 f0 c1 O?\r\n12345678901\r\nVA 1 f0 c1 O?\r\nx\r\n");
     peer.read_until_closed();
   });
   auto connection = connected(server.port(), options);
@@ -1354,7 +1355,7 @@ TEST_CASE("a deadline holds though a server sends without end") {
   ScriptedServer server([](Peer& peer) {
     peer.read_some();
     const std::string value(1 << 16, 'v');
-    peer.answer("VA 1000000000 O?\r\n");
+    peer.answer("VA 1000000000 f0 c1 O?\r\n");
     while (peer.write(value)) {
     }
   });

@@ -137,6 +137,10 @@ Meaning settle_get(Dialect dialect, const ReplyHead& head, Answer& answer) noexc
     return answer_with(Outcome::Missing, answer);
   }
   if (head.kind != ReplyKind::Value) return Meaning::Nonsense;
+  // Every get asks for both: a line without them has lost a part.
+  if (dialect == Dialect::Meta && !(head.has_client_flags && head.has_cas)) {
+    return Meaning::Nonsense;
+  }
   answer.client_flags = head.client_flags;
   answer.cas = head.cas;
   answer.won = head.won;
