@@ -98,9 +98,11 @@ bool read_meta_flags(std::string_view rest, ReplyHead& head) noexcept {
     switch (flag.front()) {
       case 'c':
         if (!read_number(flag.substr(1), head.cas)) return false;
+        head.has_cas = true;
         break;
       case 'f':
         if (!read_number(flag.substr(1), head.client_flags)) return false;
+        head.has_client_flags = true;
         break;
       case 'O':
         head.opaque = flag.substr(1);

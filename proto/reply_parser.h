@@ -43,9 +43,11 @@ struct ReplyHead {
   uint32_t client_flags = 0;
   uint64_t cas = 0;  // 0: the server does not say
   uint64_t number = 0;
-  bool won = false;     // meta W
-  bool stale = false;   // X
-  bool others = false;  // Z
+  bool has_client_flags = false;  // meta: the reply tells them (f)
+  bool has_cas = false;           // likewise (c), which may be 0
+  bool won = false;               // meta W
+  bool stale = false;             // X
+  bool others = false;            // Z
   // Refused: the server wants a login, or not this one.
   bool denied = false;
 

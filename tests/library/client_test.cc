@@ -1,6 +1,10 @@
 // Client: its operations over three servers, from one thread and from many.
 #include "tools/client/client.h"
 
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <atomic>
 #include <catch2/catch.hpp>
 #include <chrono>
@@ -9,6 +13,7 @@
 
 #include "tests/library/fleet_support.h"
 #include "tests/library/gate.h"
+#include "tests/support/failing_allocations.h"
 #include "tests/support/temp_folder.h"
 #include "tests/support/temp_server.h"
 #include "tools/client/ring.h"
@@ -229,6 +234,68 @@ TEST_CASE("answers that are used again keep nothing of those before") {
     }
   }
 }
+
+TEST_CASE("where memory runs out, answers that are used again are blank or whole") {
+  TempServer servers[2];
+  const auto cache = make_client(options_for({servers[0].port(), servers[1].port()}));
+  const std::vector<std::string> keys = numbered("k", 12);
+  std::vector<Operation> operations;
+  for (const std::string& key : keys) {
+    REQUIRE(says(cache->set(key, "value of " + key), Outcome::Done));
+    operations.push_back({.key = key});
+  }
+  std::vector<Answer> answers(keys.size());
+  uint64_t nth = 1;
+  for (bool failed = true; failed; ++nth) {
+    CAPTURE(nth);
+    REQUIRE(nth < 2'000);
+    cache->run(operations, answers);
+    bool threw = false;
+    {
+      const OneFailingAllocation one(nth);
+      try {
+        cache->run(operations, answers);
+      } catch (const std::bad_alloc&) {
+        threw = true;
+      }
+      failed = one.failed();
+    }
+    for (size_t i = 0; i < keys.size(); ++i) {
+      CAPTURE(i);
+      if (answers[i].outcome == Outcome::Done) CHECK(answers[i].value == "value of " + keys[i]);
+      if (threw && answers[i].outcome == Outcome::Failed) CHECK(answers[i].value.empty());
+    }
+  }
+  CHECK(nth > 3);
+}
+
+#ifndef NDEBUG
+TEST_CASE("to store what the same answers hold is a mistake of the caller") {
+  TempServer server;
+  const auto cache = make_client(options_for({server.port()}));
+  for (const size_t bytes : {5, 40}) {
+    for (const bool is_copied : {true, false}) {
+      CAPTURE(bytes, is_copied);
+      const pid_t child = fork();
+      if (child == 0) {
+        signal(SIGABRT, SIG_DFL);
+        close(STDERR_FILENO);
+        std::vector<Answer> answers(2);
+        answers[1].value.assign(bytes, 'v');
+        const std::string copy = answers[1].value;
+        const Operation operations[] = {
+            {.key = "a"},
+            {.verb = Verb::Set, .key = "b", .value = is_copied ? copy : answers[1].value}};
+        cache->run(operations, answers);
+        _exit(0);
+      }
+      int status = 0;
+      REQUIRE(waitpid(child, &status, 0) == child);
+      CHECK((WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT) == !is_copied);
+    }
+  }
+}
+#endif
 
 TEST_CASE("a key lives on the node that the ring names") {
   ThreeServers servers;

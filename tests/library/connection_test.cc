@@ -91,16 +91,26 @@ void answer_all(Peer& peer, const std::string& reply) {
 
 // Runs one operation against a server that answers it with these bytes and waits.
 Answer answered_with(const std::string& bytes, const Operation& operation,
-                     ConnectionOptions options = {}) {
+                     ConnectionOptions options = {}, milliseconds limit = milliseconds(200)) {
   ScriptedServer server([&](Peer& peer) {
     peer.read_some();
     peer.answer(bytes);
     peer.read_until_closed();
   });
   auto connection = connected(server.port(), options);
-  const Answer answer = run_one(*connection, operation, steady_clock::now() + milliseconds(200));
+  const Answer answer = run_one(*connection, operation, steady_clock::now() + limit);
   connection.reset();
   return answer;
+}
+
+// Waits for this answer and then gives up, as at a deadline.
+void give_up_behind(Connection& connection, const Answer& answer) {
+  const Deadline deadline = patience();
+  while (answer.outcome == Outcome::Failed && !connection.failed() &&
+         steady_clock::now() < deadline) {
+    connection.advance_by(soon());
+  }
+  connection.fail({ErrorKind::Timeout, "did not answer in time"});
 }
 
 }  // namespace
@@ -632,6 +642,43 @@ TEST_CASE("a server that says nothing, or half of it, is a timeout, and the conn
   }
 }
 
+TEST_CASE("a miss is not taken for the reply to a request that servers do not answer so") {
+  ConnectionOptions classic;
+  classic.dialect = Dialect::Classic;
+  const Operation replace = {.verb = Verb::Set, .key = "k", .value = "v", .cas = 7};
+  const Operation winner = {.verb = Verb::Get, .key = "k", .vivify_seconds = 5};
+  for (const Operation& operation :
+       {store(Verb::Set, "k", "v"), store(Verb::Add, "k", "v"), store(Verb::Append, "k", "v"),
+        replace, winner, Operation{.verb = Verb::Delete, .key = "k"},
+        Operation{.verb = Verb::Increment, .key = "k"}}) {
+    CAPTURE(static_cast<int>(operation.verb));
+    ScriptedServer server([&](Peer& peer) {
+      peer.read_some();
+      peer.answer("EN\r\n");  // which shows that misses have no opaque here
+      peer.read_some();
+      peer.answer("EN\r\n");
+      peer.read_until_closed();
+    });
+    auto connection = connected(server.port());
+    REQUIRE(run_one(*connection, get("x")).outcome == Outcome::Missing);
+    const Answer answer = run_one(*connection, operation);
+    CHECK(failed_with(answer, ErrorKind::Protocol));
+    CHECK(answer.in_doubt);
+    connection.reset();
+  }
+  for (const Verb verb : {Verb::Set, Verb::Add, Verb::Replace, Verb::Append, Verb::Prepend}) {
+    CAPTURE(static_cast<int>(verb));
+    const Answer answer =
+        answered_with("NOT_FOUND\r\n", store(verb, "k", "v"), classic, larder::test::kPatience);
+    CHECK(failed_with(answer, ErrorKind::Protocol));
+    CHECK(answer.in_doubt);
+  }
+  CHECK(answered_with("NOT_FOUND\r\n", replace, classic, larder::test::kPatience).outcome ==
+        Outcome::Missing);
+  const Operation touch = {.verb = Verb::Touch, .key = "k"};
+  CHECK(answered_with("EN\r\n", touch, {}, larder::test::kPatience).outcome == Outcome::Missing);
+}
+
 TEST_CASE("garbage is a protocol error, whatever it is") {
   ConnectionOptions classic;
   classic.dialect = Dialect::Classic;
@@ -658,7 +705,8 @@ TEST_CASE("garbage is a protocol error, whatever it is") {
         std::string("VA 1 c O?\r\nx\r\n"), std::string("NS O?\r\n"), std::string("MN\r\n"),
         std::string("VA 1\r\nx\r\n"), std::string("VA 1 O\r\nx\r\n"),
         std::string("VA 1 O000000\r\nx\r\n"), std::string("EN O000000\r\n"),
-        std::string("STORED\r\n")}) {
+        std::string("VA 1 O?\r\nx\r\n"), std::string("VA 1 f0 O?\r\nx\r\n"),
+        std::string("VA 1 c1 O?\r\nx\r\n"), std::string("STORED\r\n")}) {
     CAPTURE(bytes);
     CHECK(failed_with(answered_with(bytes, get("k")), ErrorKind::Protocol));
   }
@@ -673,9 +721,9 @@ TEST_CASE("garbage is a protocol error, whatever it is") {
 TEST_CASE("a server cannot make the client hold more than was agreed on") {
   ConnectionOptions options;
   options.most_value_bytes = 1000;
-  CHECK(answered_with("VA 1000 O?\r\n" + std::string(1000, 'v') + "\r\n", get("k"), options)
+  CHECK(answered_with("VA 1000 f0 c1 O?\r\n" + std::string(1000, 'v') + "\r\n", get("k"), options)
             .value.size() == 1000);
-  CHECK(failed_with(answered_with("VA 1001 O?\r\n", get("k"), options), ErrorKind::TooLarge));
+  CHECK(failed_with(answered_with("VA 1001 f0 c1 O?\r\n", get("k"), options), ErrorKind::TooLarge));
 
   ScriptedServer server([](Peer& peer) {
     peer.read_some();
@@ -695,7 +743,7 @@ TEST_CASE("a server that closes leaves an error with every answer that has not c
   for (const bool in_the_middle : {false, true}) {
     ScriptedServer server([&](Peer& peer) {
       peer.read_some();
-      peer.answer(in_the_middle ? "EN O?\r\nVA 10 O?\r\nabc" : "EN O?\r\n");
+      peer.answer(in_the_middle ? "EN O?\r\nVA 10 f0 c1 O?\r\nabc" : "EN O?\r\n");
     });
     auto connection = connected(server.port());
     const Operation operations[] = {get("a"), get("b"), get("c")};
@@ -1060,8 +1108,105 @@ TEST_CASE("a value that lost its tail to the next reply fails, in any dialect") 
   }
 }
 
+TEST_CASE("a value that lost its tail to the first of two noops fails") {
+  for (const size_t noops : {1, 2}) {
+    for (const bool is_whole : {false, true}) {
+      CAPTURE(noops, is_whole);
+      ScriptedServer server([&](Peer& peer) {
+        peer.read_some();
+        peer.answer(is_whole ? "VA 4 f0 c1 O?\r\nabcd\r\n" : "VA 4 f0 c1 O?\r\nab");
+        peer.write(noops == 2 ? "MN\r\nMN\r\n" : "MN\r\n");
+        if (!is_whole) peer.read_until_closed();
+      });
+      auto connection = connected(server.port());
+      const Operation operations[] = {get("a"), {.verb = Verb::Noop}, {.verb = Verb::Noop}};
+      Answer answers[3];
+      if (is_whole || noops == 1) {
+        connection->run({operations, 1 + noops}, answers, is_whole ? patience() : soon());
+      } else {
+        connection->submit(operations, answers);
+        give_up_behind(*connection, answers[1]);
+      }
+      CHECK(connection->failed() == !is_whole);
+      CHECK(answers[0].error.has_value() == !is_whole);
+      CHECK(answers[0].value == (is_whole ? "abcd" : ""));
+      connection.reset();
+    }
+  }
+}
+
+TEST_CASE("a refusal is not proven by a noop before another") {
+  const std::string refusal = "SERVER_ERROR object too large for cache\r\n";
+  for (const bool is_last : {true, false}) {
+    CAPTURE(is_last);
+    ScriptedServer server([&](Peer& peer) {
+      peer.read_some();
+      peer.answer("EN O?\r\n");
+      peer.read_some();
+      peer.write(refusal + "MN\r\n");
+      peer.read_until_closed();
+    });
+    auto connection = connected(server.port());
+    REQUIRE(run_one(*connection, get("k")).outcome == Outcome::Missing);
+    const Operation operations[] = {
+        store(Verb::Set, "k", "new"), {.verb = Verb::Noop}, {.verb = Verb::Noop}};
+    Answer answers[3];
+    if (is_last) {
+      connection->run({operations, 2}, answers, patience());
+    } else {
+      connection->submit(operations, answers);
+      give_up_behind(*connection, answers[1]);
+    }
+    CHECK(failed_with(answers[0], ErrorKind::Refused));
+    CHECK(answers[0].in_doubt == !is_last);
+    connection.reset();
+  }
+}
+
+TEST_CASE("where a classic reply is missing, the commands before it are not believed") {
+  const Operation increments[] = {{.verb = Verb::Increment, .key = "a"},
+                                  {.verb = Verb::Increment, .key = "b"},
+                                  get("c"),
+                                  {.verb = Verb::Increment, .key = "d"},
+                                  {.verb = Verb::Increment, .key = "e"}};
+  struct Case {
+    std::string bytes;  // and then silence, or the end
+    size_t begin;       // of the increments that are not believed
+    size_t count;       // of operations, of which all but the last have got a reply
+  };
+  for (const Case& c : {Case{"1001\r\n", 0, 2}, Case{"7\r\n1001\r\nEND\r\n8\r\n", 3, 5},
+                        Case{"7\r\n1001\r\nVALUE c 0 1 1\r\nx\r\nEND\r\n8\r\n", 3, 5}}) {
+    for (const bool closes : {false, true}) {
+      CAPTURE(c.bytes, closes);
+      ScriptedServer server([&](Peer& peer) {
+        peer.read_some();
+        peer.write(c.bytes);
+        if (!closes) peer.read_until_closed();
+      });
+      auto connection = connected(server.port(), Dialect::Classic);
+      Answer answers[5];
+      if (closes) {
+        connection->run({increments, c.count}, answers, patience());
+      } else {
+        connection->submit({increments, c.count}, answers);
+        give_up_behind(*connection, answers[c.count - 2]);
+      }
+      const ErrorKind kind = closes ? ErrorKind::Closed : ErrorKind::Timeout;
+      for (size_t i = 0; i < c.count; ++i) {
+        CAPTURE(i);
+        if (i == 2) continue;
+        CHECK(failed_with(answers[i], kind) == (i >= c.begin));
+        CHECK(answers[i].in_doubt == (i >= c.begin));
+        CHECK((answers[i].number == 0) == (i >= c.begin));
+      }
+      CHECK(connection->take_lingering().size() == 1);
+      connection.reset();
+    }
+  }
+}
+
 TEST_CASE("a text value with a part of a line behind it fails") {
-  for (const std::string reply : {"VA 4 O?\r\nab\r\n\r\n", "VA 2 O?\r\nab\r\nV"}) {
+  for (const std::string reply : {"VA 4 f0 c1 O?\r\nab\r\n\r\n", "VA 2 f0 c1 O?\r\nab\r\nV"}) {
     CAPTURE(reply);
     const bool is_longer = reply.ends_with("V");
     const Answer answer = answered_with(reply, get("k"));
@@ -1075,9 +1220,9 @@ TEST_CASE("a value is good once the next reply has come, and alone where it was 
     ScriptedServer server([&](Peer& peer) {
       const bool meta = dialect == Dialect::Meta;
       peer.read_some();
-      peer.answer(meta ? "VA 1 O?\r\nx\r\n" : "VALUE a 0 1 1\r\nx\r\nEND\r\n");
+      peer.answer(meta ? "VA 1 f0 c1 O?\r\nx\r\n" : "VALUE a 0 1 1\r\nx\r\nEND\r\n");
       peer.read_some();
-      peer.answer(meta ? "VA 1 O?\r\ny\r\nEN O?\r\nVA 3 O?\r\n"
+      peer.answer(meta ? "VA 1 f0 c1 O?\r\ny\r\nEN O?\r\nVA 3 f0 c1 O?\r\n"
                        : "VALUE a 0 1 1\r\ny\r\nVALUE b 0 1 1\r\nz\r\nVALUE c 0 3 1\r\n");
     });
     auto connection = connected(server.port(), dialect);
@@ -1097,7 +1242,7 @@ TEST_CASE("a value that is too large fails alone, and the connection is left") {
   options.most_value_bytes = 10;
   ScriptedServer server([](Peer& peer) {
     peer.read_some();
-    peer.answer("VA 1 O?\r\nx\r\nVA 11 O?\r\n12345678901\r\nVA 1 O?\r\nx\r\n");
+    peer.answer("VA 1 f0 c1 O?\r\nx\r\nVA 11 f0 c1 O?\r\n12345678901\r\nVA 1 f0 c1 O?\r\nx\r\n");
     peer.read_until_closed();
   });
   auto connection = connected(server.port(), options);
@@ -1210,7 +1355,7 @@ TEST_CASE("a deadline holds though a server sends without end") {
   ScriptedServer server([](Peer& peer) {
     peer.read_some();
     const std::string value(1 << 16, 'v');
-    peer.answer("VA 1000000000 O?\r\n");
+    peer.answer("VA 1000000000 f0 c1 O?\r\n");
     while (peer.write(value)) {
     }
   });

@@ -430,6 +430,34 @@ TEST_CASE("a server that is asked at two of its addresses has one vote") {
   CHECK(cache->nodes() == names_of({settings.port, other.port()}));
 }
 
+TEST_CASE("a server that is behind has one vote under all of its addresses") {
+  larder::daemon::Settings settings = settable();
+  settings.port = TempServer().port();
+  settings.listen = {"127.0.0.1", "127.0.0.2", "127.0.0.3"};
+  TempServer behind(settings);
+  TempServer others[2] = {TempServer(settable()), TempServer(settable())};
+  const auto tell = [](TempServer& teller, const std::string& list) {
+    WireClient client = teller.connect();
+    REQUIRE(client.ask_line("config set cluster 0 " + std::to_string(list.size()) + "\r\n" +
+                            list) == "STORED");
+  };
+  const int port = settings.port;
+  const std::string first = "5\n" + line_of({port, others[0].port(), others[1].port()});
+  for (TempServer* server : {&behind, &others[0], &others[1]}) tell(*server, first);
+  ClientOptions options = options_for({port, port});
+  options.servers[0].host = "127.0.0.2";
+  options.servers[1].host = "127.0.0.3";
+  options.discovery = {.enabled = true, .interval = milliseconds(0)};
+  const auto cache = make_client(options);
+  for (TempServer& server : others) {
+    tell(server, "6\n" + line_of({others[0].port(), others[1].port()}));
+  }
+  bool is_followed = false;  // where the server that is behind is asked first, it ends the question
+  for (int i = 0; i < 100 && !is_followed; ++i) is_followed = *cache->refresh();
+  CHECK(is_followed);
+  CHECK(cache->nodes() == names_of({others[0].port(), others[1].port()}));
+}
+
 TEST_CASE("a client that sees a node fail asks for the list, however long its interval is") {
   Told fleet;
   TempServer behind;

@@ -1,8 +1,11 @@
 #include "tools/client/client.h"
 
 #include <algorithm>
+#include <cassert>
+#include <functional>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "tools/client/client_state.h"
 #include "tools/client/dispatch.h"
@@ -66,6 +69,29 @@ Operation storing(Verb verb, std::string_view key, std::string_view value,
 bool has_a_key(const Operation& operation) {
   return operation.verb != Verb::Version && operation.verb != Verb::FlushAll &&
          operation.verb != Verb::Noop;
+}
+
+// Whether a key or a value of the operations lies in the memory that the answers have for values.
+[[maybe_unused]] bool lead_into(std::span<const Operation> operations,
+                                std::span<const Answer> answers) {
+  const auto begins_before = [](std::string_view a, std::string_view b) {
+    return std::less<>()(a.data(), b.data());
+  };
+  std::vector<std::string_view> values;
+  values.reserve(answers.size());
+  for (const Answer& answer : answers) {
+    values.emplace_back(answer.value.data(), answer.value.capacity());
+  }
+  std::sort(values.begin(), values.end(), begins_before);
+  const auto is_in_one = [&](std::string_view view) {
+    if (view.empty()) return false;
+    const auto behind = std::upper_bound(values.begin(), values.end(), view, begins_before);
+    return behind != values.begin() &&
+           std::less<>()(view.data(), behind[-1].data() + behind[-1].size());
+  };
+  return std::any_of(operations.begin(), operations.end(), [&](const Operation& operation) {
+    return is_in_one(operation.key) || is_in_one(operation.value);
+  });
 }
 
 }  // namespace
@@ -367,16 +393,16 @@ std::vector<OfNode<std::string>> Client::version() {
 }
 
 void Client::run(std::span<const Operation> operations, std::span<Answer> answers) {
+  answers = answers.first(std::min(answers.size(), operations.size()));
+  for (Answer& answer : answers) answer.make_blank();  // before anything allocates
   Error error{ErrorKind::BadRequest, "version, flush_all and noop belong to no key's node"};
   if (answers.size() < operations.size()) {
     error.text = "there are fewer answers than operations";
   } else if (std::all_of(operations.begin(), operations.end(), has_a_key)) {
+    assert(!lead_into(operations, answers));
     return state_->run(operations, answers);
   }
-  for (Answer& answer : answers) {
-    answer = {};
-    answer.error = error;
-  }
+  for (Answer& answer : answers) answer.error = error;
 }
 
 std::vector<std::string> Client::nodes() const {

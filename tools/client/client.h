@@ -130,7 +130,10 @@ class Client {
   // What the protocol has beyond that: answers[i] is that of operations[i]. Version, FlushAll and
   // Noop have no key, and so no node: BadRequest. Where there are fewer answers than operations,
   // each has BadRequest and nothing is sent. Answers may be used again: values take the memory of
-  // those before.
+  // those before. So no view of an operation may lead into an answer of the same call: the call
+  // would store the bytes that it has put there meanwhile. Debug builds end with an assert.
+  // std::bad_alloc: an answer without an outcome is Failed and has no error, and what it was to
+  // change may be done or not.
   void run(std::span<const Operation> operations, std::span<Answer> answers);
 
   // -- The list of servers.

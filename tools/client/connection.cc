@@ -53,6 +53,7 @@ struct Batch {
   size_t count;
   size_t written = 0;   // and spelled into the output
   size_t answered = 0;  // behind these only those have their answers that are not asked
+  size_t proven = 0;    // classic: of these no other request got the reply
 };
 
 // Requests that are one line of classic gets, by their numbers in the order of asking. An END comes
@@ -62,19 +63,8 @@ struct AskedLine {
   uint32_t end;
 };
 
-// An answer that has not come: the one state with Failed and no error.
-void make_blank(Answer& answer) noexcept {
-  answer.outcome = Outcome::Failed;
-  answer.error.reset();
-  answer.in_doubt = false;
-  answer.value.clear();
-  answer.client_flags = 0;
-  answer.cas = answer.number = 0;
-  answer.won = answer.stale = answer.others = false;
-}
-
 void answer_failed(Answer& answer, Error error) noexcept {
-  make_blank(answer);
+  answer.make_blank();
   answer.in_doubt = error.kind != ErrorKind::BadRequest && error.kind != ErrorKind::Unreachable;
   answer.error = std::move(error);
 }
@@ -96,6 +86,13 @@ constexpr std::string_view kBarrier = "mn\r\n";
 // tells of a longer one that a login is missing.
 constexpr std::string_view kFirstBarrier = "mn      \r\n";
 constexpr std::string_view kUnknownCommand = "ERROR";
+
+// Meta: whether servers say EN where the item is missing. They say NF to other requests than mg,
+// and an mg that makes the item does not miss.
+bool is_missed_with_en(const Operation& operation) {
+  return (operation.verb == Verb::Get || operation.verb == Verb::Touch) &&
+         operation.vivify_seconds == 0;
+}
 
 bool is_end(std::string_view line, std::span<const std::string_view> ends) {
   const std::string_view word = line.substr(0, line.find(' '));
@@ -148,6 +145,7 @@ struct Connection::State {
   bool misses_have_opaques = false;  // meta: an EN of this server repeated one
   bool knows_meta = false;           // the server has answered a meta command
   bool is_barrier_asked = false;     // and not answered
+  uint32_t noops_due = 0;            // of the caller: spelled and not answered
   bool has_unproven = false;         // replies that a late one may have been taken for
   bool unproven_may_change = false;  // some of these requests may come to change something yet
   std::vector<Answer*> unproven;     // refusals that leave no doubt once they are proven
@@ -226,6 +224,7 @@ struct Connection::State {
              : error(ErrorKind::Closed, "has closed the connection: " + transport->why()));
   }
   void fail_protocol(const std::string& what);
+  void doubt_batch(size_t from, const Error& why) noexcept;
   void doubt_last_told(const Error& why) noexcept;
   bool answers_current(const ReplyHead& head);
   bool may_hold(uint64_t bytes);
@@ -250,9 +249,11 @@ struct Connection::State {
   }
   uint32_t line_requests() const { return lines.front().end - lines.front().begin; }
   bool expects(std::string_view key) const;
+  void note_line_reply();
   bool take_line_head(const ReplyHead& head);
   bool take_barrier(const ReplyHead& head);
   void note_meta_reply(const ReplyHead& head);
+  bool is_last_noop(const ReplyHead& head) const;
   bool proves_last_told(const ReplyHead& head) const;
   void note_told();
   void prove() noexcept;
@@ -291,6 +292,8 @@ void Connection::State::fail(Error why) noexcept {
   failure = std::move(why);
   // The rest of what was asked does not come: the last value may hold a part of it.
   if (!is_idle() && (last_told_has_body || !held().empty())) doubt_last_told(*failure);
+  // Where the client leaves the connection on account of a reply, it believes those before that.
+  if (!is_left && !batches.empty()) doubt_batch(batches.front().proven, *failure);
   for (Answer* const answer : unproven_ok) answer_failed(*answer, copy_of(*failure));
   for (Batch& batch : batches) {
     for (size_t i = batch.answered; i < batch.count; ++i) {
@@ -317,21 +320,25 @@ void Connection::State::fail(Error why) noexcept {
   transport.reset();  // so that the server learns of it
 }
 
-// What came before nonsense may be part of it. Classic replies to other commands than gets fit each
-// request of their kind, and may have been taken for their neighbours': none of the batch is
-// believed.
+// What came before nonsense may be part of it.
 void Connection::State::fail_protocol(const std::string& what) {
   const Error why = error(ErrorKind::Protocol, what);
-  if (!batches.empty() && options.dialect == Dialect::Classic) {
-    const Batch& batch = batches.front();
-    for (size_t i = 0; i < batch.answered; ++i) {
-      if (batch.operations[i].verb == Verb::Get || batch.answers[i].error) continue;
-      changed = changed || changes_something(batch.operations[i]);
-      answer_failed(batch.answers[i], why);
-    }
-  }
+  if (!batches.empty()) doubt_batch(0, why);
   doubt_last_told(why);
   fail(why);
+}
+
+// Classic replies to other commands than gets fit each request of their kind: where one is missing,
+// the requests before it may have got those of their neighbours. Fails the answers of the first
+// batch from this one on.
+void Connection::State::doubt_batch(size_t from, const Error& why) noexcept {
+  if (options.dialect != Dialect::Classic) return;
+  const Batch& batch = batches.front();
+  for (size_t i = from; i < batch.answered; ++i) {
+    if (batch.operations[i].verb == Verb::Get || batch.answers[i].error) continue;
+    changed = changed || changes_something(batch.operations[i]);
+    answer_failed(batch.answers[i], copy_of(why));
+  }
 }
 
 // The last reply may be made of parts of two. Its caller has not got it yet, also where its batch
@@ -349,14 +356,14 @@ void Connection::State::submit(std::span<const Operation> operations, std::span<
   fail_if_inherited();
   if (answers.size() < operations.size()) {
     for (Answer& answer : answers) {
-      make_blank(answer);
+      answer.make_blank();
       answer.error =
           error(ErrorKind::BadRequest, "is not asked: there are fewer answers than operations");
     }
     return;
   }
   for (size_t i = 0; i < operations.size(); ++i) {
-    make_blank(answers[i]);
+    answers[i].make_blank();
     const std::string_view objection = objection_to(operations[i], options.dialect);
     if (!objection.empty()) {
       answers[i].error = error(ErrorKind::BadRequest, "is not asked: " + std::string(objection));
@@ -423,6 +430,7 @@ void Connection::State::spell_next() {
   proto::Command command = command_of(operation, options.dialect);
   const RequestNumber number(options.dialect, first_number + asked);
   if (has_opaque(operation.verb, options.dialect)) command.opaque = number.opaque();
+  if (operation.verb == Verb::Noop) ++noops_due;
   const bool spelled = proto::write_request(command, operation.value, output);
   assert(spelled);
   static_cast<void>(spelled);
@@ -627,7 +635,7 @@ bool Connection::State::answers_current(const ReplyHead& head) {
   if (!binary && head.kind == proto::ReplyKind::Refused) return true;
   if (!has_opaque(current().verb, options.dialect)) return head.opaque.empty();
   const bool is_en = !binary && head.word == "EN";
-  if (is_en && head.opaque.empty()) return !misses_have_opaques;
+  if (is_en && head.opaque.empty()) return !misses_have_opaques && is_missed_with_en(current());
   if (head.opaque != RequestNumber(options.dialect, first_number + told).opaque()) return false;
   misses_have_opaques = misses_have_opaques || is_en;
   return true;
@@ -670,6 +678,12 @@ bool Connection::State::expects(std::string_view key) const {
   return false;
 }
 
+// A reply to a get fits no other command: had one before it been lost, it would have come too
+// early.
+void Connection::State::note_line_reply() {
+  if (!batches.empty()) batches.front().proven = batches.front().answered;
+}
+
 // What a head says of the gets before the one that it is for, or with END of all that are left:
 // they are not there. False: it has failed.
 bool Connection::State::take_line_head(const ReplyHead& head) {
@@ -680,11 +694,15 @@ bool Connection::State::take_line_head(const ReplyHead& head) {
     fail(refusal(head));
     return false;
   }
-  if (is_value && told != lines.front().end && current().key == head.key) return true;
+  if (is_value && told != lines.front().end && current().key == head.key) {
+    note_line_reply();
+    return true;
+  }
   if (!is_end && !(is_value && expects(head.key))) {
     fail_protocol("sent what is no reply to the request");
     return false;
   }
+  note_line_reply();
   while (told != lines.front().end && (is_end || current().key != head.key)) {
     current_answer().outcome = Outcome::Missing;
     settle(Meaning::Answered, {});
@@ -710,21 +728,27 @@ bool Connection::State::take_barrier(const ReplyHead& head) {
   return true;
 }
 
+// Meta: whether it is the MN of the current noop. While a later noop is due it may be the MN of
+// that, and the one of the current noop be lost in a value.
+bool Connection::State::is_last_noop(const ReplyHead& head) const {
+  return head.kind == proto::ReplyKind::Noop && noops_due == 1;
+}
+
 // What it says of the server and of the replies before it. It is the current operation's.
 void Connection::State::note_meta_reply(const ReplyHead& head) {
   if (head.kind == proto::ReplyKind::Refused) return;
   const bool is_noop = current().verb == Verb::Noop && head.kind == proto::ReplyKind::Noop;
-  if (is_noop || !head.opaque.empty()) prove();
+  if (is_last_noop(head) || !head.opaque.empty()) prove();
   if (is_noop || has_opaque(current().verb, options.dialect)) knows_meta = true;
 }
 
 // Whether a reply that fits the current request cannot be that of a later one, whose predecessor is
-// in the last value. In text that may be so of a refusal, of an EN without an opaque and of END.
+// in the last value. In text that may be so of a refusal, of an EN without an opaque, of an MN
+// before another and of END.
 bool Connection::State::proves_last_told(const ReplyHead& head) const {
   if (options.dialect == Dialect::Binary) return true;
   if (head.kind == proto::ReplyKind::Refused) return false;
-  return options.dialect == Dialect::Classic || !head.opaque.empty() ||
-         head.kind == proto::ReplyKind::Noop;
+  return options.dialect == Dialect::Classic || !head.opaque.empty() || is_last_noop(head);
 }
 
 // The current answer is the last, unless it is text without a value: that proves nothing.
@@ -789,6 +813,7 @@ void Connection::State::settle(Meaning meaning, const ReplyHead& head) {
     flushed();
   }
   note_told();
+  if (current().verb == Verb::Noop) --noops_due;
   ++told;
   ++batches.front().answered;
   drop_answered();

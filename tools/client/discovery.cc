@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <array>
-#include <limits>
+#include <functional>
 #include <new>
 #include <string_view>
 #include <utility>
@@ -55,10 +55,12 @@ std::optional<uint64_t> incarnation_of(Connection& connection, Deadline deadline
   return reply ? row_of(*reply, "incarnation") : std::nullopt;
 }
 
-// newer_than  asks a server whose list has a larger version than this for its incarnation
+bool is_never_identified(uint64_t) { return false; }
+
+// is_identified  whether a server whose list has this version is asked for its incarnation
 Result<Told> ask(const Endpoint& whom, const ClientOptions& options, Deadline deadline,
                  const Cancellation& cancellation,
-                 uint64_t newer_than = std::numeric_limits<uint64_t>::max()) {
+                 const std::function<bool(uint64_t version)>& is_identified = is_never_identified) {
   auto connection =
       Connection::open(whom, options.connection,
                        std::min(deadline, now() + options.connect_timeout), {}, &cancellation);
@@ -71,7 +73,7 @@ Result<Told> ask(const Endpoint& whom, const ClientOptions& options, Deadline de
   if (!*list) return Error{ErrorKind::Refused, whom.text() + " has no list of nodes"};
   Told told{std::move(**list), {}};
   told.marks.push_back((*connection)->address() + ' ' + std::to_string(whom.port));
-  if (told.list.version > newer_than) {
+  if (is_identified(told.list.version)) {
     const std::optional<uint64_t> incarnation = incarnation_of(**connection, until);
     if (incarnation) told.marks.push_back("incarnation " + std::to_string(*incarnation));
   }
@@ -108,8 +110,11 @@ Result<NewerList> ask_for_newer_list(const std::vector<Endpoint>& whom, const Cl
     // Where one is newer, the votes of these could outweigh the known ones.
     if (now() >= deadline && (is_newer || newer.tellers == 0)) return not_asked(left, error);
     if (now() >= deadline) break;
+    // Before an election the first server that tells the list that is followed ends this: it needs
+    // no vote.
     const Result<Told> told =
-        ask(endpoint, options, share_of(deadline, left--), cancellation, followed.version);
+        ask(endpoint, options, share_of(deadline, left--), cancellation,
+            [&](uint64_t version) { return is_newer || version != followed.version; });
     if (cancellation.cancelled()) return going_away();
     if (!told) {
       error = told.error();

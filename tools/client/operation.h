@@ -28,7 +28,9 @@ enum class Verb : uint8_t {
   Noop,      // no key; classic: version, whose answer is thrown away
 };
 
-// Views are the caller's, and must live until the request has been answered.
+// Views are the caller's, and must live until the request has been answered. None of them may lead
+// into the answers of the same call, which clears these before it sends anything: a value that was
+// read is copied or moved out of its answer before it is stored with the same answers.
 struct Operation {
   Verb verb = Verb::Get;
   // 1 to 250 bytes; without blanks and control characters unless the dialect is binary or meta.
@@ -78,6 +80,17 @@ struct Answer {
   bool won = false;     // the caller is to make the value anew
   bool stale = false;   // the value is out of date
   bool others = false;  // somebody else has won and has not stored yet
+
+  // Failed without an error, as one that has not come. The value keeps its memory.
+  void make_blank() noexcept {
+    outcome = Outcome::Failed;
+    error.reset();
+    in_doubt = false;
+    value.clear();
+    client_flags = 0;
+    cas = number = 0;
+    won = stale = others = false;
+  }
 };
 
 }  // namespace larder::client

@@ -137,6 +137,10 @@ Meaning settle_get(Dialect dialect, const ReplyHead& head, Answer& answer) noexc
     return answer_with(Outcome::Missing, answer);
   }
   if (head.kind != ReplyKind::Value) return Meaning::Nonsense;
+  // Every get asks for both: a line without them has lost a part.
+  if (dialect == Dialect::Meta && !(head.has_client_flags && head.has_cas)) {
+    return Meaning::Nonsense;
+  }
   answer.client_flags = head.client_flags;
   answer.cas = head.cas;
   answer.won = head.won;
@@ -145,15 +149,18 @@ Meaning settle_get(Dialect dialect, const ReplyHead& head, Answer& answer) noexc
   return Meaning::Value;
 }
 
-Meaning settle_store(const Operation& operation, const ReplyHead& head, Answer& answer) noexcept {
+Meaning settle_store(const Operation& operation, Dialect dialect, const ReplyHead& head,
+                     Answer& answer) noexcept {
   switch (head.kind) {
     case ReplyKind::Done:
       answer.cas = head.cas;
       return answer_with(Outcome::Done, answer);
     case ReplyKind::Missing:
-      // Only a set is told that what it was to replace by its version is gone.
-      return answer_with(operation.verb == Verb::Set ? Outcome::Missing : Outcome::NotStored,
-                         answer);
+      // A server says to a set with a version that the item is gone. To another store it is the
+      // reply to another request, unless its opaque has matched: NotStored in binary.
+      if (operation.cas != 0) return answer_with(Outcome::Missing, answer);
+      if (dialect != Dialect::Binary || operation.verb == Verb::Set) return Meaning::Nonsense;
+      return answer_with(Outcome::NotStored, answer);
     case ReplyKind::NotStored:
       return answer_with(Outcome::NotStored, answer);
     case ReplyKind::Exists:
@@ -210,7 +217,7 @@ Meaning settle(const Operation& operation, Dialect dialect, const ReplyHead& hea
     case Verb::Replace:
     case Verb::Append:
     case Verb::Prepend:
-      return settle_store(operation, head, answer);
+      return settle_store(operation, dialect, head, answer);
     case Verb::Increment:
     case Verb::Decrement:
       return settle_count(dialect, head, answer);
