@@ -293,7 +293,8 @@ TEST_CASE("a probe for which this process lacks a descriptor does not prolong an
   gate.shut();
   REQUIRE_FALSE(cache->get("k").ok());
   gate.open();
-  std::this_thread::sleep_for(milliseconds(2));  // it may be probed
+  // It may be probed: each of the three tries may have doubled the ejection.
+  std::this_thread::sleep_for(milliseconds(20));
   {
     const NoDescriptors none;
     // Each of these would double the ejection.

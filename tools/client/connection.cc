@@ -199,8 +199,8 @@ struct Connection::State {
     const bool is_unknown =
         options.dialect == Dialect::Meta && !knows_meta && head.text == kUnknownCommand;
     return error(kind, "says: " + std::string(head.text) +
-                           (is_unknown ? ", as a server without the meta commands does: "
-                                         "choose Dialect::Classic"
+                           (is_unknown ? ", as a server without the meta commands does; "
+                                         "the classic dialect may suit it"
                                        : ""));
   }
   // Nothing of what was asked has been read, then.

@@ -61,16 +61,6 @@ size_t cost_of(std::string_view key) { return key.size() + kLineBytes; }
 // Of a target where items were added: the status is that of a lost one, or of what is missing here.
 Error closed_by(const Error& cause) { return {ErrorKind::Closed, cause.text, cause.is_local}; }
 
-// The client advises its programs on a server without the meta commands. copy has no such choice.
-Error without_deletes(Error error) {
-  constexpr std::string_view kAdvice = ": choose Dialect::Classic";
-  if (const size_t at = error.text.find(kAdvice); at != std::string::npos) {
-    error.text.replace(at, kAdvice.size(),
-                       ": copy cannot delete there, use dump and load --add --dialect classic");
-  }
-  return error;
-}
-
 Operation delete_of(std::string_view key) {
   Operation operation;
   operation.verb = Verb::Delete;
@@ -133,8 +123,12 @@ void FillGuard::try_delete() {
     if (is_lost(node)) return;
     std::vector<Answer> answers = targets_fleet_.run_on(node, {&remove, 1});
     if (answers[0].outcome != Outcome::Failed) return;
+    Error why = std::move(*answers[0].error);
+    if (why.kind == ErrorKind::Refused) {
+      why.text += ": copy cannot delete there, use dump and load --add --dialect classic";
+    }
     const std::lock_guard lock(mutex_);
-    lose(node, without_deletes(std::move(*answers[0].error)));
+    lose(node, std::move(why));
   });
 }
 
