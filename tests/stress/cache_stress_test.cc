@@ -39,6 +39,9 @@ bool is_whole(uint64_t key, const std::vector<std::string_view>& parts, size_t t
   return owner == key && v == make_value(key, serial, v.size());
 }
 
+// A run goes on until it has found so many, however slow the machine is.
+constexpr uint64_t kLeastHits = 1000;
+
 struct Load {
   size_t memory_bytes;
   uint32_t shards;
@@ -177,7 +180,7 @@ void run(const Load& load, Outcome& outcome) {
     threads.emplace_back([&, w] { work(cache, w, load, stop, clock, outcome); });
   }
   const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(load.milliseconds);
-  while (std::chrono::steady_clock::now() < end) {
+  while (std::chrono::steady_clock::now() < end || outcome.hits < kLeastHits) {
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
     clock.fetch_add(1);
     if (load.lasting_keys == 0 && clock.load() % 80 == 0) {
@@ -318,7 +321,6 @@ TEST_CASE("few keys, all the time replaced") {
   run({8_MiB, 1, 64, 200, 4000}, outcome);
   CHECK(outcome.wrong == 0);
   CHECK(outcome.refused == 0);
-  CHECK(outcome.hits > 1000);
 }
 
 TEST_CASE("keys that nobody removes are hit at every look") {
@@ -328,7 +330,6 @@ TEST_CASE("keys that nobody removes are hit at every look") {
   CHECK(outcome.lost == 0);
   CHECK(outcome.wrong == 0);
   CHECK(outcome.refused == 0);
-  CHECK(outcome.hits > 1000);
   CHECK(outcome.totals.evictions == 0);
 }
 
@@ -460,5 +461,4 @@ TEST_CASE("large values in parts") {
   Outcome outcome;
   run({16_MiB, 2, 100, 300'000, 4000}, outcome);
   CHECK(outcome.wrong == 0);
-  CHECK(outcome.hits > 100);
 }

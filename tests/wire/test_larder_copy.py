@@ -14,6 +14,7 @@ import socket
 import struct
 import subprocess
 import threading
+import unittest
 
 from test_larder import LARDER, MEMCACHED, PATIENCE_SECONDS, larder
 from test_larder_scripts import (Case, FakeServer, FaultsCase, line_of_key, value_behind,
@@ -21,6 +22,8 @@ from test_larder_scripts import (Case, FakeServer, FaultsCase, line_of_key, valu
 import support
 
 OLD = b"OLD"
+with open(LARDER, "rb") as program:
+    IS_SANITIZED = b"__asan_init" in program.read()
 BATCH = 128  # items that larder reads or adds at once
 
 
@@ -711,6 +714,7 @@ class Failures(Copies):
         self.assertEqual((process.returncode, silent.items, well.items), (4, {}, {}), error)
         self.assertEqual(waited, [True])
 
+    @unittest.skipIf(IS_SANITIZED, "a sanitizer needs descriptors of its own")
     def test_a_delete_without_a_descriptor_is_status_9(self):
         undone = 0
         for limit in range(9, 15):
@@ -925,7 +929,10 @@ class Failures(Copies):
             return target, asked
         target, asked = silent()
         status, _, error = self.copy(self.source(), target, words=["--timeout", "4"])
-        self.assert_undone(target, status, error, "is too slow to answer `version`")
+        # Without it none of the replies before is believed.
+        self.assertEqual((status, target.items), (4, {}), error)
+        self.assertIn(f"{target.address} is too slow to answer\n", error)
+        self.assertIn("copy has deleted its items there", error)
         self.assertEqual(len(asked), 1)
 
         keys = [b"k%d" % i for i in range(6 * BATCH)]
@@ -935,8 +942,8 @@ class Failures(Copies):
         status, text, error = larder("load", "--add", "--json", "--timeout", "4", "--servers",
                                      target.address, stdin=dump)
         self.assertEqual((status, error),
-                         (4, f"larder: {target.address} is too slow to answer `version`\n"))
-        self.assertEqual((len(asked), json.loads(text)["stored"]), (3, 3 * BATCH))
+                         (4, f"larder: {target.address} is too slow to answer\n"))
+        self.assertEqual((len(asked), json.loads(text)["stored"]), (3, 0))
 
     def test_a_refused_add_leaves_a_newer_value(self):
         large = b"x" * 1_200_000  # more than is allowed by default
