@@ -282,7 +282,7 @@ class PagePool {
   size_t wanted_limit_ GUARDED_BY(mutex_) = 0;  // pages; limit_ is less when short of room
   bool trim_refused_ GUARDED_BY(mutex_) = false;
   // No more was in use at some time since the limit changed: what is over it now is borrowed.
-  Atomic<bool> limit_reached_{true};  // written under mutex_
+  Atomic<bool> limit_reached_{true};              // written under mutex_
   bool has_borrowed_ GUARDED_BY(mutex_) = false;  // kStallPages, since trim() was called last
   Seconds borrowed_at_ GUARDED_BY(mutex_) = 0;    // as trim() noticed; 0: never
   Seconds retried_at_ GUARDED_BY(mutex_) = 0;

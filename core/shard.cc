@@ -1134,8 +1134,8 @@ size_t Shard::pages_wanted() const {
 void Shard::note_pages() {
   const size_t held = slab_.pages().size() + slab_.large_pages();
   const bool others_borrow = pool_.limit_was_reached() && pool_.is_nearly_overdrawn();
-  has_few_pages_ = held * shard_count_ < pool_.pages_used() / kFewOfShare && !page_refused_ &&
-                   !others_borrow;
+  has_few_pages_ =
+      held * shard_count_ < pool_.pages_used() / kFewOfShare && !page_refused_ && !others_borrow;
 }
 
 size_t Shard::pages_to_give_back() const {

@@ -953,7 +953,8 @@ TEST_CASE("a server that does not know the meta commands gets no value that it w
       std::vector<Answer> answers(operations.size());
       connection->run(operations, answers, patience());
       CHECK(failed_with(answers.back(), ErrorKind::Refused));
-      CHECK(answers.back().error->text.find("the classic dialect may suit it") != std::string::npos);
+      CHECK(answers.back().error->text.find("the classic dialect may suit it") !=
+            std::string::npos);
       CHECK(connection->failed());
       connection.reset();
     }
