@@ -558,33 +558,49 @@ TEST_CASE("beside a hot set that fills the memory new items stay, then and when 
   CHECK(there > newest / 10 * 9);
 }
 
+namespace {
+
+// One shard, in which small items fill the memory.
+struct FullOfSmallItems {
+  FullOfSmallItems() {
+    while (client.cache.totals().evictions < 1'000) store(100);
+    turnover = client.cache.totals().items;
+  }
+  void store(uint64_t times) {
+    for (uint64_t i = 0; i < times; ++i) {
+      client.must_set(key_number(stored++), small);
+      if (stored % 16 == 0) client.cache.tend(0, client.now, 0);
+    }
+  }
+
+  Client client{[] {
+    CacheConfig settings = config(16_MiB);
+    settings.shards = 1;
+    settings.hash_seed = 1;
+    return settings;
+  }()};
+  const std::string small = std::string(1'000, 'x');
+  uint64_t stored = 0;
+  uint64_t turnover = 0;  // so many fit
+};
+
+}  // namespace
+
 TEST_CASE("a value that is stored again and again keeps no cold one of its size") {
   const bool deletes = GENERATE(false, true);
   const bool changes_size = GENERATE(false, true);
   CAPTURE(deletes, changes_size);
-  CacheConfig settings = config(16_MiB);
-  settings.shards = 1;
-  settings.hash_seed = 1;
-  Client c(settings);
-  const std::string small(1'000, 'x');
+  FullOfSmallItems full;
+  Client& c = full.client;
   const std::string large(250'000, 'y');
   const std::string larger(310'000, 'z');
-  uint64_t n = 0;
-  const auto store_small = [&](uint64_t times) {
-    for (uint64_t i = 0; i < times; ++i) {
-      c.must_set(key_number(n++), small);
-      if (n % 64 == 0) c.cache.tend(0, c.now, 0);
-    }
-  };
-  while (c.cache.totals().evictions < 1'000) store_small(100);
-  const uint64_t turnover = c.cache.totals().items;
   constexpr int kCold = 7;
   for (int i = 0; i < kCold; ++i) {
     c.must_set("cold-" + std::to_string(i), large);
     if (changes_size) c.must_set("larger-" + std::to_string(i), larger);
   }
   for (int i = 0; i < 1'000; ++i) {
-    store_small(turnover / 125);
+    full.store(full.turnover / 125);
     // It was stored so little of the memory ago.
     REQUIRE((i == 0 || c.has("hot")));
     if (deletes) c.remove("hot");
@@ -602,22 +618,10 @@ TEST_CASE("a value that is stored again and again keeps no cold one of its size"
 TEST_CASE("beside a key that is stored again and again a new large value stays for a while") {
   const bool deletes = GENERATE(false, true);
   CAPTURE(deletes);
-  CacheConfig settings = config(16_MiB);
-  settings.shards = 1;
-  settings.hash_seed = 1;
-  Client c(settings);
-  const std::string small(1'000, 'x');
+  FullOfSmallItems full;
+  Client& c = full.client;
   const std::string large(250'000, 'y');
-  uint64_t n = 0;
-  const auto store_small = [&](uint64_t times) {
-    for (uint64_t i = 0; i < times; ++i) {
-      c.must_set(key_number(n++), small);
-      if (n % 16 == 0) c.cache.tend(0, c.now, 0);
-    }
-  };
-  while (c.cache.totals().evictions < 1'000) store_small(100);
-  const uint64_t turnover = c.cache.totals().items;
-  store_small(turnover);
+  full.store(full.turnover);
   std::mt19937 random(7);
   int gone = 0;
   for (int i = 0; i < 400; ++i) {
@@ -627,7 +631,7 @@ TEST_CASE("beside a key that is stored again and again a new large value stays f
     for (uint32_t parts = 1 + random() % 15; parts > 0; --parts) {
       if (deletes) c.remove("hot");
       c.must_set("hot", large);
-      store_small(turnover / 250);
+      full.store(full.turnover / 250);
     }
     gone += c.has("new") ? 0 : 1;
   }
