@@ -90,8 +90,8 @@ void Eviction::remove_large(const Item& item) noexcept {
   Ring& ring = rings_[r];
   if (ring.hand == pool_.ref_of(&item)) {
     ring.hand = item.ring_next();
-    // Where the hand is one further, a new item meets it a whole round later only with a step that
-    // is prolonged again.
+    // The hand has moved on without a step. So that it meets a new item a round later, that item
+    // may prolong the step again.
     prolonged_[r] = 0;
   }
   ItemWriter::set_ring_next(item_at(item.ring_previous()), item.ring_next());
