@@ -8,9 +8,12 @@
 #include <string>
 #include <vector>
 
+#include "tests/support/source_file.h"
+
 namespace {
 
 namespace fs = std::filesystem;
+using larder::test::source_file;
 using Words = std::vector<std::string>;
 
 struct Include {
@@ -46,7 +49,7 @@ const Layer kLayers[] = {
 // Every #include line of a layer's files.
 std::vector<Include> includes_of(const std::string& folder) {
   std::vector<Include> found;
-  for (const auto& entry : fs::recursive_directory_iterator(fs::path(LARDER_SOURCE_DIR) / folder)) {
+  for (const auto& entry : fs::recursive_directory_iterator(source_file(folder))) {
     const std::string extension = entry.path().extension().string();
     if (extension != ".h" && extension != ".cc") continue;
     std::ifstream file(entry.path());
@@ -55,7 +58,7 @@ std::vector<Include> includes_of(const std::string& folder) {
       const size_t open = line.find_first_of("<\"");
       const size_t close = line.find_first_of(">\"", open + 1);
       REQUIRE(close != std::string::npos);
-      found.push_back({fs::relative(entry.path(), LARDER_SOURCE_DIR).string(),
+      found.push_back({fs::relative(entry.path(), source_file("")).string(),
                        line.substr(open + 1, close - open - 1), line[open] == '"'});
     }
   }

@@ -1,7 +1,6 @@
 #include "tools/client/connection.h"
 
 #include <poll.h>
-#include <sys/resource.h>
 
 #include <catch2/catch.hpp>
 #include <chrono>
@@ -12,10 +11,12 @@
 #include <vector>
 
 #include "tests/library/scripted_server.h"
+#include "tests/support/no_descriptors.h"
 #include "tests/support/temp_folder.h"
 #include "tests/support/temp_server.h"
 
 using namespace larder::client;
+using larder::test::NoDescriptors;
 using larder::test::Peer;
 using larder::test::ScriptedServer;
 using larder::test::TempFolder;
@@ -1004,16 +1005,10 @@ TEST_CASE("a write that was given up is held though the process has no descripto
     });
     auto connection = connected(server.port());
     CHECK(run_one(*connection, get("k")).outcome == Outcome::Missing);
-    rlimit limit{};
-    REQUIRE(getrlimit(RLIMIT_NOFILE, &limit) == 0);
-    const int lowest_free = dup(0);
-    REQUIRE(lowest_free >= 0);
-    close(lowest_free);
-    const rlimit none_left{static_cast<rlim_t>(lowest_free), limit.rlim_max};
-    REQUIRE(setrlimit(RLIMIT_NOFILE, &none_left) == 0);
+    std::optional<NoDescriptors> none(std::in_place);
     const Answer answer = run_one(*connection, store(Verb::Set, "k", "late"), soon());
     LingeringList lingering = connection->take_lingering();
-    setrlimit(RLIMIT_NOFILE, &limit);
+    none.reset();
     given_up.set_value();
     CHECK(failed_with(answer, ErrorKind::Timeout));
     CHECK(lingering.size() == 1);

@@ -9,9 +9,7 @@
 
 #include <atomic>
 #include <catch2/catch.hpp>
-#include <cerrno>
 #include <new>
-#include <system_error>
 #include <thread>
 
 #include "tests/library/child_server.h"
@@ -19,6 +17,7 @@
 #include "tests/library/gate.h"
 #include "tests/library/no_threads.h"
 #include "tests/support/failing_allocations.h"
+#include "tests/support/no_descriptors.h"
 #include "tests/support/temp_server.h"
 
 using namespace larder::client;
@@ -57,30 +56,10 @@ class BlackHole {
   int waiting_[4];
 };
 
-// While one lives, this process gets no descriptor.
-class NoDescriptors {
- public:
-  NoDescriptors() {
-    // The first virtual call of each type needs a pipe where ubsan looks at it.
-    static_cast<void>(std::generic_category().message(EMFILE));
-    REQUIRE(getrlimit(RLIMIT_NOFILE, &before_) == 0);
-    rlimit none = before_;
-    none.rlim_cur = 3;  // those have numbers below; poll() takes no more entries
-    REQUIRE(setrlimit(RLIMIT_NOFILE, &none) == 0);
-  }
-  ~NoDescriptors() { setrlimit(RLIMIT_NOFILE, &before_); }
-  NoDescriptors(const NoDescriptors&) = delete;
-  NoDescriptors& operator=(const NoDescriptors&) = delete;
-
- private:
-  rlimit before_{};
-};
-
 // While one lives, this process gets so many descriptors and no more.
 class FewDescriptors {
  public:
   explicit FewDescriptors(int count) {
-    static_cast<void>(std::generic_category().message(EMFILE));  // as above
     REQUIRE(getrlimit(RLIMIT_NOFILE, &before_) == 0);
     int fd = dup(STDERR_FILENO);
     for (; fd >= 0 && fd < kAbove; fd = dup(STDERR_FILENO)) taken_.push_back(fd);

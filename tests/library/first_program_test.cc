@@ -4,6 +4,7 @@
 #include <sstream>
 #include <string>
 
+#include "tests/support/source_file.h"
 #include "tests/support/temp_server.h"
 
 int first_program(int argc, char** argv);  // its main, see CMakeLists.txt
@@ -11,7 +12,7 @@ int first_program(int argc, char** argv);  // its main, see CMakeLists.txt
 namespace {
 
 std::string text_of(const std::string& file) {
-  std::ifstream stream(LARDER_SOURCE_DIR "/" + file);
+  std::ifstream stream(larder::test::source_file(file));
   std::stringstream text;
   text << stream.rdbuf();
   return text.str();

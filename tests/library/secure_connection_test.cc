@@ -1,17 +1,18 @@
 // Connections that are encrypted, and such as begin with a login.
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
 #include <chrono>
 #include <cstdlib>
 #include <fstream>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "tests/library/name_server.h"
 #include "tests/library/scripted_server.h"
+#include "tests/support/no_descriptors.h"
 #include "tests/support/sasl_setup.h"
 #include "tests/support/temp_folder.h"
 #include "tests/support/temp_server.h"
@@ -23,6 +24,7 @@ using namespace larder::client;
 using larder::daemon::Settings;
 using larder::test::Authority;
 using larder::test::NameServer;
+using larder::test::NoDescriptors;
 using larder::test::Peer;
 using larder::test::SaslSetup;
 using larder::test::ScriptedServer;
@@ -235,16 +237,10 @@ TEST_CASE("a file of TLS for which no descriptor is left is not the file's fault
     }
     auto connected = connect_to(local(server.port()), {}, patience());
     REQUIRE(connected.ok());
-    rlimit limit{};
-    REQUIRE(getrlimit(RLIMIT_NOFILE, &limit) == 0);
-    const int lowest_free = dup(0);
-    REQUIRE(lowest_free >= 0);
-    close(lowest_free);
-    const rlimit none_left{static_cast<rlim_t>(lowest_free), limit.rlim_max};
-    REQUIRE(setrlimit(RLIMIT_NOFILE, &none_left) == 0);
+    std::optional<NoDescriptors> none(std::in_place);
     const auto opened =
         Connection::open_over(std::move(*connected), local(server.port()), options, patience());
-    setrlimit(RLIMIT_NOFILE, &limit);
+    none.reset();
     unsetenv("SSL_CERT_FILE");
     REQUIRE_FALSE(opened.ok());
     CHECK(opened.error().kind == ErrorKind::Unreachable);

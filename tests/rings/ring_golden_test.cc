@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "tests/support/source_file.h"
 #include "tools/client/ring.h"
 
 using namespace larder::client;
@@ -71,9 +72,9 @@ struct Golden {
 };
 
 std::vector<Golden> read_golden(RingKind kind) {
-  const std::string path = LARDER_SOURCE_DIR "/tests/rings/golden/" + std::string(name_of(kind));
+  const auto path = larder::test::source_file("tests/rings/golden") / name_of(kind);
   std::ifstream file(path);
-  INFO(path);
+  INFO(path.string());
   REQUIRE(file);
   std::vector<Golden> lines;
   for (std::string line; std::getline(file, line);) {
@@ -187,7 +188,7 @@ TEST_CASE("every ring answers as its library for all keys and all sets of nodes"
 TEST_CASE("no golden file is left over") {
   size_t files = 0;
   for (const auto& entry :
-       std::filesystem::directory_iterator(LARDER_SOURCE_DIR "/tests/rings/golden")) {
+       std::filesystem::directory_iterator(larder::test::source_file("tests/rings/golden"))) {
     INFO(entry.path());
     CHECK(parse_ring_kind(entry.path().filename().string()));
     ++files;

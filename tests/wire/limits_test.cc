@@ -141,8 +141,8 @@ TEST_CASE("running out of descriptors is survived") {
   REQUIRE(client.ask_line("mn") == "MN");
 
   // The client's socket exists already; only the server's accept meets the limit, for the lowest
-  // free number is the limit for new ones. No check until it is lifted: ubsan, asked about an
-  // object that is new to it, needs a descriptor.
+  // free number is the limit for new ones. No check until it is lifted: one that fails would leave
+  // it.
   const larder::daemon::Socket late(::socket(AF_INET, SOCK_STREAM, 0));
   sockaddr_storage address{};
   socklen_t length = sizeof address;

@@ -21,6 +21,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/support/source_file.h"
 #include "tests/support/temp_folder.h"
 #include "tests/support/temp_server.h"
 #include "tests/support/wire_client.h"
@@ -196,8 +197,8 @@ class Player {
 
 std::vector<std::filesystem::path> transcripts() {
   std::vector<std::filesystem::path> files;
-  for (const auto& entry : std::filesystem::directory_iterator(
-           std::filesystem::path(LARDER_SOURCE_DIR) / "tests" / "transcripts")) {
+  for (const auto& entry :
+       std::filesystem::directory_iterator(larder::test::source_file("tests/transcripts"))) {
     if (entry.path().extension() == ".txt") files.push_back(entry.path());
   }
   std::sort(files.begin(), files.end());
