@@ -90,9 +90,14 @@ void Eviction::remove_large(const Item& item) noexcept {
   Ring& ring = rings_[r];
   if (ring.hand == pool_.ref_of(&item)) {
     ring.hand = item.ring_next();
-    // The hand has moved on without a step. So that it meets a new item a round later, that item
-    // may prolong the step again.
-    prolonged_[r] = 0;
+    // The hand has passed a place, and its level rises for that, too, so that it meets what is
+    // stored next a round later. It cannot stop for good: what comes in lies behind it, so each
+    // place counts once a round.
+    const auto group = static_cast<uint32_t>(hands_.size() + r);
+    double& level = level_of_[group];
+    const double step = level_per_step(group);
+    const double round_ahead = level_ + step * static_cast<double>(ring.items);
+    if (level != kAsleep) level = std::max(level, std::min(level + step, round_ahead));
   }
   ItemWriter::set_ring_next(item_at(item.ring_previous()), item.ring_next());
   ItemWriter::set_ring_previous(item_at(item.ring_next()), item.ring_previous());

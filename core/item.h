@@ -58,6 +58,8 @@ class Item {
 
   // Header, options, key and (first part of the) value.
   uint32_t stored_bytes() const noexcept { return key_offset() + key_bytes_ + value_bytes_; }
+  // Likewise, with all parts of the value.
+  uint32_t whole_bytes() const noexcept { return head_bytes() + value_bytes(); }
 
   // -- Layout, for core.
   static constexpr uint32_t kHeaderBytes = 12;
@@ -110,7 +112,8 @@ class Item {
   uint32_t large_offset() const noexcept {
     return more_offset() + 4 + ((more() & kMoreWideCas) != 0 ? 8 : 0);
   }
-  uint32_t key_offset() const noexcept {
+  // Six calls a store; g++ leaves them calls.
+  [[gnu::always_inline]] uint32_t key_offset() const noexcept {
     const uint8_t st = state();
     uint32_t offset = kHeaderBytes + expiry_size(st) + flags_size(st);
     if ((st & kHasMore) != 0) [[unlikely]] {

@@ -32,6 +32,8 @@ constexpr uint64_t kRoomRise = 4;
 constexpr uint64_t kRoomFall = 16;
 // How much room there may be beyond what is wanted while stores come one at a time.
 constexpr uint64_t kMostRoomOver = 4 * kPageBytes;
+// Slices of upkeep that only evict, from one look at what all shards hold to the next.
+constexpr uint32_t kSlicesPerLook = 16;
 // Of what is to be given back after the limit was lowered: emptied ahead of the pages that leave.
 constexpr size_t kMostPagesAhead = 64;
 // A part takes a whole page, or half of one, and so on down to a chunk of the largest items.
@@ -324,8 +326,7 @@ bool Shard::reclaim_slice() {
 }
 
 void Shard::note_live(ClassCounters& c, const Item& item, int sign) {
-  const int64_t bytes =
-      int64_t{item.stored_bytes()} + item.value_bytes() - item.first_part().size();
+  const int64_t bytes = item.whole_bytes();
   c.item_bytes += static_cast<uint64_t>(sign * bytes);
   c.items += static_cast<uint64_t>(int64_t{sign});
 }
@@ -1123,10 +1124,12 @@ bool Shard::evict_one(uint32_t& steps, Seconds now) {
 
 size_t Shard::pages_wanted() const {
   if (!config_.evict || pool_.pages_left() > 0) return 0;
+  const bool over = pool_.pages_over_limit() > 0;
+  if (!over && reserve_.size() >= kReservePages) return 0;
   // What the table gives back as it shrinks goes before a reserve.
-  const bool table_shrinks = pool_.pages_over_limit() > 0 && table_.segments_to_free() > 0;
+  const bool table_shrinks = over && table_.segments_to_free() > 0;
   const size_t reserve = has_few_pages_ || table_shrinks ? 0 : kReservePages;
-  const size_t wanted = reserve + pages_to_give_back();
+  const size_t wanted = reserve + (over ? pages_to_give_back() : 0);
   const size_t coming = reserve_.size() + drained_waiting_ + (draining_ != kNoPage ? 1 : 0);
   return wanted > coming ? wanted - coming : 0;
 }
@@ -1136,6 +1139,7 @@ void Shard::note_pages() {
   const bool others_borrow = pool_.limit_was_reached() && pool_.is_nearly_overdrawn();
   has_few_pages_ =
       held * shard_count_ < pool_.pages_used() / kFewOfShare && !page_refused_ && !others_borrow;
+  if (has_few_pages_) room_wanted_ = kReservePages * kPageBytes;  // to begin with, once it has more
 }
 
 size_t Shard::pages_to_give_back() const {
@@ -1151,7 +1155,10 @@ size_t Shard::pages_to_give_back() const {
 }
 
 uint64_t Shard::room_with_spare_page() const {
-  return (kReservePages + slab_.classes_in_use()) * kPageBytes;
+  // A shard of few pages may have items of as many sizes: a quarter of what it holds is enough.
+  const size_t quarter = (slab_.pages().size() + slab_.large_pages()) / 4;
+  const size_t most = std::max(kReservePages, quarter);
+  return std::min(kReservePages + slab_.classes_in_use(), most) * kPageBytes;
 }
 
 uint64_t Shard::room_goal() const {
@@ -1398,62 +1405,81 @@ bool Shard::tend_slice(Seconds now, bool expire) {
   // slice, nor are all kinds to be asked. (Single sets: 600 instructions of 4,970.)
   if (!retired_.empty() && retired_.size() <= kFewRetired) reclaim();
   if (evict_later_ && pool_.pages_left() > kReservePages) evict_later_ = false;
-  if (!has_upkeep(now, expire)) return false;
-  note_pages();  // others may have taken or given back some
-  for (uint32_t i = 0; i < kUpkeepKinds; ++i) {
-    const Upkeep kind = next_upkeep_;
-    next_upkeep_ = static_cast<Upkeep>((static_cast<uint32_t>(kind) + 1) % kUpkeepKinds);
-    if (tend_kind(kind, now, expire)) return true;
+  uint32_t due = due_upkeep(now, expire);
+  if (due == 0) return false;
+  // Others may have taken or given back some. Not for each item that goes after a store.
+  const bool only_evicts = due == uint32_t{1} << static_cast<uint32_t>(Upkeep::EvictLater);
+  if (!only_evicts || ++evicting_slices_ % kSlicesPerLook == 0) note_pages();
+  while (due != 0) {
+    // The next kind in turn that is due.
+    const uint32_t behind = due & (~uint32_t{0} << static_cast<uint32_t>(next_upkeep_));
+    const auto kind = static_cast<uint32_t>(std::countr_zero(behind != 0 ? behind : due));
+    due &= ~(uint32_t{1} << kind);
+    next_upkeep_ = static_cast<Upkeep>(kind + 1 < kUpkeepKinds ? kind + 1 : 0);
+    switch (tend_kind(static_cast<Upkeep>(kind), now)) {
+      case Slice::Idle:
+        continue;
+      case Slice::Last:
+        return due != 0;
+      case Slice::More:
+        return true;
+    }
   }
   return false;
 }
 
-bool Shard::has_upkeep(Seconds now, bool expire) const {
+uint32_t Shard::due_upkeep(Seconds now, bool expire) const {
+  const auto bit = [](Upkeep kind, bool is_due) {
+    return static_cast<uint32_t>(is_due) << static_cast<uint32_t>(kind);
+  };
   const bool full = config_.evict && pool_.pages_left() == 0;
-  return retired_.size() > kFewRetired || !loose_parts_.empty() || table_.has_retired() ||
-         table_.wants_resize(full) || evict_later_ || draining_ != kNoPage ||
-         (full && pages_wanted() > 0) || flush_mark_.load(std::memory_order_relaxed) != 0 ||
-         flush_pages_ > 0 || (expire && slab_.has_due(now));
+  const bool pages = draining_ != kNoPage || (full && pages_wanted() > 0);
+  const bool flushed = flush_mark_.load(std::memory_order_relaxed) != 0 || flush_pages_ > 0;
+  return bit(Upkeep::Reclaim,
+             retired_.size() > kFewRetired || !loose_parts_.empty() || table_.has_retired()) |
+         bit(Upkeep::Resize, table_.wants_resize(full)) | bit(Upkeep::EvictLater, evict_later_) |
+         bit(Upkeep::MakeRoom, pages) | bit(Upkeep::Drain, pages) |
+         bit(Upkeep::SweepFlushed, flushed) | bit(Upkeep::Expire, expire && slab_.has_due(now));
 }
 
-bool Shard::tend_kind(Upkeep kind, Seconds now, bool expire) {
+Shard::Slice Shard::tend_kind(Upkeep kind, Seconds now) {
+  const auto slice = [](bool more) { return more ? Slice::More : Slice::Idle; };
   switch (kind) {
     case Upkeep::Reclaim:
-      return reclaim() > 0;
+      return slice(reclaim() > 0);
     case Upkeep::Resize:
-      return table_.resize_step(config_.evict, config_.evict && pool_.pages_left() == 0);
+      return slice(table_.resize_step(config_.evict, config_.evict && pool_.pages_left() == 0));
     case Upkeep::EvictLater: {
-      if (!evict_later_) return false;
       const size_t left = pool_.pages_left();
       const bool wanted = config_.evict && left <= kReservePages && !has_few_pages_ &&
                           room_bytes() + left * kPageBytes < room_goal() + kMostRoomOver;
       if (!wanted) {
         evict_later_ = false;
-        return false;
+        return Slice::Idle;
       }
       evict_later_ = !make_room(room_bytes() + 1, 256, now);
-      return !evict_later_;
+      return evict_later_ ? Slice::Idle : Slice::Last;
     }
     case Upkeep::MakeRoom:
-      return (pages_wanted() > 0 || draining_ != kNoPage) && make_room(room_goal(), 256, now);
+      return slice((pages_wanted() > 0 || draining_ != kNoPage) &&
+                   make_room(room_goal(), 256, now));
     case Upkeep::Drain:
-      return may_drain() && drain_step(now, kDrainAtOnce);
+      return slice(may_drain() && drain_step(now, kDrainAtOnce));
     case Upkeep::SweepFlushed: {
       // Whatever `expire` says: once the sequence has risen by 2^32 since an item was flushed,
       // widen() takes it for one that is newer than the mark.
       uint32_t blocks = kBlocksAtOnce;
       uint32_t unlinks = kUnlinkAtOnce;
-      return sweep_flushed(blocks, unlinks, now);
+      return slice(sweep_flushed(blocks, unlinks, now));
     }
     case Upkeep::Expire: {
-      if (!expire || !slab_.has_due(now)) return false;
       uint32_t blocks = kBlocksAtOnce;
       uint32_t unlinks = kUnlinkAtOnce;
       while (slab_.has_due(now) && blocks > 0 && unlinks > 0) expire_blocks(blocks, unlinks, now);
-      return true;
+      return Slice::More;
     }
   }
-  return false;
+  return Slice::Idle;
 }
 
 // -- Stop and start.
@@ -1604,8 +1630,7 @@ uint64_t Shard::list_sizes(uint64_t from, std::vector<uint32_t>& sizes) {
       if (left-- == 0) return p << kChunkBits | c;
       const Item& item = *item_at(slab_.chunk(page, c));
       if ((item.state() & Item::kStateMask) != Item::kLive) continue;
-      sizes.push_back(static_cast<uint32_t>(item.stored_bytes() + item.value_bytes() -
-                                            item.first_part().size()));
+      sizes.push_back(item.whole_bytes());
     }
   }
   return 0;
@@ -1689,7 +1714,7 @@ void Shard::check_invariants() {
       const Item& item = *item_at(slab_.chunk(page, c));
       if ((item.state() & Item::kStateMask) != Item::kLive) continue;
       ++live;
-      live_bytes += item.stored_bytes() + item.value_bytes() - item.first_part().size();
+      live_bytes += item.whole_bytes();
     }
   }
   require(live == items, "a live item is not in the table");

@@ -98,7 +98,7 @@ class Shard {
   bool reclaim_slice() EXCLUDES(mutex_);
 
   // -- Upkeep by the owner, outside a turn: one slice, of one kind of work, at most some 50
-  // microseconds of lock. False if no kind had anything to do. `expire`: also what has expired.
+  // microseconds of lock. False if nothing is left to do. `expire`: also what has expired.
   bool tend_slice(Seconds now, bool expire) EXCLUDES(mutex_);
 
   // -- Stop and start, when no turn runs and no draft or hold is left.
@@ -283,10 +283,12 @@ class Shard {
   // `bytes` were taken.
   void keep_room(size_t bytes, Seconds now) REQUIRES(mutex_);
   bool evict_one(uint32_t& steps, Seconds now) REQUIRES(mutex_);
-  // Whether some kind of upkeep may have something to do.
-  bool has_upkeep(Seconds now, bool expire) const REQUIRES(mutex_);
-  // Does a slice of this kind; false if there is nothing to do, or if it has to wait for readers.
-  bool tend_kind(Upkeep kind, Seconds now, bool expire) REQUIRES(mutex_);
+  // The kinds of upkeep that may have something to do, a bit each.
+  uint32_t due_upkeep(Seconds now, bool expire) const REQUIRES(mutex_);
+  // Does a slice of this kind. Idle: there was nothing to do, or it has to wait for readers; Last:
+  // this kind has nothing left.
+  enum class Slice : uint8_t { Idle, Last, More };
+  Slice tend_kind(Upkeep kind, Seconds now) REQUIRES(mutex_);
   size_t pages_wanted() const REQUIRES(mutex_);
   void note_pages() REQUIRES(mutex_);  // sets has_few_pages_
   // This shard's part of what was borrowed, or is over a limit that was lowered. Nothing while it
@@ -359,6 +361,7 @@ class Shard {
   // A store has let nothing go since the last upkeep, which does it then: who stores one item in a
   // full cache and waits until another has left, as memcached has it, does not wait in vain.
   bool evict_later_ GUARDED_BY(mutex_) = false;
+  uint32_t evicting_slices_ GUARDED_BY(mutex_) = 0;  // slices of upkeep that had nothing else to do
   uint64_t retired_bytes_ GUARDED_BY(mutex_) = 0;
   size_t flush_pages_ GUARDED_BY(mutex_) = 0;           // pages left to sweep after a flush
   PageNumber flush_page_ GUARDED_BY(mutex_) = kNoPage;  // the one that is being swept

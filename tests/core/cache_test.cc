@@ -639,6 +639,23 @@ TEST_CASE("beside a key that is stored again and again a new large value stays f
   c.cache.check_invariants();
 }
 
+TEST_CASE("large values that are stored anew together stay for a while") {
+  const int count = GENERATE(8, 30);
+  CAPTURE(count);
+  FullOfSmallItems full;
+  Client& c = full.client;
+  const std::string large(20'000, 'y');
+  full.store(full.turnover);
+  int gone = 0;
+  for (int burst = 0; burst < 60; ++burst) {
+    for (int k = 0; k < count; ++k) c.must_set("hot" + std::to_string(k), large);
+    full.store(full.turnover / 20);
+    for (int k = 0; k < count; ++k) gone += c.has("hot" + std::to_string(k)) ? 0 : 1;
+  }
+  CHECK(gone <= 60 * count / 100);  // some of the first ones, which are new
+  c.cache.check_invariants();
+}
+
 TEST_CASE("a large value that is asked for often enough is missed at most once in ten",
           "[turnovers]") {
   Client c(config(64_MiB));
@@ -903,6 +920,45 @@ TEST_CASE("a shard with few items keeps them beside shards that fill the memory"
     CHECK(there() == 500);
     CHECK(c.cache.totals().overdraft_bytes == 0);
   }
+  c.cache.check_invariants();
+}
+
+TEST_CASE(
+    "a shard with few items of many sizes is not emptied beside shards that fill the memory") {
+  CacheConfig eight_shards = config(16_MiB);
+  eight_shards.shards = 8;
+  eight_shards.hash_seed = 1;
+  Client c(eight_shards);
+  uint64_t next = 0;
+  const auto key_of_shard = [&](bool first) {
+    for (;;) {
+      std::string key = key_number(next++);
+      if ((c.cache.hash(key).shard_bits() < 32) == first) return key;
+    }
+  };
+  std::mt19937 random(3);
+  const auto fill = [&](int sets) {
+    for (int i = 0; i < sets; ++i) {
+      c.must_set(key_of_shard(false), std::string(300 + random() % 400, 'x'));
+      if (i % 16 == 0) c.cache.tend(0, c.now, 0);
+    }
+  };
+  fill(32'000);
+  std::vector<std::string> few(50);
+  for (std::string& key : few) key = key_of_shard(true);
+  int fewest = 50;
+  for (int round = 0; round < 40; ++round) {
+    for (int i = 0; i < 20; ++i) {
+      for (int k = 0; k < 13; ++k) {
+        c.must_set(few[random() % few.size()], std::string(random() % 40 * 30, 'x'));
+      }
+      fill(320);
+    }
+    int there = 0;
+    for (const std::string& key : few) there += c.has(key) ? 1 : 0;
+    fewest = std::min(fewest, there);
+  }
+  CHECK(fewest > 0);
   c.cache.check_invariants();
 }
 
