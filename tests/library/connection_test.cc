@@ -1104,6 +1104,45 @@ TEST_CASE("a value that lost its tail to the next reply fails, in any dialect") 
   }
 }
 
+TEST_CASE("a meta counter does not get the number of the next one") {
+  const std::string head = "VA 2 O";
+  for (const bool by_opaque : {true, false}) {
+    for (const bool behind : {true, false}) {
+      CAPTURE(by_opaque, behind);
+      ScriptedServer server([&](Peer& peer) {
+        std::string asked = peer.read_some();
+        const size_t first = asked.find(" O") + 2;
+        const size_t second = asked.find(" O", first) + 2;
+        const std::string a = asked.substr(first, 6);
+        const std::string b = asked.substr(second, 6);
+        // Lost: from behind the first digit, or from behind the opaque, to the same place of the
+        // second reply.
+        peer.write(head + (by_opaque ? a[0] + b.substr(1) : a) + " c6\r\n77\r\n");
+        if (behind) peer.answer("EN O?\r\nEN O?\r\nEN O?\r\n");
+        peer.read_until_closed();
+      });
+      auto connection = connected(server.port());
+      const Operation operations[] = {
+          {.verb = Verb::Increment, .key = "a"}, {.verb = Verb::Increment, .key = "b"}, get("c")};
+      Answer answers[3];
+      connection->submit(operations, answers);
+      if (behind) {
+        const Deadline deadline = patience();
+        while (!connection->failed() && steady_clock::now() < deadline) {
+          connection->advance_by(soon());
+        }
+      } else {
+        give_up_behind(*connection, answers[0]);
+      }
+      CHECK(
+          failed_with(answers[0], behind || by_opaque ? ErrorKind::Protocol : ErrorKind::Timeout));
+      CHECK(answers[0].in_doubt);
+      CHECK(answers[0].number == 0);
+      connection.reset();
+    }
+  }
+}
+
 TEST_CASE("a value that lost its tail to the first of two noops fails") {
   for (const size_t noops : {1, 2}) {
     for (const bool is_whole : {false, true}) {

@@ -150,11 +150,12 @@ struct Connection::State {
   bool unproven_may_change = false;  // some of these requests may come to change something yet
   std::vector<Answer*> unproven;     // refusals that leave no doubt once they are proven
   std::vector<Answer*> unproven_ok;  // flushes that fail with the connection unless they are proven
-  // Since it was idle: the last answer, in text the last value, that nothing has proven yet. A
-  // value may have lost its tail and end with bytes of a later reply, which then never comes: a
-  // later reply that is known to be its request's proves it, and so does an idle connection.
+  // Since it was idle: the last answer, in text the last value or meta number, that nothing has
+  // proven yet. A value may have lost its tail and end with bytes of a later reply, which then
+  // never comes: a later reply that is known to be its request's proves it, and so does an idle
+  // connection.
   Answer* last_told = nullptr;
-  bool last_told_has_body = false;  // a value, a binary number or a version
+  bool last_told_has_body = false;  // a value, a number but in classic, or a binary version
   bool last_told_changes = false;
   std::deque<AskedLine> lines;
   GetLine get_line;  // empty but while it is spelled
@@ -751,13 +752,15 @@ bool Connection::State::proves_last_told(const ReplyHead& head) const {
   return options.dialect == Dialect::Classic || !head.opaque.empty() || is_last_noop(head);
 }
 
-// The current answer is the last, unless it is text without a value: that proves nothing.
+// The current answer is the last, unless it is text without a value: that proves nothing. A counter
+// of meta is told in a value, which may be that of the next counter.
 void Connection::State::note_told() {
   const Verb verb = current().verb;
   const bool binary = options.dialect == Dialect::Binary;
-  const bool has_number = verb == Verb::Increment || verb == Verb::Decrement;
+  const bool counts = verb == Verb::Increment || verb == Verb::Decrement;
+  const bool has_number = counts && options.dialect != Dialect::Classic;
   const bool has_body = current_answer().outcome == Outcome::Done &&
-                        (verb == Verb::Get || (binary && (has_number || verb == Verb::Version)));
+                        (verb == Verb::Get || has_number || (binary && verb == Verb::Version));
   if (!binary && !has_body) return;
   last_told = &current_answer();
   last_told_has_body = has_body;
