@@ -1240,6 +1240,25 @@ TEST_CASE("where a classic reply is missing, the commands before it are not beli
   }
 }
 
+TEST_CASE("that a value is no number is not said of a store") {
+  const std::string refusal = "CLIENT_ERROR cannot increment or decrement non-numeric value\r\n";
+  ScriptedServer server([&](Peer& peer) {
+    peer.read_some();
+    peer.write("STORED\r\n" + refusal);  // the NOT_STORED before them is lost
+    peer.read_until_closed();
+  });
+  auto connection = connected(server.port(), Dialect::Classic);
+  const Operation operations[] = {store(Verb::Add, "a", "1"),
+                                  store(Verb::Set, "b", "2"),
+                                  {.verb = Verb::Increment, .key = "c"}};
+  Answer answers[3];
+  connection->run(operations, answers, patience());
+  for (const Answer& answer : answers) {
+    CHECK(failed_with(answer, ErrorKind::Protocol));
+    CHECK(answer.in_doubt);
+  }
+}
+
 TEST_CASE("a text value with a part of a line behind it fails") {
   for (const std::string reply : {"VA 4 f0 c1 O?\r\nab\r\n\r\n", "VA 2 f0 c1 O?\r\nab\r\nV"}) {
     CAPTURE(reply);

@@ -327,7 +327,14 @@ proto::Command command_of(const Operation& operation, Dialect dialect) noexcept 
 
 Meaning settle_head(const Operation& operation, Dialect dialect, const ReplyHead& head,
                     Answer& answer) {
-  if (head.kind == ReplyKind::Refused) return Meaning::Refused;
+  if (head.kind == ReplyKind::Refused) {
+    const bool is_of_counter = head.text == proto::error_line(proto::ErrorId::NonNumeric).text;
+    // It has taken the place of a reply that was lost.
+    if (is_of_counter && dialect != Dialect::Binary && !counts(operation.verb)) {
+      return Meaning::Nonsense;
+    }
+    return Meaning::Refused;
+  }
   const Meaning meaning = settle(operation, dialect, head, answer);
   if (meaning == Meaning::Answered && head.value_bytes != 0) return Meaning::Nonsense;
   return meaning;
