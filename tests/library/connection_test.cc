@@ -711,11 +711,25 @@ TEST_CASE("garbage is a protocol error, whatever it is") {
     CAPTURE(bytes);
     CHECK(failed_with(answered_with(bytes, get("k")), ErrorKind::Protocol));
   }
-  for (const std::string number : {"VA 0 O?\r\n\r\n", "VA 1 O?\r\nx\r\n", "VA 2 O?\r\n-1\r\n",
-                                   "VA 21 O?\r\n000000000000000000001\r\n", "HD O?\r\n"}) {
+  const Operation count{.verb = Verb::Increment, .key = "k"};
+  for (const std::string number :
+       {"VA 0 c1 O?\r\n\r\n", "VA 1 c1 O?\r\nx\r\n", "VA 2 c1 O?\r\n-1\r\n",
+        "VA 21 c1 O?\r\n000000000000000000001\r\n", "HD c1 O?\r\n", "VA 1 O?\r\n7\r\n"}) {
     CAPTURE(number);
-    CHECK(failed_with(answered_with(number, {.verb = Verb::Increment, .key = "k"}),
-                      ErrorKind::Protocol));
+    CHECK(failed_with(answered_with(number, count), ErrorKind::Protocol));
+  }
+  CHECK(answered_with("VA 1 c0 O?\r\n7\r\n", count).number == 7);
+}
+
+TEST_CASE("a meta store without the version that was asked for is not believed") {
+  for (const std::string version : {"", " c0", " c5"}) {
+    CAPTURE(version);
+    ScriptedServer server([&](Peer& peer) { answer_all(peer, "HD O?" + version + "\r\n"); });
+    auto connection = connected(server.port());
+    const Answer answer = run_one(*connection, store(Verb::Set, "k", "v"));
+    CHECK(answer.outcome == (version.empty() ? Outcome::Failed : Outcome::Done));
+    CHECK(answer.in_doubt == version.empty());
+    connection.reset();
   }
 }
 

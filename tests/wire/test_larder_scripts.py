@@ -392,7 +392,7 @@ class Faults(Case):
             if words[1] == b"k50":
                 return b"CLIENT_ERROR not this one\r\n"
             stored[words[1]] = value
-            return b"HD\r\n"
+            return b"HD c1\r\n"
         items = b"".join(b"item %d 1 0 0\nk%dv\n" % (len(b"k%d" % i), i) for i in range(100))
         status, text, error = larder("load", "--servers", self.fake(reply),
                                      stdin=b"larder-dump 1\n" + items + b"end 100\n")

@@ -132,15 +132,19 @@ Meaning answer_with(Outcome outcome, Answer& answer) noexcept {
   return Meaning::Answered;
 }
 
+// Every get, store and counter of meta asks for the version, and every get for the client flags: a
+// line without them has lost a part. A server without versions says c0.
+bool lacks_version(Dialect dialect, const ReplyHead& head) noexcept {
+  return dialect == Dialect::Meta && !head.has_cas;
+}
+
 Meaning settle_get(Dialect dialect, const ReplyHead& head, Answer& answer) noexcept {
   if (head.kind == ReplyKind::Missing && dialect != Dialect::Classic) {
     return answer_with(Outcome::Missing, answer);
   }
   if (head.kind != ReplyKind::Value) return Meaning::Nonsense;
-  // Every get asks for both: a line without them has lost a part.
-  if (dialect == Dialect::Meta && !(head.has_client_flags && head.has_cas)) {
-    return Meaning::Nonsense;
-  }
+  if (dialect == Dialect::Meta && !head.has_client_flags) return Meaning::Nonsense;
+  if (lacks_version(dialect, head)) return Meaning::Nonsense;
   answer.client_flags = head.client_flags;
   answer.cas = head.cas;
   answer.won = head.won;
@@ -153,6 +157,7 @@ Meaning settle_store(const Operation& operation, Dialect dialect, const ReplyHea
                      Answer& answer) noexcept {
   switch (head.kind) {
     case ReplyKind::Done:
+      if (lacks_version(dialect, head)) return Meaning::Nonsense;
       answer.cas = head.cas;
       return answer_with(Outcome::Done, answer);
     case ReplyKind::Missing:
@@ -173,7 +178,8 @@ Meaning settle_store(const Operation& operation, Dialect dialect, const ReplyHea
 Meaning settle_count(Dialect dialect, const ReplyHead& head, Answer& answer) noexcept {
   answer.cas = head.cas;
   if (dialect == Dialect::Meta && head.kind == ReplyKind::Value) {
-    return head.value_bytes <= proto::kDigits64 ? Meaning::Value : Meaning::Nonsense;
+    const bool is_number = head.value_bytes <= proto::kDigits64 && !lacks_version(dialect, head);
+    return is_number ? Meaning::Value : Meaning::Nonsense;
   }
   switch (head.kind) {
     case ReplyKind::Number:
