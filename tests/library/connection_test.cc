@@ -1254,6 +1254,90 @@ TEST_CASE("where a classic reply is missing, the commands before it are not beli
   }
 }
 
+TEST_CASE("where a classic reply is missing, submits that are answered are not believed either") {
+  for (const bool has_get : {false, true}) {
+    CAPTURE(has_get);
+    ScriptedServer server([&](Peer& peer) {
+      // Of two submits, of which the first reply is lost: NOT_STORED.
+      peer.read_some();
+      peer.write(has_get ? "STORED\r\nEND\r\n" : "STORED\r\nSTORED\r\n");
+      peer.read_until_closed();
+    });
+    auto connection = connected(server.port(), Dialect::Classic);
+    const Operation first = store(Verb::Add, "a", "v");
+    const Operation then[] = {store(Verb::Add, "b", "v"),
+                              has_get ? get("c") : store(Verb::Add, "c", "v")};
+    Answer answers[3];
+    connection->submit({&first, 1}, {answers, 1});
+    connection->submit(then, {answers + 1, 2});
+    if (has_get) {
+      const Deadline deadline = patience();
+      while (!connection->failed() && steady_clock::now() < deadline) {
+        connection->advance_by(soon());
+      }
+    } else {
+      give_up_behind(*connection, answers[1]);
+    }
+    for (const Answer& answer : answers) {
+      CHECK(failed_with(answer, has_get ? ErrorKind::Protocol : ErrorKind::Timeout));
+      CHECK(answer.in_doubt);
+    }
+    CHECK(connection->take_lingering().size() == 1);
+    connection.reset();
+  }
+}
+
+TEST_CASE("submits that a get has proven are good though the connection fails") {
+  ScriptedServer server([&](Peer& peer) {
+    peer.read_some();
+    peer.write("1\r\nEND\r\n2\r\n");
+    peer.read_until_closed();
+  });
+  auto connection = connected(server.port(), Dialect::Classic);
+  const Operation operations[] = {{.verb = Verb::Increment, .key = "a"},
+                                  get("b"),
+                                  {.verb = Verb::Increment, .key = "c"},
+                                  {.verb = Verb::Increment, .key = "d"}};
+  Answer answers[4];
+  for (size_t i = 0; i < 4; ++i) connection->submit({operations + i, 1}, {answers + i, 1});
+  give_up_behind(*connection, answers[2]);
+  CHECK(answers[0].number == 1);
+  CHECK(answers[1].outcome == Outcome::Missing);
+  CHECK(failed_with(answers[2], ErrorKind::Timeout));
+  CHECK(failed_with(answers[3], ErrorKind::Timeout));
+}
+
+TEST_CASE("where a classic reply comes twice at once, the commands around it are not believed") {
+  struct Case {
+    std::string bytes;
+    ErrorKind kind;
+  };
+  const Case cases[] = {
+      {"1\r\n1\r\n20\r\n", ErrorKind::Protocol},
+      {"1\r\n1\r\n2", ErrorKind::Protocol},
+      {"1\r\n1\r\nSERVER_ERROR out of memory storing object\r\n", ErrorKind::Refused}};
+  for (const Case& c : cases) {
+    CAPTURE(c.bytes);
+    ScriptedServer server([&](Peer& peer) {
+      peer.read_some();
+      peer.write(c.bytes);
+      peer.read_until_closed();
+    });
+    auto connection = connected(server.port(), Dialect::Classic);
+    const Operation operations[] = {{.verb = Verb::Increment, .key = "a"},
+                                    {.verb = Verb::Increment, .key = "b"}};
+    Answer answers[2];
+    connection->run(operations, answers, patience());
+    for (const Answer& answer : answers) {
+      CHECK(failed_with(answer, c.kind));
+      CHECK(answer.in_doubt);
+      CHECK(answer.number == 0);
+    }
+    CHECK(connection->take_lingering().size() == 1);
+    connection.reset();
+  }
+}
+
 TEST_CASE("that a value is no number is not said of a store") {
   const std::string refusal = "CLIENT_ERROR cannot increment or decrement non-numeric value\r\n";
   ScriptedServer server([&](Peer& peer) {

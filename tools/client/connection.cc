@@ -123,6 +123,9 @@ std::string Endpoint::text() const {
 //    carry no opaque, they are not known to be the current request's until a later reply has the
 //    right opaque, or the barrier comes next: before that, they leave doubt and the connection is
 //    not idle.
+// 7. Classic: `unproven_batches` are those that are answered, and may have got the replies to the
+//    requests behind theirs or before: the connection has not been idle since, at the end of a
+//    receive(), and no reply to a get has come. Their callers have not let go of them yet.
 struct Connection::State {
   const uint32_t opened_in = process_generation();
   Endpoint endpoint;
@@ -137,6 +140,7 @@ struct Connection::State {
   bool is_left = false;  // see was_left()
 
   std::deque<Batch> batches;
+  std::vector<Batch> unproven_batches;  // invariant 7
   size_t writing = 0;
   uint32_t asked = 0;
   uint32_t told = 0;
@@ -225,7 +229,7 @@ struct Connection::State {
              : error(ErrorKind::Closed, "has closed the connection: " + transport->why()));
   }
   void fail_protocol(const std::string& what);
-  void doubt_batch(size_t from, const Error& why) noexcept;
+  void doubt_batch(const Batch& batch, size_t from, const Error& why) noexcept;
   void doubt_last_told(const Error& why) noexcept;
   bool answers_current(const ReplyHead& head);
   bool may_hold(uint64_t bytes);
@@ -294,7 +298,10 @@ void Connection::State::fail(Error why) noexcept {
   // The rest of what was asked does not come: the last value may hold a part of it.
   if (!is_idle() && (last_told_has_body || !held().empty())) doubt_last_told(*failure);
   // Where the client leaves the connection on account of a reply, it believes those before that.
-  if (!is_left && !batches.empty()) doubt_batch(batches.front().proven, *failure);
+  if (!is_left) {
+    for (const Batch& batch : unproven_batches) doubt_batch(batch, batch.proven, *failure);
+    if (!batches.empty()) doubt_batch(batches.front(), batches.front().proven, *failure);
+  }
   for (Answer* const answer : unproven_ok) answer_failed(*answer, copy_of(*failure));
   for (Batch& batch : batches) {
     for (size_t i = batch.answered; i < batch.count; ++i) {
@@ -307,6 +314,7 @@ void Connection::State::fail(Error why) noexcept {
   unproven.clear();
   unproven_ok.clear();
   batches.clear();
+  unproven_batches.clear();
   lines.clear();
   writing = 0;
   output.clear();
@@ -324,17 +332,16 @@ void Connection::State::fail(Error why) noexcept {
 // What came before nonsense may be part of it.
 void Connection::State::fail_protocol(const std::string& what) {
   const Error why = error(ErrorKind::Protocol, what);
-  if (!batches.empty()) doubt_batch(0, why);
+  if (!batches.empty()) doubt_batch(batches.front(), 0, why);
   doubt_last_told(why);
   fail(why);
 }
 
-// Classic replies to other commands than gets fit each request of their kind: where one is missing,
-// the requests before it may have got those of their neighbours. Fails the answers of the first
-// batch from this one on.
-void Connection::State::doubt_batch(size_t from, const Error& why) noexcept {
+// Classic replies to other commands than gets fit each request of their kind: where one is missing
+// or comes twice, the requests around it may have got those of their neighbours. Fails the answers
+// of the batch from this one on.
+void Connection::State::doubt_batch(const Batch& batch, size_t from, const Error& why) noexcept {
   if (options.dialect != Dialect::Classic) return;
-  const Batch& batch = batches.front();
   for (size_t i = from; i < batch.answered; ++i) {
     if (batch.operations[i].verb == Verb::Get || batch.answers[i].error) continue;
     changed = changed || changes_something(batch.operations[i]);
@@ -376,10 +383,12 @@ void Connection::State::submit(std::span<const Operation> operations, std::span<
   if (is_idle()) {
     held_bytes = 0;
     last_told = nullptr;
+    unproven_batches.clear();
   }
   batches.push_back({operations.data(), answers.data(), operations.size()});
   skip_objections();
   drop_answered();
+  if (is_idle()) unproven_batches.clear();  // there was nothing to ask
 }
 
 // So that both cursors stand at something to do.
@@ -400,6 +409,7 @@ void Connection::State::drop_answered() {
       ++batch.answered;
     }
     if (batch.answered < batch.count) return;
+    if (options.dialect == Dialect::Classic) unproven_batches.push_back(batch);
     batches.pop_front();
     --writing;
   }
@@ -480,6 +490,7 @@ bool Connection::State::send() {
     pieces[first_piece].iov_base = static_cast<char*>(pieces[first_piece].iov_base) + sent;
     pieces[first_piece].iov_len -= sent;
   }
+  if (is_idle()) unproven_batches.clear();  // answered before all of it had gone
   return true;
 }
 
@@ -535,6 +546,7 @@ bool Connection::State::receive(std::optional<Deadline> deadline) {
   value_got += to_value;
   input_end += moved.bytes - to_value;
   take_input();
+  if (is_idle()) unproven_batches.clear();  // the callers may let go of them from here on
   return true;
 }
 
@@ -581,8 +593,8 @@ bool Connection::State::take_head() {
       binary ? proto::parse_binary_reply(held(), head) : proto::parse_text_reply(held(), head);
   switch (parsed.status) {
     case ParsedReply::Status::NeedMore:
-      if (told == asked &&
-          (binary || (last_told != nullptr && !is_barrier_asked && !is_in_line()))) {
+      if (told == asked && (binary || ((last_told != nullptr || !unproven_batches.empty()) &&
+                                       !is_barrier_asked && !is_in_line()))) {
         fail_protocol("sent what nobody asked for");
       }
       return false;
@@ -680,8 +692,9 @@ bool Connection::State::expects(std::string_view key) const {
 }
 
 // A reply to a get fits no other command: had one before it been lost, it would have come too
-// early.
+// early, and had one come twice, too late.
 void Connection::State::note_line_reply() {
+  unproven_batches.clear();
   if (!batches.empty()) batches.front().proven = batches.front().answered;
 }
 
