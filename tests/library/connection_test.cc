@@ -4,6 +4,7 @@
 
 #include <catch2/catch.hpp>
 #include <chrono>
+#include <fstream>
 #include <future>
 #include <optional>
 #include <random>
@@ -26,6 +27,9 @@ namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
+
+// What the client asks where a reply has no opaque.
+constexpr std::string_view kBarrier = "md larder-barrier ";
 
 constexpr Dialect kDialects[] = {Dialect::Classic, Dialect::Meta, Dialect::Binary};
 
@@ -69,7 +73,7 @@ std::string noise(size_t bytes, unsigned seed) {
   return text;
 }
 
-// A server of meta: answers each `mn`, and each other request with these bytes, until the client
+// A server of meta: answers each barrier, and each other request with these bytes, until the client
 // closes. Values have no line end.
 void answer_all(Peer& peer, const std::string& reply) {
   std::string came;
@@ -86,7 +90,11 @@ void answer_all(Peer& peer, const std::string& reply) {
   };
   for (std::string request; !(request = line()).empty();) {
     if (request.starts_with("ms ")) line();
-    request.starts_with("mn") ? peer.write("MN\r\n") : peer.answer(reply);
+    if (request.starts_with("mn")) {
+      peer.write("MN\r\n");
+    } else {
+      request.starts_with(kBarrier) ? peer.answer_barrier() : peer.answer(reply);
+    }
   }
 }
 
@@ -854,8 +862,9 @@ TEST_CASE("a refusal that comes twice is not taken for that of the next write") 
     std::string before;   // that the barrier is read
     std::string instead;  // of its reply
   };
-  for (const Case& c : {Case{refusal, stored + "MN\r\n"}, Case{refusal + stored, "MN\r\n"},
-                        Case{refusal, ""}, Case{refusal, "SERVER_ERROR proxy is full\r\n"}}) {
+  for (const Case& c :
+       {Case{refusal, stored + "NF O?\r\n"}, Case{refusal + stored, "NF O?\r\n"}, Case{refusal, ""},
+        Case{refusal, "MN\r\n"}, Case{refusal, "SERVER_ERROR proxy is full\r\n"}}) {
     CAPTURE(c.before, c.instead);
     ScriptedServer server([&](Peer& peer) {
       peer.read_some();
@@ -884,9 +893,12 @@ TEST_CASE("an OK that comes twice is not taken for that of the next flush_all") 
     std::string then;
     bool is_good;
   };
-  for (const Case& c : {Case{"OK\r\n", "MN\r\n", true}, Case{"OK\r\n", "OK\r\nMN\r\n", false},
-                        Case{"OK\r\nOK\r\n", "MN\r\n", false}, Case{"OK\r\n", "", false},
-                        Case{"OK\r\n", "ERROR\r\n", false}}) {
+  for (const Case& c :
+       {Case{"OK\r\n", "NF O?\r\n", true}, Case{"OK\r\n", "EX O?\r\n", true},
+        Case{"OK\r\n", "HD O?\r\n", false}, Case{"OK\r\n", "MN\r\n", false},
+        Case{"OK\r\n", "NF O!\r\n", false}, Case{"OK\r\n", "NF\r\n", false},
+        Case{"OK\r\n", "OK\r\nNF O?\r\n", false}, Case{"OK\r\nOK\r\n", "NF O?\r\n", false},
+        Case{"OK\r\n", "", false}, Case{"OK\r\n", "ERROR\r\n", false}}) {
     CAPTURE(c.before, c.then);
     ScriptedServer server([&](Peer& peer) {
       peer.read_some();
@@ -909,29 +921,103 @@ TEST_CASE("an OK that comes twice is not taken for that of the next flush_all") 
   }
 }
 
-TEST_CASE("a flush_all needs no barrier where the next reply is known to be its own") {
-  for (const char* reply : {"OK\r\nHD c1 O?\r\n", "OK\r\nMN\r\n", "OK\r\nOK\r\n"}) {
-    CAPTURE(reply);
+TEST_CASE("an OK and the reply to its barrier that come twice prove no later flush_all") {
+  std::string barriers[2];
+  {
     ScriptedServer server([&](Peer& peer) {
       peer.read_some();
-      peer.answer("EN O?\r\n");
+      peer.write("OK\r\n");
+      barriers[0] = peer.read_some();
+      const std::string opaque = barriers[0].substr(barriers[0].find(" O") + 1, 7);
+      peer.write("NF " + opaque + "\r\n");
+      // Both once more, and nothing of the server's own.
       peer.read_some();
-      peer.answer(reply);
+      peer.write("OK\r\n");
+      barriers[1] = peer.read_some();
+      peer.write("NF " + opaque + "\r\n");
       peer.read_until_closed();
     });
     auto connection = connected(server.port());
-    REQUIRE(run_one(*connection, get("k")).outcome == Outcome::Missing);
-    const bool stores = std::string_view(reply).find("HD") != std::string_view::npos;
-    const Operation operations[] = {
-        {.verb = Verb::FlushAll},
-        stores ? store(Verb::Set, "k", "v") : Operation{.verb = Verb::Noop}};
-    Answer answers[2];
-    connection->run(operations, answers, patience());
-    const bool is_good = !std::string_view(reply).ends_with("OK\r\n");
-    for (const Answer& answer : answers) {
-      CHECK(answer.outcome == (is_good ? Outcome::Done : Outcome::Failed));
-    }
+    CHECK(run_one(*connection, {.verb = Verb::FlushAll}).outcome == Outcome::Done);
+    const Answer second = run_one(*connection, {.verb = Verb::FlushAll});
+    CHECK(failed_with(second, ErrorKind::Protocol));
+    CHECK(second.in_doubt);
+    CHECK(connection->take_lingering().size() == 1);
     connection.reset();
+  }
+  for (const std::string& barrier : barriers) CHECK(barrier.starts_with(kBarrier));
+  CHECK(barriers[0] != barriers[1]);
+}
+
+TEST_CASE("what is asked behind a barrier has numbers of its own") {
+  ScriptedServer server([&](Peer& peer) {
+    peer.read_some();
+    peer.write("OK\r\n");
+    const std::string barrier = peer.read_some();
+    const std::string reply = "NF " + barrier.substr(barrier.find(" O") + 1, 7) + "\r\n";
+    peer.write(reply);
+    peer.read_some();
+    peer.write(reply);
+    peer.read_until_closed();
+  });
+  auto connection = connected(server.port());
+  CHECK(run_one(*connection, {.verb = Verb::FlushAll}).outcome == Outcome::Done);
+  CHECK(failed_with(run_one(*connection, {.verb = Verb::Delete, .key = "k"}), ErrorKind::Protocol));
+}
+
+TEST_CASE("a server takes a barrier for what changes nothing, logged in or not") {
+  const TempFolder folder;
+  std::ofstream(folder.file("users")) << "alice:secret\n";
+  larder::daemon::Settings settings = larder::test::loopback_settings();
+  const bool has_users = GENERATE(false, true);
+  if (has_users) settings.auth_file = folder.file("users");
+  TempServer server(settings);
+  ConnectionOptions options;
+  if (has_users) {
+    auto stranger = connected(server.port(), options);
+    CHECK(failed_with(run_one(*stranger, {.verb = Verb::FlushAll}), ErrorKind::Denied));
+    options.user = "alice";
+    options.password = "secret";
+  }
+  auto connection = connected(server.port(), options);
+  CHECK(run_one(*connection, {.verb = Verb::FlushAll}).outcome == Outcome::Done);
+  // Even where somebody has the key.
+  CHECK(run_one(*connection, store(Verb::Set, "larder-barrier", "w")).outcome == Outcome::Done);
+  const Operation count{.verb = Verb::Increment, .key = "larder-barrier"};
+  CHECK(failed_with(run_one(*connection, count), ErrorKind::Refused));
+  CHECK_FALSE(connection->failed());
+  CHECK(run_one(*connection, get("larder-barrier")).value == "w");
+}
+
+TEST_CASE("a flush_all needs no barrier where the next reply is known to be its own") {
+  for (const char* reply : {"OK\r\nHD c1 O?\r\n", "OK\r\nMN\r\n", "OK\r\nOK\r\n"}) {
+    CAPTURE(reply);
+    const bool is_known = std::string_view(reply).find("HD") != std::string_view::npos;
+    const bool is_good = !std::string_view(reply).ends_with("OK\r\n");
+    std::string behind;
+    {
+      ScriptedServer server([&](Peer& peer) {
+        peer.read_some();
+        peer.answer("EN O?\r\n");
+        peer.read_some();
+        peer.answer(reply);
+        behind = peer.read_some();
+        if (!behind.empty()) peer.answer_barrier();
+        peer.read_until_closed();
+      });
+      auto connection = connected(server.port());
+      REQUIRE(run_one(*connection, get("k")).outcome == Outcome::Missing);
+      const Operation operations[] = {
+          {.verb = Verb::FlushAll},
+          is_known ? store(Verb::Set, "k", "v") : Operation{.verb = Verb::Noop}};
+      Answer answers[2];
+      connection->run(operations, answers, patience());
+      for (const Answer& answer : answers) {
+        CHECK(answer.outcome == (is_good ? Outcome::Done : Outcome::Failed));
+      }
+      connection.reset();
+    }
+    CHECK(behind.starts_with(kBarrier) == (is_good && !is_known));
   }
 }
 
@@ -975,7 +1061,8 @@ TEST_CASE("a server that does not know the meta commands gets no value that it w
     }
     CAPTURE(asked);
     CHECK(asked.find("flush_all") == std::string::npos);
-    CHECK(asked.ends_with("mn      \r\n"));
+    const bool is_refused = operations[0].verb == Verb::Get;
+    CHECK(asked.find(is_refused ? kBarrier : "mn      \r\n") != asked.npos);
   }
 }
 
@@ -1184,30 +1271,31 @@ TEST_CASE("a value that lost its tail to the first of two noops fails") {
   }
 }
 
-TEST_CASE("a refusal is not proven by a noop before another") {
+TEST_CASE("a refusal is not proven by a noop") {
   const std::string refusal = "SERVER_ERROR object too large for cache\r\n";
-  for (const bool is_last : {true, false}) {
-    CAPTURE(is_last);
+  for (const bool is_proven : {false, true}) {
+    CAPTURE(is_proven);
     ScriptedServer server([&](Peer& peer) {
       peer.read_some();
       peer.answer("EN O?\r\n");
       peer.read_some();
       peer.write(refusal + "MN\r\n");
+      peer.read_some();
+      if (is_proven) peer.answer_barrier();
       peer.read_until_closed();
     });
     auto connection = connected(server.port());
     REQUIRE(run_one(*connection, get("k")).outcome == Outcome::Missing);
-    const Operation operations[] = {
-        store(Verb::Set, "k", "new"), {.verb = Verb::Noop}, {.verb = Verb::Noop}};
-    Answer answers[3];
-    if (is_last) {
-      connection->run({operations, 2}, answers, patience());
+    const Operation operations[] = {store(Verb::Set, "k", "new"), {.verb = Verb::Noop}};
+    Answer answers[2];
+    if (is_proven) {
+      connection->run(operations, answers, patience());
     } else {
       connection->submit(operations, answers);
       give_up_behind(*connection, answers[1]);
     }
     CHECK(failed_with(answers[0], ErrorKind::Refused));
-    CHECK(answers[0].in_doubt == !is_last);
+    CHECK(answers[0].in_doubt == !is_proven);
     connection.reset();
   }
 }
@@ -1475,7 +1563,9 @@ TEST_CASE("an operation is not over before all of it has been sent, though it is
   constexpr size_t kBytes = 8u << 20;
   const std::string head = "ms k " + std::to_string(kBytes) + " O?????? c\r\n";
   const std::string first = "mn      \r\n";
-  const std::string next = "mn\r\n";  // behind the refusal, and for the next operation
+  const std::string barrier =
+      std::string(kBarrier) + "C18446744073709551615 O??????\r\n";  // behind the refusal
+  const std::string next = "mn\r\n";
   std::string came;
   {
     ScriptedServer server(
@@ -1485,8 +1575,8 @@ TEST_CASE("an operation is not over before all of it has been sent, though it is
           came = peer.read(head.size());
           peer.write(refusal);
           // The value and, when all of that has been sent, the next request.
-          came += peer.read(head.size() + kBytes + 2 + next.size() - came.size());
-          peer.write("MN\r\n");
+          came += peer.read(head.size() + kBytes + 2 + barrier.size() - came.size());
+          peer.answer_barrier();
           peer.read(next.size());
           peer.write("MN\r\n");
           peer.read_until_closed();
@@ -1499,8 +1589,9 @@ TEST_CASE("an operation is not over before all of it has been sent, though it is
     }
     CHECK(run_one(*connection, {.verb = Verb::Noop}).outcome == Outcome::Done);
   }
-  came.replace(head.find('?'), 6, "??????");  // the opaque
-  CHECK((came == head + noise(kBytes, 7) + "\r\n" + next));
+  came.replace(head.find('?'), 6, "??????");  // the opaques
+  came.replace(came.rfind(" O") + 2, 6, "??????");
+  CHECK((came == head + noise(kBytes, 7) + "\r\n" + barrier));
 }
 
 TEST_CASE("a deadline holds though a server sends without end") {

@@ -107,6 +107,8 @@ class Target(FakeServer):
             return self.greeting or b""
         if words[0] == b"mn":
             return b"MN\r\n"
+        if words[:2] == [b"md", b"larder-barrier"]:
+            return b"NF\r\n"
         if words[0] == b"version":
             return b"VERSION 1\r\n"
         if words[0] == b"add":

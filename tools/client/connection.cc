@@ -80,11 +80,10 @@ Error copy_of(const Error& error) noexcept {
 
 // What a server says that takes no more connections, in every dialect, and then closes.
 constexpr std::string_view kTooManyConnections = "ERROR Too many open connections";
-// And one that does not know the request.
-constexpr std::string_view kBarrier = "mn\r\n";
-// The same. A server with users closes on a line of less than 7 bytes before a login, where it
-// tells of a longer one that a login is missing.
+// Whether a server knows meta. One with users closes on a line of less than 7 bytes before a login,
+// where it tells of a longer one that a login is missing.
 constexpr std::string_view kFirstBarrier = "mn      \r\n";
+// What a server says that does not know the request.
 constexpr std::string_view kUnknownCommand = "ERROR";
 
 // Meta: whether servers say EN where the item is missing. They say NF to other requests than mg,
@@ -113,16 +112,17 @@ std::string Endpoint::text() const {
 // 1. batches[writing] is the first that is not wholly written, or writing == batches.size(); all
 //    before batches.front() are answered.
 // 2. Of the operations that go on the wire, `asked` have been spelled and `told` answered. The i-th
-//    has the number first_number + i.
+//    has the number first_number + i, as long as it is not told: each barrier takes one, too.
 // 3. `lines` has every classic get that is not told, and a line whose END has not come.
 // 4. Where a value is under way the input is empty or belongs to it.
 // 5. Once `failure` is set there are no batches.
-// 6. Meta has a barrier: an `mn`, asked when all else has been answered, whose reply must come
-//    before any other. No value is sent before the server has answered a meta command, as one that
-//    knows none would take the value for commands. And since a refusal and the OK of a flush_all
-//    carry no opaque, they are not known to be the current request's until a later reply has the
-//    right opaque, or the barrier comes next: before that, they leave doubt and the connection is
-//    not idle.
+// 6. Meta has barriers, asked when all else has been answered, whose reply must come before any
+//    other. No value is sent before the server has answered a meta command, as one that knows none
+//    would take the value for commands: the first barrier is an `mn`. And since a refusal and the
+//    OK of a flush_all carry no opaque, they are not known to be the current request's until a
+//    later reply has the right opaque, or that of a barrier_operation() comes next: before that,
+//    they leave doubt and the connection is not idle. (Not an MN: as an OK it may be one that comes
+//    twice.)
 // 7. Classic: `unproven_batches` are those that are answered, and may have got the replies to the
 //    requests behind theirs or before: the connection has not been idle since, at the end of a
 //    receive(), and no reply to a get has come. Their callers have not let go of them yet.
@@ -145,11 +145,12 @@ struct Connection::State {
   uint32_t asked = 0;
   uint32_t told = 0;
   // By chance: a reply that a proxy mixes up between two connections does not fit.
-  const uint32_t first_number = RequestNumber::any();
+  uint32_t first_number = RequestNumber::any();
   bool misses_have_opaques = false;  // meta: an EN of this server repeated one
   bool knows_meta = false;           // the server has answered a meta command
   bool is_barrier_asked = false;     // and not answered
-  uint32_t noops_due = 0;            // of the caller: spelled and not answered
+  bool barrier_proves = false;       // it is not the `mn`, and has this number:
+  uint32_t barrier_number = 0;
   bool has_unproven = false;         // replies that a late one may have been taken for
   bool unproven_may_change = false;  // some of these requests may come to change something yet
   std::vector<Answer*> unproven;     // refusals that leave no doubt once they are proven
@@ -239,7 +240,9 @@ struct Connection::State {
   void drop_answered();
 
   void spell();
+  void spell_barrier();
   void spell_next();
+  void spell(const Operation& operation, uint32_t with_number);
   void spell_line();
   bool send();
 
@@ -258,7 +261,6 @@ struct Connection::State {
   bool take_line_head(const ReplyHead& head);
   bool take_barrier(const ReplyHead& head);
   void note_meta_reply(const ReplyHead& head);
-  bool is_last_noop(const ReplyHead& head) const;
   bool proves_last_told(const ReplyHead& head) const;
   void note_told();
   void prove() noexcept;
@@ -418,10 +420,7 @@ void Connection::State::drop_answered() {
 // Fills the output, which is empty.
 void Connection::State::spell() {
   output.clear();
-  if (is_barrier_due()) {
-    output.copy(knows_meta ? kBarrier : kFirstBarrier);
-    is_barrier_asked = true;
-  }
+  if (is_barrier_due()) spell_barrier();
   while (may_spell() && output.total_bytes() < kOutputBytes) {
     if (options.dialect == Dialect::Classic && next_to_write().verb == Verb::Get) {
       spell_line();
@@ -436,16 +435,26 @@ void Connection::State::spell() {
   }
 }
 
+void Connection::State::spell_barrier() {
+  is_barrier_asked = true;
+  barrier_proves = has_unproven;
+  if (!barrier_proves) return output.copy(kFirstBarrier);
+  barrier_number = first_number++ + asked;
+  spell(barrier_operation(options.dialect), barrier_number);
+}
+
 void Connection::State::spell_next() {
-  const Operation& operation = next_to_write();
+  spell(next_to_write(), first_number + asked);
+  written_one();
+}
+
+void Connection::State::spell(const Operation& operation, uint32_t with_number) {
   proto::Command command = command_of(operation, options.dialect);
-  const RequestNumber number(options.dialect, first_number + asked);
+  const RequestNumber number(options.dialect, with_number);
   if (has_opaque(operation.verb, options.dialect)) command.opaque = number.opaque();
-  if (operation.verb == Verb::Noop) ++noops_due;
   const bool spelled = proto::write_request(command, operation.value, output);
   assert(spelled);
   static_cast<void>(spelled);
-  written_one();
 }
 
 // The gets from here on that a line can have, or one that also touches.
@@ -731,38 +740,38 @@ bool Connection::State::take_barrier(const ReplyHead& head) {
     fail(refusal(head));
     return false;
   }
-  if (head.kind != proto::ReplyKind::Noop) {
+  const bool is_nothing_done =
+      head.kind == proto::ReplyKind::Missing || head.kind == proto::ReplyKind::Exists;
+  const bool is_its_own =
+      barrier_proves ? is_nothing_done &&
+                           head.opaque == RequestNumber(options.dialect, barrier_number).opaque()
+                     : head.kind == proto::ReplyKind::Noop;
+  if (!is_its_own) {
     fail_protocol("answered another request than the one that was to be answered");
     return false;
   }
   is_barrier_asked = false;
   knows_meta = true;
   last_told = nullptr;
-  prove();
+  if (barrier_proves) prove();
   return true;
-}
-
-// Meta: whether it is the MN of the current noop. While a later noop is due it may be the MN of
-// that, and the one of the current noop be lost in a value.
-bool Connection::State::is_last_noop(const ReplyHead& head) const {
-  return head.kind == proto::ReplyKind::Noop && noops_due == 1;
 }
 
 // What it says of the server and of the replies before it. It is the current operation's.
 void Connection::State::note_meta_reply(const ReplyHead& head) {
   if (head.kind == proto::ReplyKind::Refused) return;
   const bool is_noop = current().verb == Verb::Noop && head.kind == proto::ReplyKind::Noop;
-  if (is_last_noop(head) || !head.opaque.empty()) prove();
+  if (!head.opaque.empty()) prove();
   if (is_noop || has_opaque(current().verb, options.dialect)) knows_meta = true;
 }
 
 // Whether a reply that fits the current request cannot be that of a later one, whose predecessor is
-// in the last value. In text that may be so of a refusal, of an EN without an opaque, of an MN
-// before another and of END.
+// in the last value. In text that may be so of a refusal, of an EN without an opaque, of MN and of
+// END.
 bool Connection::State::proves_last_told(const ReplyHead& head) const {
   if (options.dialect == Dialect::Binary) return true;
   if (head.kind == proto::ReplyKind::Refused) return false;
-  return options.dialect == Dialect::Classic || !head.opaque.empty() || is_last_noop(head);
+  return options.dialect == Dialect::Classic || !head.opaque.empty();
 }
 
 // The current answer is the last, unless it is text without a value: that proves nothing. A counter
@@ -829,7 +838,6 @@ void Connection::State::settle(Meaning meaning, const ReplyHead& head) {
     flushed();
   }
   note_told();
-  if (current().verb == Verb::Noop) --noops_due;
   ++told;
   ++batches.front().answered;
   drop_answered();

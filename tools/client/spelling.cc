@@ -1,6 +1,7 @@
 #include "tools/client/spelling.h"
 
 #include <algorithm>
+#include <cstdint>
 
 #include "proto/base64.h"
 #include "proto/error_lines.h"
@@ -19,6 +20,8 @@ constexpr size_t kMostBase64KeyBytes = proto::kMaxKeyBytes / 4 * 3;
 // A binary body holds key and extras, too.
 constexpr size_t kMostBinaryValueBytes = proto::kMaxBinaryBodyBytes - 1024;
 constexpr size_t kMostTextValueBytes = proto::kMaxTextValueBytes;
+// No program has an item under it, and no item that version.
+constexpr std::string_view kNobodysKey = "larder-barrier";
 // Binary times have no sign: servers take -1 for a time to come, and a counter's for "do not
 // create". A unix time says "at once" as well: the first that is none counted from now.
 constexpr int32_t kLongAgo = 30 * 24 * 3600 + 1;
@@ -249,6 +252,11 @@ Meaning settle(const Operation& operation, Dialect dialect, const ReplyHead& hea
 
 bool has_opaque(Verb verb, Dialect dialect) noexcept {
   return dialect == Dialect::Binary || (dialect == Dialect::Meta && has_key(verb));
+}
+
+Operation barrier_operation(Dialect dialect) noexcept {
+  if (dialect != Dialect::Meta) return {.verb = Verb::Noop};
+  return {.verb = Verb::Delete, .key = kNobodysKey, .cas = UINT64_MAX};
 }
 
 bool sends_value(Verb verb) noexcept { return stores(verb); }
