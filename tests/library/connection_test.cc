@@ -4,6 +4,7 @@
 
 #include <catch2/catch.hpp>
 #include <chrono>
+#include <fstream>
 #include <future>
 #include <optional>
 #include <random>
@@ -26,6 +27,9 @@ namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
+
+// What the client asks where a reply has no opaque.
+constexpr std::string_view kBarrier = "md larder-barrier ";
 
 constexpr Dialect kDialects[] = {Dialect::Classic, Dialect::Meta, Dialect::Binary};
 
@@ -69,7 +73,7 @@ std::string noise(size_t bytes, unsigned seed) {
   return text;
 }
 
-// A server of meta: answers each `mn`, and each other request with these bytes, until the client
+// A server of meta: answers each barrier, and each other request with these bytes, until the client
 // closes. Values have no line end.
 void answer_all(Peer& peer, const std::string& reply) {
   std::string came;
@@ -86,7 +90,11 @@ void answer_all(Peer& peer, const std::string& reply) {
   };
   for (std::string request; !(request = line()).empty();) {
     if (request.starts_with("ms ")) line();
-    request.starts_with("mn") ? peer.write("MN\r\n") : peer.answer(reply);
+    if (request.starts_with("mn")) {
+      peer.write("MN\r\n");
+    } else {
+      request.starts_with(kBarrier) ? peer.answer_barrier() : peer.answer(reply);
+    }
   }
 }
 
@@ -711,11 +719,25 @@ TEST_CASE("garbage is a protocol error, whatever it is") {
     CAPTURE(bytes);
     CHECK(failed_with(answered_with(bytes, get("k")), ErrorKind::Protocol));
   }
-  for (const std::string number : {"VA 0 O?\r\n\r\n", "VA 1 O?\r\nx\r\n", "VA 2 O?\r\n-1\r\n",
-                                   "VA 21 O?\r\n000000000000000000001\r\n", "HD O?\r\n"}) {
+  const Operation count{.verb = Verb::Increment, .key = "k"};
+  for (const std::string number :
+       {"VA 0 c1 O?\r\n\r\n", "VA 1 c1 O?\r\nx\r\n", "VA 2 c1 O?\r\n-1\r\n",
+        "VA 21 c1 O?\r\n000000000000000000001\r\n", "HD c1 O?\r\n", "VA 1 O?\r\n7\r\n"}) {
     CAPTURE(number);
-    CHECK(failed_with(answered_with(number, {.verb = Verb::Increment, .key = "k"}),
-                      ErrorKind::Protocol));
+    CHECK(failed_with(answered_with(number, count), ErrorKind::Protocol));
+  }
+  CHECK(answered_with("VA 1 c0 O?\r\n7\r\n", count).number == 7);
+}
+
+TEST_CASE("a meta store without the version that was asked for is not believed") {
+  for (const std::string version : {"", " c0", " c5"}) {
+    CAPTURE(version);
+    ScriptedServer server([&](Peer& peer) { answer_all(peer, "HD O?" + version + "\r\n"); });
+    auto connection = connected(server.port());
+    const Answer answer = run_one(*connection, store(Verb::Set, "k", "v"));
+    CHECK(answer.outcome == (version.empty() ? Outcome::Failed : Outcome::Done));
+    CHECK(answer.in_doubt == version.empty());
+    connection.reset();
   }
 }
 
@@ -840,8 +862,9 @@ TEST_CASE("a refusal that comes twice is not taken for that of the next write") 
     std::string before;   // that the barrier is read
     std::string instead;  // of its reply
   };
-  for (const Case& c : {Case{refusal, stored + "MN\r\n"}, Case{refusal + stored, "MN\r\n"},
-                        Case{refusal, ""}, Case{refusal, "SERVER_ERROR proxy is full\r\n"}}) {
+  for (const Case& c :
+       {Case{refusal, stored + "NF O?\r\n"}, Case{refusal + stored, "NF O?\r\n"}, Case{refusal, ""},
+        Case{refusal, "MN\r\n"}, Case{refusal, "SERVER_ERROR proxy is full\r\n"}}) {
     CAPTURE(c.before, c.instead);
     ScriptedServer server([&](Peer& peer) {
       peer.read_some();
@@ -870,9 +893,12 @@ TEST_CASE("an OK that comes twice is not taken for that of the next flush_all") 
     std::string then;
     bool is_good;
   };
-  for (const Case& c : {Case{"OK\r\n", "MN\r\n", true}, Case{"OK\r\n", "OK\r\nMN\r\n", false},
-                        Case{"OK\r\nOK\r\n", "MN\r\n", false}, Case{"OK\r\n", "", false},
-                        Case{"OK\r\n", "ERROR\r\n", false}}) {
+  for (const Case& c :
+       {Case{"OK\r\n", "NF O?\r\n", true}, Case{"OK\r\n", "EX O?\r\n", true},
+        Case{"OK\r\n", "HD O?\r\n", false}, Case{"OK\r\n", "MN\r\n", false},
+        Case{"OK\r\n", "NF O!\r\n", false}, Case{"OK\r\n", "NF\r\n", false},
+        Case{"OK\r\n", "OK\r\nNF O?\r\n", false}, Case{"OK\r\nOK\r\n", "NF O?\r\n", false},
+        Case{"OK\r\n", "", false}, Case{"OK\r\n", "ERROR\r\n", false}}) {
     CAPTURE(c.before, c.then);
     ScriptedServer server([&](Peer& peer) {
       peer.read_some();
@@ -895,29 +921,103 @@ TEST_CASE("an OK that comes twice is not taken for that of the next flush_all") 
   }
 }
 
-TEST_CASE("a flush_all needs no barrier where the next reply is known to be its own") {
-  for (const char* reply : {"OK\r\nHD c1 O?\r\n", "OK\r\nMN\r\n", "OK\r\nOK\r\n"}) {
-    CAPTURE(reply);
+TEST_CASE("an OK and the reply to its barrier that come twice prove no later flush_all") {
+  std::string barriers[2];
+  {
     ScriptedServer server([&](Peer& peer) {
       peer.read_some();
-      peer.answer("EN O?\r\n");
+      peer.write("OK\r\n");
+      barriers[0] = peer.read_some();
+      const std::string opaque = barriers[0].substr(barriers[0].find(" O") + 1, 7);
+      peer.write("NF " + opaque + "\r\n");
+      // Both once more, and nothing of the server's own.
       peer.read_some();
-      peer.answer(reply);
+      peer.write("OK\r\n");
+      barriers[1] = peer.read_some();
+      peer.write("NF " + opaque + "\r\n");
       peer.read_until_closed();
     });
     auto connection = connected(server.port());
-    REQUIRE(run_one(*connection, get("k")).outcome == Outcome::Missing);
-    const bool stores = std::string_view(reply).find("HD") != std::string_view::npos;
-    const Operation operations[] = {
-        {.verb = Verb::FlushAll},
-        stores ? store(Verb::Set, "k", "v") : Operation{.verb = Verb::Noop}};
-    Answer answers[2];
-    connection->run(operations, answers, patience());
-    const bool is_good = !std::string_view(reply).ends_with("OK\r\n");
-    for (const Answer& answer : answers) {
-      CHECK(answer.outcome == (is_good ? Outcome::Done : Outcome::Failed));
-    }
+    CHECK(run_one(*connection, {.verb = Verb::FlushAll}).outcome == Outcome::Done);
+    const Answer second = run_one(*connection, {.verb = Verb::FlushAll});
+    CHECK(failed_with(second, ErrorKind::Protocol));
+    CHECK(second.in_doubt);
+    CHECK(connection->take_lingering().size() == 1);
     connection.reset();
+  }
+  for (const std::string& barrier : barriers) CHECK(barrier.starts_with(kBarrier));
+  CHECK(barriers[0] != barriers[1]);
+}
+
+TEST_CASE("what is asked behind a barrier has numbers of its own") {
+  ScriptedServer server([&](Peer& peer) {
+    peer.read_some();
+    peer.write("OK\r\n");
+    const std::string barrier = peer.read_some();
+    const std::string reply = "NF " + barrier.substr(barrier.find(" O") + 1, 7) + "\r\n";
+    peer.write(reply);
+    peer.read_some();
+    peer.write(reply);
+    peer.read_until_closed();
+  });
+  auto connection = connected(server.port());
+  CHECK(run_one(*connection, {.verb = Verb::FlushAll}).outcome == Outcome::Done);
+  CHECK(failed_with(run_one(*connection, {.verb = Verb::Delete, .key = "k"}), ErrorKind::Protocol));
+}
+
+TEST_CASE("a server takes a barrier for what changes nothing, logged in or not") {
+  const TempFolder folder;
+  std::ofstream(folder.file("users")) << "alice:secret\n";
+  larder::daemon::Settings settings = larder::test::loopback_settings();
+  const bool has_users = GENERATE(false, true);
+  if (has_users) settings.auth_file = folder.file("users");
+  TempServer server(settings);
+  ConnectionOptions options;
+  if (has_users) {
+    auto stranger = connected(server.port(), options);
+    CHECK(failed_with(run_one(*stranger, {.verb = Verb::FlushAll}), ErrorKind::Denied));
+    options.user = "alice";
+    options.password = "secret";
+  }
+  auto connection = connected(server.port(), options);
+  CHECK(run_one(*connection, {.verb = Verb::FlushAll}).outcome == Outcome::Done);
+  // Even where somebody has the key.
+  CHECK(run_one(*connection, store(Verb::Set, "larder-barrier", "w")).outcome == Outcome::Done);
+  const Operation count{.verb = Verb::Increment, .key = "larder-barrier"};
+  CHECK(failed_with(run_one(*connection, count), ErrorKind::Refused));
+  CHECK_FALSE(connection->failed());
+  CHECK(run_one(*connection, get("larder-barrier")).value == "w");
+}
+
+TEST_CASE("a flush_all needs no barrier where the next reply is known to be its own") {
+  for (const char* reply : {"OK\r\nHD c1 O?\r\n", "OK\r\nMN\r\n", "OK\r\nOK\r\n"}) {
+    CAPTURE(reply);
+    const bool is_known = std::string_view(reply).find("HD") != std::string_view::npos;
+    const bool is_good = !std::string_view(reply).ends_with("OK\r\n");
+    std::string behind;
+    {
+      ScriptedServer server([&](Peer& peer) {
+        peer.read_some();
+        peer.answer("EN O?\r\n");
+        peer.read_some();
+        peer.answer(reply);
+        behind = peer.read_some();
+        if (!behind.empty()) peer.answer_barrier();
+        peer.read_until_closed();
+      });
+      auto connection = connected(server.port());
+      REQUIRE(run_one(*connection, get("k")).outcome == Outcome::Missing);
+      const Operation operations[] = {
+          {.verb = Verb::FlushAll},
+          is_known ? store(Verb::Set, "k", "v") : Operation{.verb = Verb::Noop}};
+      Answer answers[2];
+      connection->run(operations, answers, patience());
+      for (const Answer& answer : answers) {
+        CHECK(answer.outcome == (is_good ? Outcome::Done : Outcome::Failed));
+      }
+      connection.reset();
+    }
+    CHECK(behind.starts_with(kBarrier) == (is_good && !is_known));
   }
 }
 
@@ -961,7 +1061,8 @@ TEST_CASE("a server that does not know the meta commands gets no value that it w
     }
     CAPTURE(asked);
     CHECK(asked.find("flush_all") == std::string::npos);
-    CHECK(asked.ends_with("mn      \r\n"));
+    const bool is_refused = operations[0].verb == Verb::Get;
+    CHECK(asked.find(is_refused ? kBarrier : "mn      \r\n") != asked.npos);
   }
 }
 
@@ -1104,6 +1205,45 @@ TEST_CASE("a value that lost its tail to the next reply fails, in any dialect") 
   }
 }
 
+TEST_CASE("a meta counter does not get the number of the next one") {
+  const std::string head = "VA 2 O";
+  for (const bool by_opaque : {true, false}) {
+    for (const bool behind : {true, false}) {
+      CAPTURE(by_opaque, behind);
+      ScriptedServer server([&](Peer& peer) {
+        std::string asked = peer.read_some();
+        const size_t first = asked.find(" O") + 2;
+        const size_t second = asked.find(" O", first) + 2;
+        const std::string a = asked.substr(first, 6);
+        const std::string b = asked.substr(second, 6);
+        // Lost: from behind the first digit, or from behind the opaque, to the same place of the
+        // second reply.
+        peer.write(head + (by_opaque ? a[0] + b.substr(1) : a) + " c6\r\n77\r\n");
+        if (behind) peer.answer("EN O?\r\nEN O?\r\nEN O?\r\n");
+        peer.read_until_closed();
+      });
+      auto connection = connected(server.port());
+      const Operation operations[] = {
+          {.verb = Verb::Increment, .key = "a"}, {.verb = Verb::Increment, .key = "b"}, get("c")};
+      Answer answers[3];
+      connection->submit(operations, answers);
+      if (behind) {
+        const Deadline deadline = patience();
+        while (!connection->failed() && steady_clock::now() < deadline) {
+          connection->advance_by(soon());
+        }
+      } else {
+        give_up_behind(*connection, answers[0]);
+      }
+      CHECK(
+          failed_with(answers[0], behind || by_opaque ? ErrorKind::Protocol : ErrorKind::Timeout));
+      CHECK(answers[0].in_doubt);
+      CHECK(answers[0].number == 0);
+      connection.reset();
+    }
+  }
+}
+
 TEST_CASE("a value that lost its tail to the first of two noops fails") {
   for (const size_t noops : {1, 2}) {
     for (const bool is_whole : {false, true}) {
@@ -1131,30 +1271,31 @@ TEST_CASE("a value that lost its tail to the first of two noops fails") {
   }
 }
 
-TEST_CASE("a refusal is not proven by a noop before another") {
+TEST_CASE("a refusal is not proven by a noop") {
   const std::string refusal = "SERVER_ERROR object too large for cache\r\n";
-  for (const bool is_last : {true, false}) {
-    CAPTURE(is_last);
+  for (const bool is_proven : {false, true}) {
+    CAPTURE(is_proven);
     ScriptedServer server([&](Peer& peer) {
       peer.read_some();
       peer.answer("EN O?\r\n");
       peer.read_some();
       peer.write(refusal + "MN\r\n");
+      peer.read_some();
+      if (is_proven) peer.answer_barrier();
       peer.read_until_closed();
     });
     auto connection = connected(server.port());
     REQUIRE(run_one(*connection, get("k")).outcome == Outcome::Missing);
-    const Operation operations[] = {
-        store(Verb::Set, "k", "new"), {.verb = Verb::Noop}, {.verb = Verb::Noop}};
-    Answer answers[3];
-    if (is_last) {
-      connection->run({operations, 2}, answers, patience());
+    const Operation operations[] = {store(Verb::Set, "k", "new"), {.verb = Verb::Noop}};
+    Answer answers[2];
+    if (is_proven) {
+      connection->run(operations, answers, patience());
     } else {
       connection->submit(operations, answers);
       give_up_behind(*connection, answers[1]);
     }
     CHECK(failed_with(answers[0], ErrorKind::Refused));
-    CHECK(answers[0].in_doubt == !is_last);
+    CHECK(answers[0].in_doubt == !is_proven);
     connection.reset();
   }
 }
@@ -1198,6 +1339,109 @@ TEST_CASE("where a classic reply is missing, the commands before it are not beli
       CHECK(connection->take_lingering().size() == 1);
       connection.reset();
     }
+  }
+}
+
+TEST_CASE("where a classic reply is missing, submits that are answered are not believed either") {
+  for (const bool has_get : {false, true}) {
+    CAPTURE(has_get);
+    ScriptedServer server([&](Peer& peer) {
+      // Of two submits, of which the first reply is lost: NOT_STORED.
+      peer.read_some();
+      peer.write(has_get ? "STORED\r\nEND\r\n" : "STORED\r\nSTORED\r\n");
+      peer.read_until_closed();
+    });
+    auto connection = connected(server.port(), Dialect::Classic);
+    const Operation first = store(Verb::Add, "a", "v");
+    const Operation then[] = {store(Verb::Add, "b", "v"),
+                              has_get ? get("c") : store(Verb::Add, "c", "v")};
+    Answer answers[3];
+    connection->submit({&first, 1}, {answers, 1});
+    connection->submit(then, {answers + 1, 2});
+    if (has_get) {
+      const Deadline deadline = patience();
+      while (!connection->failed() && steady_clock::now() < deadline) {
+        connection->advance_by(soon());
+      }
+    } else {
+      give_up_behind(*connection, answers[1]);
+    }
+    for (const Answer& answer : answers) {
+      CHECK(failed_with(answer, has_get ? ErrorKind::Protocol : ErrorKind::Timeout));
+      CHECK(answer.in_doubt);
+    }
+    CHECK(connection->take_lingering().size() == 1);
+    connection.reset();
+  }
+}
+
+TEST_CASE("submits that a get has proven are good though the connection fails") {
+  ScriptedServer server([&](Peer& peer) {
+    peer.read_some();
+    peer.write("1\r\nEND\r\n2\r\n");
+    peer.read_until_closed();
+  });
+  auto connection = connected(server.port(), Dialect::Classic);
+  const Operation operations[] = {{.verb = Verb::Increment, .key = "a"},
+                                  get("b"),
+                                  {.verb = Verb::Increment, .key = "c"},
+                                  {.verb = Verb::Increment, .key = "d"}};
+  Answer answers[4];
+  for (size_t i = 0; i < 4; ++i) connection->submit({operations + i, 1}, {answers + i, 1});
+  give_up_behind(*connection, answers[2]);
+  CHECK(answers[0].number == 1);
+  CHECK(answers[1].outcome == Outcome::Missing);
+  CHECK(failed_with(answers[2], ErrorKind::Timeout));
+  CHECK(failed_with(answers[3], ErrorKind::Timeout));
+}
+
+TEST_CASE("where a classic reply comes twice at once, the commands around it are not believed") {
+  struct Case {
+    std::string bytes;
+    ErrorKind kind;
+  };
+  const Case cases[] = {
+      {"1\r\n1\r\n20\r\n", ErrorKind::Protocol},
+      {"1\r\n1\r\n2", ErrorKind::Protocol},
+      {"1\r\n1\r\nSERVER_ERROR out of memory storing object\r\n", ErrorKind::Refused}};
+  for (const Case& c : cases) {
+    CAPTURE(c.bytes);
+    ScriptedServer server([&](Peer& peer) {
+      peer.read_some();
+      peer.write(c.bytes);
+      peer.read_until_closed();
+    });
+    auto connection = connected(server.port(), Dialect::Classic);
+    const Operation operations[] = {{.verb = Verb::Increment, .key = "a"},
+                                    {.verb = Verb::Increment, .key = "b"}};
+    Answer answers[2];
+    connection->run(operations, answers, patience());
+    for (const Answer& answer : answers) {
+      CHECK(failed_with(answer, c.kind));
+      CHECK(answer.in_doubt);
+      CHECK(answer.number == 0);
+    }
+    CHECK(connection->take_lingering().size() == 1);
+    connection.reset();
+  }
+}
+
+TEST_CASE("that a value is no number is not said of a store") {
+  const std::string refusal = "CLIENT_ERROR cannot increment or decrement non-numeric value\r\n";
+  ScriptedServer server([&](Peer& peer) {
+    peer.read_some();
+    peer.write("STORED\r\n" + refusal);  // the NOT_STORED before them is lost
+    peer.read_until_closed();
+  });
+  auto connection = connected(server.port(), Dialect::Classic);
+  const Operation operations[] = {store(Verb::Add, "a", "1"),
+                                  store(Verb::Set, "b", "2"),
+                                  {.verb = Verb::Increment, .key = "c"}};
+  Answer answers[3];
+  connection->run(operations, answers, patience());
+  for (const Answer& answer : answers) {
+    CHECK(failed_with(answer, ErrorKind::Protocol));
+    CHECK(answer.in_doubt);
   }
 }
 
@@ -1319,7 +1563,9 @@ TEST_CASE("an operation is not over before all of it has been sent, though it is
   constexpr size_t kBytes = 8u << 20;
   const std::string head = "ms k " + std::to_string(kBytes) + " O?????? c\r\n";
   const std::string first = "mn      \r\n";
-  const std::string next = "mn\r\n";  // behind the refusal, and for the next operation
+  const std::string barrier =
+      std::string(kBarrier) + "C18446744073709551615 O??????\r\n";  // behind the refusal
+  const std::string next = "mn\r\n";
   std::string came;
   {
     ScriptedServer server(
@@ -1329,8 +1575,8 @@ TEST_CASE("an operation is not over before all of it has been sent, though it is
           came = peer.read(head.size());
           peer.write(refusal);
           // The value and, when all of that has been sent, the next request.
-          came += peer.read(head.size() + kBytes + 2 + next.size() - came.size());
-          peer.write("MN\r\n");
+          came += peer.read(head.size() + kBytes + 2 + barrier.size() - came.size());
+          peer.answer_barrier();
           peer.read(next.size());
           peer.write("MN\r\n");
           peer.read_until_closed();
@@ -1343,8 +1589,9 @@ TEST_CASE("an operation is not over before all of it has been sent, though it is
     }
     CHECK(run_one(*connection, {.verb = Verb::Noop}).outcome == Outcome::Done);
   }
-  came.replace(head.find('?'), 6, "??????");  // the opaque
-  CHECK((came == head + noise(kBytes, 7) + "\r\n" + next));
+  came.replace(head.find('?'), 6, "??????");  // the opaques
+  came.replace(came.rfind(" O") + 2, 6, "??????");
+  CHECK((came == head + noise(kBytes, 7) + "\r\n" + barrier));
 }
 
 TEST_CASE("a deadline holds though a server sends without end") {

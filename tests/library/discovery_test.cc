@@ -598,6 +598,56 @@ TEST_CASE("a newer list is followed by the next call, wherever memory runs out i
   CHECK(nth > 10);
 }
 
+TEST_CASE("a write is remembered where its key was, wherever memory runs out behind it") {
+  Told fleet;
+  const int closed = Gate(1).port();
+  const std::vector<int> before = {fleet.port(1), closed};
+  const std::vector<int> after = {fleet.port(1), fleet.port(2), closed};
+  const std::string first = names_of({fleet.port(1)})[0];
+  const std::string second = names_of({fleet.port(2)})[0];
+  ClientOptions options = fleet.options();
+  options.retry_pause = milliseconds(1);
+  int version = 0;
+  uint64_t nth = 1;
+  for (bool failed = true; failed; ++nth) {
+    CAPTURE(nth);
+    REQUIRE(nth < 2'000);
+    fleet.tell_ports(++version, before);
+    const auto cache = make_client(options);
+    std::vector<std::string> keys;  // that move from the first server to the second
+    for (int i = 0; i < 100; ++i) {
+      const std::string key = "key" + std::to_string(i);
+      if (cache->node_of(key) == first) keys.push_back(key);
+    }
+    for (const std::string& key : keys) REQUIRE(says(cache->set(key, "old"), Outcome::Done));
+    fleet.tell_ports(++version, after);
+    REQUIRE(cache->refresh().ok());
+    std::erase_if(keys, [&](const std::string& key) { return cache->node_of(key) != second; });
+    REQUIRE(keys.size() > 1);
+
+    // The last is tried again.
+    const std::string away = key_at(*cache, closed);
+    const Operation operations[] = {{.verb = Verb::Set, .key = keys[0], .value = "new"},
+                                    {.verb = Verb::Set, .key = keys[1], .value = "new"},
+                                    {.verb = Verb::Set, .key = away, .value = "new"}};
+    std::vector<Answer> answers(std::size(operations));
+    {
+      const OneFailingAllocation one(nth);
+      try {
+        cache->run(operations, answers);
+      } catch (const std::bad_alloc&) {
+        // Some of it may be done.
+      }
+      failed = one.failed();
+    }
+    const std::string between = value_of(cache->get(keys[0]));
+    fleet.tell_ports(++version, before);
+    REQUIRE(cache->refresh().ok());
+    if (between == "new") CHECK(value_of(cache->get(keys[0])) != "old");
+  }
+  CHECK(nth > 10);
+}
+
 TEST_CASE("an observer asks for the list when it is told of one, or of none") {
   struct Asking : ClientObserver {
     void list_followed(uint64_t told, size_t) noexcept override {

@@ -394,3 +394,35 @@ TEST_CASE("wherever memory runs out, every node can be used afterwards") {
   }
   CHECK(nth > 10);
 }
+
+TEST_CASE("where memory runs out before a retry, what was not sent is owed") {
+  const size_t count = GENERATE(1, 2);
+  ClientOptions options = options_for({closed_port()});
+  options.retry_pause = milliseconds(1);
+  const Endpoint endpoint{"127.0.0.1", options.servers[0].port, {}};
+  const std::vector<std::string> keys = numbered(static_cast<int>(count));
+  std::vector<Operation> operations;
+  for (const std::string& key : keys) {
+    operations.push_back({.verb = Verb::Set, .key = key, .value = "new"});
+  }
+  uint64_t nth = count;  // the first allocation for many comes before any of them is begun
+  for (bool failed = true; failed; ++nth) {
+    CAPTURE(count, nth);
+    REQUIRE(nth < 2'000);
+    Node node(endpoint, options);
+    const std::vector<Node*> nodes(count, &node);
+    std::vector<Answer> answers(count);
+    {
+      const OneFailingAllocation one(nth);
+      try {
+        dispatch(nodes, operations, answers, options,
+                 std::chrono::steady_clock::now() + std::chrono::seconds(30));
+      } catch (const std::bad_alloc&) {
+        // It is owed all the same.
+      }
+      failed = one.failed();
+    }
+    CHECK(node.owed() >= count);
+  }
+  CHECK(nth > 5);
+}

@@ -108,8 +108,8 @@ TEST_CASE("a child that closes its copy of a connection with a write under way e
   ScriptedServer server([&](Peer& peer) {
     peer.read_some();
     child_has_ended.get_future().wait();
-    peer.answer("HD O?\r\n");
-    if (!peer.read_some().empty()) peer.answer("HD O?\r\n");
+    peer.answer("HD c1 O?\r\n");
+    if (!peer.read_some().empty()) peer.answer("HD c1 O?\r\n");
     peer.read_until_closed();
   });
   auto opened = Connection::open({"127.0.0.1", server.port(), {}}, {}, patience());

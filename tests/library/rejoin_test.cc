@@ -412,7 +412,7 @@ TEST_CASE("statistics that come twice do not spare a node its flush") {
         owes_rows = line == "stats larder";
         if (owes_rows) peer.answer("STAT emptied_ago_ms 0\r\nEND\r\n");
         if (line.starts_with("ma ")) peer.answer("CLIENT_ERROR cannot increment\r\n");
-        if (line.starts_with("mn")) peer.answer("MN\r\n");
+        if (line.starts_with("md ")) peer.answer_barrier();
         if (line.starts_with("mg ")) peer.answer("EN O?\r\n");
         if (line.starts_with("flush_all") && ++flushes > 0) peer.answer("OK\r\n");
       }

@@ -73,6 +73,13 @@ class Peer {
     }
     return write(reply);
   }
+  // That a barrier has done nothing: the meta request that was read last.
+  bool answer_barrier() {
+    const size_t begin = read_.rfind(" O");
+    if (begin == read_.npos) return false;
+    answered_ = read_.find_first_of(" \r", begin + 1);
+    return write("NF" + read_.substr(begin, answered_ - begin) + "\r\n");
+  }
   int fd() const { return fd_; }
 
  private:

@@ -107,6 +107,8 @@ class Target(FakeServer):
             return self.greeting or b""
         if words[0] == b"mn":
             return b"MN\r\n"
+        if words[:2] == [b"md", b"larder-barrier"]:
+            return b"NF\r\n"
         if words[0] == b"version":
             return b"VERSION 1\r\n"
         if words[0] == b"add":
@@ -848,7 +850,8 @@ class Failures(Copies):
         self.assertNotIn(OLD, [target.items[key] for key in self.KEYS[:BATCH - 1]
                                if key in target.items], text)
         self.assertEqual(status, 6, error)
-        self.assertIn("answered another request", error)
+        # The one too many comes with the last reply of the batch, or later.
+        self.assertRegex(error, "answered another request|sent what nobody asked for")
 
     def test_adds_before_a_refusal_that_closes_count_as_added(self):
         key = self.KEYS[BATCH // 2 + 9]

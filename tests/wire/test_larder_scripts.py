@@ -90,7 +90,7 @@ class Fake(FakeServer):
     """A server of meta and text commands: reply(words, value) gives its bytes, None closes.
 
     Bytes in a tuple are the last of a connection. The opaque of a request is not among the words, and
-    is added to its reply. Knows mn by itself.
+    is added to its reply. Knows the client's barriers by itself.
     """
 
     def __init__(self, reply):
@@ -107,6 +107,9 @@ class Fake(FakeServer):
                         continue
                     value = value_behind(words, lines)
                     opaques = [word for word in words[2:] if word.startswith(b"O")]
+                    if words[:2] == [b"md", b"larder-barrier"]:
+                        client.sendall(with_opaque(b"NF\r\n", opaques))
+                        continue
                     answer = self.reply([word for word in words if word not in opaques], value)
                     if answer is None:
                         return
@@ -392,7 +395,7 @@ class Faults(Case):
             if words[1] == b"k50":
                 return b"CLIENT_ERROR not this one\r\n"
             stored[words[1]] = value
-            return b"HD\r\n"
+            return b"HD c1\r\n"
         items = b"".join(b"item %d 1 0 0\nk%dv\n" % (len(b"k%d" % i), i) for i in range(100))
         status, text, error = larder("load", "--servers", self.fake(reply),
                                      stdin=b"larder-dump 1\n" + items + b"end 100\n")

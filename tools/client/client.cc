@@ -66,6 +66,18 @@ Operation storing(Verb verb, std::string_view key, std::string_view value,
           .exptime = options.exptime};
 }
 
+// Remembers where the written keys were, also where memory runs out behind a write that is done: a
+// later list could bring an old value back.
+struct Remembering {
+  const Fleet& on;
+  std::span<const Operation> operations;
+  ~Remembering() {
+    for (const Operation& operation : operations) {
+      if (changes_something(operation)) on.remember_where_it_was(operation.key);
+    }
+  }
+};
+
 bool has_a_key(const Operation& operation) {
   return operation.verb != Verb::Version && operation.verb != Verb::FlushAll &&
          operation.verb != Verb::Noop;
@@ -117,18 +129,16 @@ void ClientState::run(std::span<const Operation> operations, std::span<Answer> a
   std::vector<Node*> nodes;
   nodes.reserve(operations.size());
   for (const Operation& operation : operations) nodes.push_back(&on->node_of(operation.key));
+  const Remembering remembering{*on, operations};
   dispatch(nodes, operations, answers, options, until);
-  for (const Operation& operation : operations) {
-    if (changes_something(operation)) on->remember_where_it_was(operation.key);
-  }
 }
 
 Answer ClientState::run_one(const Operation& operation) {
   Answer answer;
   const std::shared_ptr<Fleet> on = fleet();
   Node* node = &on->node_of(operation.key);
+  const Remembering remembering{*on, {&operation, 1}};
   dispatch({&node, 1}, {&operation, 1}, {&answer, 1}, options, deadline());
-  if (changes_something(operation)) on->remember_where_it_was(operation.key);
   return answer;
 }
 

@@ -80,11 +80,10 @@ Error copy_of(const Error& error) noexcept {
 
 // What a server says that takes no more connections, in every dialect, and then closes.
 constexpr std::string_view kTooManyConnections = "ERROR Too many open connections";
-// And one that does not know the request.
-constexpr std::string_view kBarrier = "mn\r\n";
-// The same. A server with users closes on a line of less than 7 bytes before a login, where it
-// tells of a longer one that a login is missing.
+// Whether a server knows meta. One with users closes on a line of less than 7 bytes before a login,
+// where it tells of a longer one that a login is missing.
 constexpr std::string_view kFirstBarrier = "mn      \r\n";
+// What a server says that does not know the request.
 constexpr std::string_view kUnknownCommand = "ERROR";
 
 // Meta: whether servers say EN where the item is missing. They say NF to other requests than mg,
@@ -113,16 +112,20 @@ std::string Endpoint::text() const {
 // 1. batches[writing] is the first that is not wholly written, or writing == batches.size(); all
 //    before batches.front() are answered.
 // 2. Of the operations that go on the wire, `asked` have been spelled and `told` answered. The i-th
-//    has the number first_number + i.
+//    has the number first_number + i, as long as it is not told: each barrier takes one, too.
 // 3. `lines` has every classic get that is not told, and a line whose END has not come.
 // 4. Where a value is under way the input is empty or belongs to it.
 // 5. Once `failure` is set there are no batches.
-// 6. Meta has a barrier: an `mn`, asked when all else has been answered, whose reply must come
-//    before any other. No value is sent before the server has answered a meta command, as one that
-//    knows none would take the value for commands. And since a refusal and the OK of a flush_all
-//    carry no opaque, they are not known to be the current request's until a later reply has the
-//    right opaque, or the barrier comes next: before that, they leave doubt and the connection is
-//    not idle.
+// 6. Meta has barriers, asked when all else has been answered, whose reply must come before any
+//    other. No value is sent before the server has answered a meta command, as one that knows none
+//    would take the value for commands: the first barrier is an `mn`. And since a refusal and the
+//    OK of a flush_all carry no opaque, they are not known to be the current request's until a
+//    later reply has the right opaque, or that of a barrier_operation() comes next: before that,
+//    they leave doubt and the connection is not idle. (Not an MN: as an OK it may be one that comes
+//    twice.)
+// 7. Classic: `unproven_batches` are those that are answered, and may have got the replies to the
+//    requests behind theirs or before: the connection has not been idle since, at the end of a
+//    receive(), and no reply to a get has come. Their callers have not let go of them yet.
 struct Connection::State {
   const uint32_t opened_in = process_generation();
   Endpoint endpoint;
@@ -137,24 +140,27 @@ struct Connection::State {
   bool is_left = false;  // see was_left()
 
   std::deque<Batch> batches;
+  std::vector<Batch> unproven_batches;  // invariant 7
   size_t writing = 0;
   uint32_t asked = 0;
   uint32_t told = 0;
   // By chance: a reply that a proxy mixes up between two connections does not fit.
-  const uint32_t first_number = RequestNumber::any();
+  uint32_t first_number = RequestNumber::any();
   bool misses_have_opaques = false;  // meta: an EN of this server repeated one
   bool knows_meta = false;           // the server has answered a meta command
   bool is_barrier_asked = false;     // and not answered
-  uint32_t noops_due = 0;            // of the caller: spelled and not answered
+  bool barrier_proves = false;       // it is not the `mn`, and has this number:
+  uint32_t barrier_number = 0;
   bool has_unproven = false;         // replies that a late one may have been taken for
   bool unproven_may_change = false;  // some of these requests may come to change something yet
   std::vector<Answer*> unproven;     // refusals that leave no doubt once they are proven
   std::vector<Answer*> unproven_ok;  // flushes that fail with the connection unless they are proven
-  // Since it was idle: the last answer, in text the last value, that nothing has proven yet. A
-  // value may have lost its tail and end with bytes of a later reply, which then never comes: a
-  // later reply that is known to be its request's proves it, and so does an idle connection.
+  // Since it was idle: the last answer, in text the last value or meta number, that nothing has
+  // proven yet. A value may have lost its tail and end with bytes of a later reply, which then
+  // never comes: a later reply that is known to be its request's proves it, and so does an idle
+  // connection.
   Answer* last_told = nullptr;
-  bool last_told_has_body = false;  // a value, a binary number or a version
+  bool last_told_has_body = false;  // a value, a number but in classic, or a binary version
   bool last_told_changes = false;
   std::deque<AskedLine> lines;
   GetLine get_line;  // empty but while it is spelled
@@ -224,7 +230,7 @@ struct Connection::State {
              : error(ErrorKind::Closed, "has closed the connection: " + transport->why()));
   }
   void fail_protocol(const std::string& what);
-  void doubt_batch(size_t from, const Error& why) noexcept;
+  void doubt_batch(const Batch& batch, size_t from, const Error& why) noexcept;
   void doubt_last_told(const Error& why) noexcept;
   bool answers_current(const ReplyHead& head);
   bool may_hold(uint64_t bytes);
@@ -234,7 +240,9 @@ struct Connection::State {
   void drop_answered();
 
   void spell();
+  void spell_barrier();
   void spell_next();
+  void spell(const Operation& operation, uint32_t with_number);
   void spell_line();
   bool send();
 
@@ -253,7 +261,6 @@ struct Connection::State {
   bool take_line_head(const ReplyHead& head);
   bool take_barrier(const ReplyHead& head);
   void note_meta_reply(const ReplyHead& head);
-  bool is_last_noop(const ReplyHead& head) const;
   bool proves_last_told(const ReplyHead& head) const;
   void note_told();
   void prove() noexcept;
@@ -293,7 +300,10 @@ void Connection::State::fail(Error why) noexcept {
   // The rest of what was asked does not come: the last value may hold a part of it.
   if (!is_idle() && (last_told_has_body || !held().empty())) doubt_last_told(*failure);
   // Where the client leaves the connection on account of a reply, it believes those before that.
-  if (!is_left && !batches.empty()) doubt_batch(batches.front().proven, *failure);
+  if (!is_left) {
+    for (const Batch& batch : unproven_batches) doubt_batch(batch, batch.proven, *failure);
+    if (!batches.empty()) doubt_batch(batches.front(), batches.front().proven, *failure);
+  }
   for (Answer* const answer : unproven_ok) answer_failed(*answer, copy_of(*failure));
   for (Batch& batch : batches) {
     for (size_t i = batch.answered; i < batch.count; ++i) {
@@ -306,6 +316,7 @@ void Connection::State::fail(Error why) noexcept {
   unproven.clear();
   unproven_ok.clear();
   batches.clear();
+  unproven_batches.clear();
   lines.clear();
   writing = 0;
   output.clear();
@@ -323,17 +334,16 @@ void Connection::State::fail(Error why) noexcept {
 // What came before nonsense may be part of it.
 void Connection::State::fail_protocol(const std::string& what) {
   const Error why = error(ErrorKind::Protocol, what);
-  if (!batches.empty()) doubt_batch(0, why);
+  if (!batches.empty()) doubt_batch(batches.front(), 0, why);
   doubt_last_told(why);
   fail(why);
 }
 
-// Classic replies to other commands than gets fit each request of their kind: where one is missing,
-// the requests before it may have got those of their neighbours. Fails the answers of the first
-// batch from this one on.
-void Connection::State::doubt_batch(size_t from, const Error& why) noexcept {
+// Classic replies to other commands than gets fit each request of their kind: where one is missing
+// or comes twice, the requests around it may have got those of their neighbours. Fails the answers
+// of the batch from this one on.
+void Connection::State::doubt_batch(const Batch& batch, size_t from, const Error& why) noexcept {
   if (options.dialect != Dialect::Classic) return;
-  const Batch& batch = batches.front();
   for (size_t i = from; i < batch.answered; ++i) {
     if (batch.operations[i].verb == Verb::Get || batch.answers[i].error) continue;
     changed = changed || changes_something(batch.operations[i]);
@@ -375,10 +385,12 @@ void Connection::State::submit(std::span<const Operation> operations, std::span<
   if (is_idle()) {
     held_bytes = 0;
     last_told = nullptr;
+    unproven_batches.clear();
   }
   batches.push_back({operations.data(), answers.data(), operations.size()});
   skip_objections();
   drop_answered();
+  if (is_idle()) unproven_batches.clear();  // there was nothing to ask
 }
 
 // So that both cursors stand at something to do.
@@ -399,6 +411,7 @@ void Connection::State::drop_answered() {
       ++batch.answered;
     }
     if (batch.answered < batch.count) return;
+    if (options.dialect == Dialect::Classic) unproven_batches.push_back(batch);
     batches.pop_front();
     --writing;
   }
@@ -407,10 +420,7 @@ void Connection::State::drop_answered() {
 // Fills the output, which is empty.
 void Connection::State::spell() {
   output.clear();
-  if (is_barrier_due()) {
-    output.copy(knows_meta ? kBarrier : kFirstBarrier);
-    is_barrier_asked = true;
-  }
+  if (is_barrier_due()) spell_barrier();
   while (may_spell() && output.total_bytes() < kOutputBytes) {
     if (options.dialect == Dialect::Classic && next_to_write().verb == Verb::Get) {
       spell_line();
@@ -425,16 +435,26 @@ void Connection::State::spell() {
   }
 }
 
+void Connection::State::spell_barrier() {
+  is_barrier_asked = true;
+  barrier_proves = has_unproven;
+  if (!barrier_proves) return output.copy(kFirstBarrier);
+  barrier_number = first_number++ + asked;
+  spell(barrier_operation(options.dialect), barrier_number);
+}
+
 void Connection::State::spell_next() {
-  const Operation& operation = next_to_write();
+  spell(next_to_write(), first_number + asked);
+  written_one();
+}
+
+void Connection::State::spell(const Operation& operation, uint32_t with_number) {
   proto::Command command = command_of(operation, options.dialect);
-  const RequestNumber number(options.dialect, first_number + asked);
+  const RequestNumber number(options.dialect, with_number);
   if (has_opaque(operation.verb, options.dialect)) command.opaque = number.opaque();
-  if (operation.verb == Verb::Noop) ++noops_due;
   const bool spelled = proto::write_request(command, operation.value, output);
   assert(spelled);
   static_cast<void>(spelled);
-  written_one();
 }
 
 // The gets from here on that a line can have, or one that also touches.
@@ -479,6 +499,7 @@ bool Connection::State::send() {
     pieces[first_piece].iov_base = static_cast<char*>(pieces[first_piece].iov_base) + sent;
     pieces[first_piece].iov_len -= sent;
   }
+  if (is_idle()) unproven_batches.clear();  // answered before all of it had gone
   return true;
 }
 
@@ -534,6 +555,7 @@ bool Connection::State::receive(std::optional<Deadline> deadline) {
   value_got += to_value;
   input_end += moved.bytes - to_value;
   take_input();
+  if (is_idle()) unproven_batches.clear();  // the callers may let go of them from here on
   return true;
 }
 
@@ -580,8 +602,8 @@ bool Connection::State::take_head() {
       binary ? proto::parse_binary_reply(held(), head) : proto::parse_text_reply(held(), head);
   switch (parsed.status) {
     case ParsedReply::Status::NeedMore:
-      if (told == asked &&
-          (binary || (last_told != nullptr && !is_barrier_asked && !is_in_line()))) {
+      if (told == asked && (binary || ((last_told != nullptr || !unproven_batches.empty()) &&
+                                       !is_barrier_asked && !is_in_line()))) {
         fail_protocol("sent what nobody asked for");
       }
       return false;
@@ -679,8 +701,9 @@ bool Connection::State::expects(std::string_view key) const {
 }
 
 // A reply to a get fits no other command: had one before it been lost, it would have come too
-// early.
+// early, and had one come twice, too late.
 void Connection::State::note_line_reply() {
+  unproven_batches.clear();
   if (!batches.empty()) batches.front().proven = batches.front().answered;
 }
 
@@ -717,47 +740,49 @@ bool Connection::State::take_barrier(const ReplyHead& head) {
     fail(refusal(head));
     return false;
   }
-  if (head.kind != proto::ReplyKind::Noop) {
+  const bool is_nothing_done =
+      head.kind == proto::ReplyKind::Missing || head.kind == proto::ReplyKind::Exists;
+  const bool is_its_own =
+      barrier_proves ? is_nothing_done &&
+                           head.opaque == RequestNumber(options.dialect, barrier_number).opaque()
+                     : head.kind == proto::ReplyKind::Noop;
+  if (!is_its_own) {
     fail_protocol("answered another request than the one that was to be answered");
     return false;
   }
   is_barrier_asked = false;
   knows_meta = true;
   last_told = nullptr;
-  prove();
+  if (barrier_proves) prove();
   return true;
-}
-
-// Meta: whether it is the MN of the current noop. While a later noop is due it may be the MN of
-// that, and the one of the current noop be lost in a value.
-bool Connection::State::is_last_noop(const ReplyHead& head) const {
-  return head.kind == proto::ReplyKind::Noop && noops_due == 1;
 }
 
 // What it says of the server and of the replies before it. It is the current operation's.
 void Connection::State::note_meta_reply(const ReplyHead& head) {
   if (head.kind == proto::ReplyKind::Refused) return;
   const bool is_noop = current().verb == Verb::Noop && head.kind == proto::ReplyKind::Noop;
-  if (is_last_noop(head) || !head.opaque.empty()) prove();
+  if (!head.opaque.empty()) prove();
   if (is_noop || has_opaque(current().verb, options.dialect)) knows_meta = true;
 }
 
 // Whether a reply that fits the current request cannot be that of a later one, whose predecessor is
-// in the last value. In text that may be so of a refusal, of an EN without an opaque, of an MN
-// before another and of END.
+// in the last value. In text that may be so of a refusal, of an EN without an opaque, of MN and of
+// END.
 bool Connection::State::proves_last_told(const ReplyHead& head) const {
   if (options.dialect == Dialect::Binary) return true;
   if (head.kind == proto::ReplyKind::Refused) return false;
-  return options.dialect == Dialect::Classic || !head.opaque.empty() || is_last_noop(head);
+  return options.dialect == Dialect::Classic || !head.opaque.empty();
 }
 
-// The current answer is the last, unless it is text without a value: that proves nothing.
+// The current answer is the last, unless it is text without a value: that proves nothing. A counter
+// of meta is told in a value, which may be that of the next counter.
 void Connection::State::note_told() {
   const Verb verb = current().verb;
   const bool binary = options.dialect == Dialect::Binary;
-  const bool has_number = verb == Verb::Increment || verb == Verb::Decrement;
+  const bool counts = verb == Verb::Increment || verb == Verb::Decrement;
+  const bool has_number = counts && options.dialect != Dialect::Classic;
   const bool has_body = current_answer().outcome == Outcome::Done &&
-                        (verb == Verb::Get || (binary && (has_number || verb == Verb::Version)));
+                        (verb == Verb::Get || has_number || (binary && verb == Verb::Version));
   if (!binary && !has_body) return;
   last_told = &current_answer();
   last_told_has_body = has_body;
@@ -813,7 +838,6 @@ void Connection::State::settle(Meaning meaning, const ReplyHead& head) {
     flushed();
   }
   note_told();
-  if (current().verb == Verb::Noop) --noops_due;
   ++told;
   ++batches.front().answered;
   drop_answered();

@@ -84,8 +84,10 @@ class Connection {
   // -- Without blocking. Several submits may be under way; they are answered in order.
 
   // answers  as many as operations; answers[i] is filled in when it has come. Both must live until
-  //          idle() or failed(). What no server would take is answered at once with BadRequest and
-  //          is not sent; that is everything where there are fewer answers than operations.
+  //          idle() or failed(): until then an answer may still be taken back, and fail with the
+  //          connection, if no later reply has proven that it is its request's. What no server
+  //          would take is answered at once with BadRequest and is not sent; that is everything
+  //          where there are fewer answers than operations.
   // In classic, gets that follow each other in one submit go in lines of many keys (get_line.h).
   void submit(std::span<const Operation> operations, std::span<Answer> answers);
   bool idle() const noexcept;  // everything has been sent and answered

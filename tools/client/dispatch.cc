@@ -107,9 +107,31 @@ bool pause(const ClientOptions& options, uint32_t retry, Deadline deadline) {
 
 Try nth_try(uint32_t retry) { return retry == 0 ? Try::First : Try::Again; }
 
+// Those of the operations at `places` have no answer that is final. They are owed where it stays at
+// that, also where memory runs out, as an operation that fails is.
+struct Unanswered {
+  std::span<Node* const> nodes;
+  std::span<const Operation> operations;
+  std::vector<size_t> places;
+  ~Unanswered() {
+    for (const size_t place : places) nodes[place]->owe(operations[place]);
+  }
+};
+
+// Likewise, of one.
+struct OneUnanswered {
+  Node& node;
+  const Operation& operation;
+  bool is_owed = true;
+  ~OneUnanswered() {
+    if (is_owed) node.owe(operation);
+  }
+};
+
 // One operation of one node: as below, without the lists.
 void dispatch_one(Node& node, const Operation& operation, Answer& answer,
                   const ClientOptions& options, Deadline deadline) {
+  OneUnanswered unanswered{node, operation};
   for (uint32_t retry = 0;; ++retry) {
     answer = {};
     Exchange exchange(&node, {&operation, 1}, {&answer, 1}, nth_try(retry));
@@ -121,13 +143,12 @@ void dispatch_one(Node& node, const Operation& operation, Answer& answer,
       gather({&share, 1}, deadline);
       exchange.finish();
     }
-    if (answer.outcome != Outcome::Failed) return;
-    const bool unread = !sent || answer.error->kind == ErrorKind::Unreachable;
-    if (retry < options.retries && may_repeat(operation, *answer.error, sent) &&
+    const bool failed = answer.outcome == Outcome::Failed;
+    if (failed && retry < options.retries && may_repeat(operation, *answer.error, sent) &&
         pause(options, retry + 1, deadline)) {
       continue;
     }
-    if (unread) node.owe(operation);
+    unanswered.is_owed = failed && (!sent || answer.error->kind == ErrorKind::Unreachable);
     return;
   }
 }
@@ -484,33 +505,30 @@ void dispatch(std::span<Node* const> nodes, std::span<const Operation> operation
   if (operations.size() == 1) {
     return dispatch_one(*nodes[0], operations[0], answers[0], options, deadline);
   }
-  std::vector<size_t> pending(operations.size());
-  for (size_t i = 0; i < pending.size(); ++i) pending[i] = i;
+  Unanswered pending{nodes, operations, std::vector<size_t>(operations.size())};
+  std::vector<size_t>& places = pending.places;  // from here on it grows into its room
+  for (size_t i = 0; i < places.size(); ++i) places[i] = i;
 
   for (uint32_t retry = 0;; ++retry) {
-    std::vector<Batch> batches = batches_of(nodes, operations, answers, pending);
+    std::vector<Batch> batches = batches_of(nodes, operations, answers, places);
     Round(nth_try(retry), deadline).ask(batches);
-    pending.clear();
-    std::vector<size_t> unsent;  // of pending; owed if it stays at that
+    places.clear();
     for (Batch& batch : batches) {
       for (size_t i = 0; i < batch.places.size(); ++i) {
         const size_t place = batch.places[i];
         answers[place] = std::move(batch.answers[i]);
         if (answers[place].outcome != Outcome::Failed) continue;
-        const bool repeat = may_repeat(operations[place], *answers[place].error, batch.sent);
-        if (repeat) pending.push_back(place);
-        if (batch.sent && answers[place].error->kind != ErrorKind::Unreachable) continue;
-        if (repeat) {
-          unsent.push_back(place);
-        } else {
+        const Error& error = *answers[place].error;
+        // What was sent and is repeated changes nothing: it is owed in vain.
+        if (may_repeat(operations[place], error, batch.sent)) {
+          places.push_back(place);
+        } else if (!batch.sent || error.kind == ErrorKind::Unreachable) {
           batch.node->owe(operations[place]);
         }
       }
     }
-    const bool again = !pending.empty() && retry < options.retries;
-    if (again && pause(options, retry + 1, deadline)) continue;
-    for (const size_t place : unsent) nodes[place]->owe(operations[place]);
-    return;
+    const bool again = !places.empty() && retry < options.retries;
+    if (!again || !pause(options, retry + 1, deadline)) return;
   }
 }
 

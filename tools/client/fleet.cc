@@ -197,7 +197,7 @@ void Fleet::supersede(Fleet& before) noexcept {
   changes_ = {};
 }
 
-void Fleet::remember_where_it_was(std::string_view key) const {
+void Fleet::remember_where_it_was(std::string_view key) const noexcept {
   if (superseded_) node_of(key).owe_where_it_leads(key);
   if (past_.empty()) return;
   const Node* here = &node_of(key);

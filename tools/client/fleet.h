@@ -62,7 +62,7 @@ class Fleet {
 
   // For a key that is about to be, or has been written here. At the end of the write; it may come
   // after the fleet was superseded.
-  void remember_where_it_was(std::string_view key) const;
+  void remember_where_it_was(std::string_view key) const noexcept;
 
   Node& node_of(std::string_view key) const { return *nodes_[ring_.node_of(key)]; }
   // In the order of the list.

@@ -12,6 +12,7 @@
 
 #include "tools/client/retry.h"
 #include "tools/client/share.h"
+#include "tools/client/spelling.h"
 #include "tools/client/stats_row.h"
 
 namespace larder::client {
@@ -60,7 +61,7 @@ bool has_open(LingeringList& connections) {
 Node::Node(const Endpoint& endpoint, const ClientOptions& options)
     : name_(endpoint.text()),
       needs_handshake_(options.connection.tls.enabled || !options.connection.user.empty()),
-      speaks_text_(options.connection.dialect != Dialect::Binary),
+      dialect_(options.connection.dialect),
       connect_timeout_(options.connect_timeout),
       idle_connections_(options.idle_connections),
       lease_(options.lease),
@@ -557,16 +558,16 @@ Result<void> Node::pay_part(const OwedDeletes::Part& part, Deadline deadline) {
 }
 
 bool Node::is_emptied(Deadline deadline) {
-  if (!speaks_text_) return false;
+  if (dialect_ == Dialect::Binary) return false;
   // A proxy may close the connection or be silent: then there is time left for the flush.
   const TimePoint asked_at = now();
   const Deadline until = asked_at + (deadline - asked_at) / 2;
   auto taken = pool_.take(connect_by(until));
   if (!taken) return false;
   const Result<std::string> reply = (*taken)->ask(kAskEmptied, kAskEnds, until);
-  // The rows may be an earlier reply that came twice: then those of this one come before the MN.
-  const Operation noop{.verb = Verb::Noop};
-  const bool is_in_step = reply.ok() && run_all(**taken, {&noop, 1}, until).ok();
+  // The rows may be an earlier reply that came twice: then those of this one come before the next.
+  const Operation barrier = barrier_operation(dialect_);
+  const bool is_in_step = reply.ok() && run_all(**taken, {&barrier, 1}, until).ok();
   pool_.give_back(std::move(*taken));
   if (!is_in_step) return false;
   const std::optional<uint64_t> ago = row_of(*reply, "emptied_ago_ms");

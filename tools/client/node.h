@@ -171,7 +171,7 @@ class Node {
 
   const std::string name_;
   const bool needs_handshake_;
-  const bool speaks_text_;
+  const Dialect dialect_;
   const std::chrono::milliseconds connect_timeout_;
   const size_t idle_connections_;
   const std::chrono::milliseconds lease_;

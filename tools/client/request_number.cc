@@ -13,9 +13,13 @@ RequestNumber::RequestNumber(Dialect dialect, uint32_t number) noexcept {
   }
   constexpr char kDigits[] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_";
   constexpr unsigned kBits = 6;
+  // Multiples of the golden ratio: all differ, and neighbours do in the last digit, too. Where a
+  // network loses bytes from one opaque to the same place of the next, the digits fit neither.
+  constexpr uint64_t kGolden = 0x9e3779b97f4a7c15;
+  uint64_t digits = number * kGolden >> (64 - sizeof bytes_ * kBits);
   for (char& digit : bytes_) {
-    digit = kDigits[number & ((1u << kBits) - 1)];
-    number >>= kBits;
+    digit = kDigits[digits & ((1u << kBits) - 1)];
+    digits >>= kBits;
   }
   size_ = sizeof bytes_;
 }

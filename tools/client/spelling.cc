@@ -1,6 +1,7 @@
 #include "tools/client/spelling.h"
 
 #include <algorithm>
+#include <cstdint>
 
 #include "proto/base64.h"
 #include "proto/error_lines.h"
@@ -19,6 +20,8 @@ constexpr size_t kMostBase64KeyBytes = proto::kMaxKeyBytes / 4 * 3;
 // A binary body holds key and extras, too.
 constexpr size_t kMostBinaryValueBytes = proto::kMaxBinaryBodyBytes - 1024;
 constexpr size_t kMostTextValueBytes = proto::kMaxTextValueBytes;
+// No program has an item under it, and no item that version.
+constexpr std::string_view kNobodysKey = "larder-barrier";
 // Binary times have no sign: servers take -1 for a time to come, and a counter's for "do not
 // create". A unix time says "at once" as well: the first that is none counted from now.
 constexpr int32_t kLongAgo = 30 * 24 * 3600 + 1;
@@ -132,15 +135,19 @@ Meaning answer_with(Outcome outcome, Answer& answer) noexcept {
   return Meaning::Answered;
 }
 
+// Every get, store and counter of meta asks for the version, and every get for the client flags: a
+// line without them has lost a part. A server without versions says c0.
+bool lacks_version(Dialect dialect, const ReplyHead& head) noexcept {
+  return dialect == Dialect::Meta && !head.has_cas;
+}
+
 Meaning settle_get(Dialect dialect, const ReplyHead& head, Answer& answer) noexcept {
   if (head.kind == ReplyKind::Missing && dialect != Dialect::Classic) {
     return answer_with(Outcome::Missing, answer);
   }
   if (head.kind != ReplyKind::Value) return Meaning::Nonsense;
-  // Every get asks for both: a line without them has lost a part.
-  if (dialect == Dialect::Meta && !(head.has_client_flags && head.has_cas)) {
-    return Meaning::Nonsense;
-  }
+  if (dialect == Dialect::Meta && !head.has_client_flags) return Meaning::Nonsense;
+  if (lacks_version(dialect, head)) return Meaning::Nonsense;
   answer.client_flags = head.client_flags;
   answer.cas = head.cas;
   answer.won = head.won;
@@ -153,6 +160,7 @@ Meaning settle_store(const Operation& operation, Dialect dialect, const ReplyHea
                      Answer& answer) noexcept {
   switch (head.kind) {
     case ReplyKind::Done:
+      if (lacks_version(dialect, head)) return Meaning::Nonsense;
       answer.cas = head.cas;
       return answer_with(Outcome::Done, answer);
     case ReplyKind::Missing:
@@ -173,7 +181,8 @@ Meaning settle_store(const Operation& operation, Dialect dialect, const ReplyHea
 Meaning settle_count(Dialect dialect, const ReplyHead& head, Answer& answer) noexcept {
   answer.cas = head.cas;
   if (dialect == Dialect::Meta && head.kind == ReplyKind::Value) {
-    return head.value_bytes <= proto::kDigits64 ? Meaning::Value : Meaning::Nonsense;
+    const bool is_number = head.value_bytes <= proto::kDigits64 && !lacks_version(dialect, head);
+    return is_number ? Meaning::Value : Meaning::Nonsense;
   }
   switch (head.kind) {
     case ReplyKind::Number:
@@ -243,6 +252,11 @@ Meaning settle(const Operation& operation, Dialect dialect, const ReplyHead& hea
 
 bool has_opaque(Verb verb, Dialect dialect) noexcept {
   return dialect == Dialect::Binary || (dialect == Dialect::Meta && has_key(verb));
+}
+
+Operation barrier_operation(Dialect dialect) noexcept {
+  if (dialect != Dialect::Meta) return {.verb = Verb::Noop};
+  return {.verb = Verb::Delete, .key = kNobodysKey, .cas = UINT64_MAX};
 }
 
 bool sends_value(Verb verb) noexcept { return stores(verb); }
@@ -327,7 +341,14 @@ proto::Command command_of(const Operation& operation, Dialect dialect) noexcept 
 
 Meaning settle_head(const Operation& operation, Dialect dialect, const ReplyHead& head,
                     Answer& answer) {
-  if (head.kind == ReplyKind::Refused) return Meaning::Refused;
+  if (head.kind == ReplyKind::Refused) {
+    const bool is_of_counter = head.text == proto::error_line(proto::ErrorId::NonNumeric).text;
+    // It has taken the place of a reply that was lost.
+    if (is_of_counter && dialect != Dialect::Binary && !counts(operation.verb)) {
+      return Meaning::Nonsense;
+    }
+    return Meaning::Refused;
+  }
   const Meaning meaning = settle(operation, dialect, head, answer);
   if (meaning == Meaning::Answered && head.value_bytes != 0) return Meaning::Nonsense;
   return meaning;

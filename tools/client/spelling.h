@@ -20,6 +20,10 @@ proto::Command command_of(const Operation& operation, Dialect dialect) noexcept;
 // (Some servers leave it out of meta's EN.)
 bool has_opaque(Verb verb, Dialect dialect) noexcept;
 
+// Text: a request that changes nothing, and whose reply meta knows by its opaque: the delete of one
+// version of a key that nobody has. In classic there is no such request: its Noop.
+Operation barrier_operation(Dialect dialect) noexcept;
+
 // Whether a value follows the line of a text request: a server that does not know the request takes
 // it for commands.
 bool sends_value(Verb verb) noexcept;
