@@ -866,6 +866,59 @@ class Failures(Copies):
         self.assertNotIn(OLD, target.items.values(), text)
         self.assertEqual(status, 6, error)
 
+    def target_that_closes_behind_a_refusal(self, refused):
+        target = Target(self)
+        normal = target.answer
+        closed = []
+
+        def answer(client, words, value):
+            if client in closed:
+                return b""
+            if words[0] == b"add" and words[1] in refused:
+                closed.append(client)
+                client.sendall(b"SERVER_ERROR object too large for cache\r\n")
+                client.shutdown(socket.SHUT_WR)
+                return b""
+            return normal(client, words, value)
+        target.answer = answer
+        return target
+
+    def test_a_refusal_that_closes_costs_one_item(self):
+        refused = self.KEYS[:1] + self.KEYS[9:BATCH:40] + self.KEYS[BATCH + 50:BATCH + 51]
+        others = set(self.KEYS) - set(refused)
+        target = self.target_that_closes_behind_a_refusal(refused)
+        status, text, error = self.copy(self.source(), target)
+        self.assertEqual((status, set(target.items)), (6, others), error)
+        self.assertEqual(text, b"%d stored, 0 were there, 0 expired, %d refused\n"
+                         % (len(others), len(refused)))
+
+        target = self.target_that_closes_behind_a_refusal(refused)
+        dump = b"larder-dump 1\n" + b"".join(
+            b"item %d 3 0 0\n%sOLD\n" % (len(key), key)
+            for key in self.KEYS) + b"end %d\n" % len(self.KEYS)
+        status, text, error = larder("load", "--add", "--json", "--servers", target.address,
+                                     stdin=dump)
+        self.assertEqual((status, set(target.items)), (6, others), error)
+        counts = json.loads(text)
+        self.assertEqual((counts["refused"], counts["unreached"]), (len(refused), 0))
+        self.assertEqual(counts["stored"] + counts["there"], len(others))
+
+    def test_what_changes_behind_an_add_that_is_sent_again_is_gone(self):
+        target = self.target_that_closes_behind_a_refusal(self.KEYS[9:10])
+        closing = target.answer
+
+        def answer(client, words, value):
+            said = closing(client, words, value)
+            if words[:2] == [b"add", self.KEYS[0]] and said == b"STORED\r\n":
+                target.show(b"ts=1.000000 gid=1 type=deleted key=%s cmd=delete clsid=1 cfd=9 "
+                            b"size=3\n" % self.KEYS[0])
+            return said
+        target.answer = answer
+        status, text, error = self.copy(self.source(), target, words=["--json"])
+        self.assertEqual((status, set(target.items)), (6, set(self.KEYS) - {self.KEYS[0],
+                                                                            self.KEYS[9]}), error)
+        self.assertEqual(json.loads(text)["deleted_again"], 1)
+
     def target_that_says_not_stored(self, before, after):
         """To the first add, which it carries out. The lines `before` and `after` surround its line;
         all come with the first line of the next batch."""

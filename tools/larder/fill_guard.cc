@@ -364,18 +364,40 @@ std::vector<Permit> FillGuard::begin(std::span<const std::string_view> keys) {
   std::unique_lock lock(mutex_);
   const auto is_in_flight = [&](std::string_view key) {
     const Target& target = targets_[targets_fleet_.ring().node_of(key)];
-    return !target.lost && target.in_flight.contains(std::string(key));
+    const auto flight = target.in_flight.find(std::string(key));
+    return !target.lost && flight != target.in_flight.end() &&
+           flight->second.fill != Fill::SentAgain;
   };
   // Few lists of keys have one twice. Its lines have to be told apart.
   if (std::any_of(keys.begin(), keys.end(), is_in_flight)) wait_until_shown(lock, 0);
-  for (size_t i = 0; i < keys.size(); ++i) {
-    Target& target = targets_[targets_fleet_.ring().node_of(keys[i])];
-    permits[i] = target.lost                   ? Permit::Lost
-                 : seen_.has(hash_of(keys[i])) ? Permit::Changed
-                                               : Permit::Granted;
-    if (permits[i] == Permit::Granted) target.in_flight.try_emplace(std::string(keys[i]));
-  }
+  for (size_t i = 0; i < keys.size(); ++i) permits[i] = permit(keys[i]);
   return permits;
+}
+
+Permit FillGuard::permit(std::string_view key) {
+  const size_t node = targets_fleet_.ring().node_of(key);
+  Target& target = targets_[node];
+  if (target.lost) return Permit::Lost;
+  const bool has_changed = seen_.has(hash_of(key));
+  const auto flight = target.in_flight.find(std::string(key));
+  if (flight == target.in_flight.end()) {
+    if (has_changed) return Permit::Changed;
+    target.in_flight.try_emplace(std::string(key));
+    return Permit::Granted;
+  }
+  Flight& ours = flight->second;
+  if (ours.fill != Fill::SentAgain) return has_changed ? Permit::Changed : Permit::Granted;
+  if (ours.shown) {
+    ours.fill = Fill::Stored;
+    settle(node, flight);
+    return Permit::Stored;
+  }
+  if (has_changed) {
+    settle(node, flight);
+    return Permit::Changed;
+  }
+  ours.fill.reset();
+  return Permit::Granted;
 }
 
 void FillGuard::end(std::span<const std::string_view> keys, std::span<const Fill> fills) {
@@ -405,6 +427,7 @@ void FillGuard::end(std::span<const std::string_view> keys, std::span<const Fill
       const size_t node = targets_fleet_.ring().node_of(key);
       const auto flight = targets_[node].in_flight.find(std::string(key));
       if (flight == targets_[node].in_flight.end()) continue;
+      if (flight->second.fill == Fill::SentAgain) continue;  // permit() has it again
       if (flight->second.fill != Fill::Stored || flight->second.shown) settle(node, flight);
     }
     for (Target& target : targets_) {

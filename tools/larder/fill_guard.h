@@ -55,6 +55,7 @@ namespace larder::operate {
 // Whether a key may be added.
 enum class Permit : uint8_t {
   Granted,
+  Stored,   // an add of it was SentAgain, and the watch has shown that one: not to be sent
   Changed,  // it was seen to change since open(), or, rarely, another key was (KeyMarks)
   Lost      // its target is lost
 };
@@ -68,8 +69,10 @@ enum class Fill : uint8_t {
   Refused,    // not stored, for want of room for example
   Unproven,   // NotStored or Refused, as far as the answer is its own: it may have been stored
   Stored,
-  SentAgain,  // without an answer; the connection has ended, and the item is sent on another
-  InDoubt     // without an answer, and the server may store it yet: the target is lost
+  // Without an answer; the connection has ended, and the item is sent on another: begin() gets the
+  // key once more, unless its target is lost.
+  SentAgain,
+  InDoubt  // without an answer, and the server may store it yet: the target is lost
 };
 
 struct FillCounts {
@@ -163,6 +166,7 @@ class FillGuard {
   // With mutex_.
   void lose(size_t node, client::Error why) noexcept;
   void withdraw(size_t node, const std::string& key);
+  Permit permit(std::string_view key);
   void settle(size_t node, Flights::iterator flight);
   void wait_until_shown(std::unique_lock<std::mutex>& lock, size_t most_bytes);
 
