@@ -714,6 +714,34 @@ class Failures(Copies):
         self.assertEqual((process.returncode, silent.items, well.items), (4, {}, {}), error)
         self.assertEqual(waited, [True])
 
+    def test_a_lost_target_does_not_wait_for_the_undo_of_another(self):
+        first, second = Target(self), Target(self)
+        keys = [b"k%d" % i for i in range(20 * BATCH)]
+        of_first, of_second = self.keys_by_target(keys, first, second)
+        of_first, of_second = of_first[:6 * BATCH], of_second[:BATCH // 2]
+        normal = first.answer
+        left = []
+
+        def answer(client, words, value):
+            # The first delete is that of a key that copy has not added.
+            if words[0] == b"md" and len(first.deleted) == BATCH + 9:
+                left.append(len(second.items))
+                self.lose(second)
+            if words[0] == b"md" and len(first.deleted) == 4 * BATCH:
+                try:
+                    support.wait_until(lambda: not second.items, "the deletes", 5)
+                except AssertionError:
+                    pass
+                left.append(len(second.items))
+            return normal(client, words, value)
+        first.answer = answer
+        source = Source(self, of_second + of_first, lambda key: key == of_first[-1] and
+                        self.lose(first))
+        process = self.start_copy(source, first, second)
+        _, error = process.communicate(timeout=PATIENCE_SECONDS)
+        self.assertEqual((process.returncode, first.items, second.items), (4, {}, {}), error)
+        self.assertEqual(left, [BATCH // 2, 0])
+
     @unittest.skipIf(IS_SANITIZED, "a sanitizer needs descriptors of its own")
     def test_a_delete_without_a_descriptor_is_status_9(self):
         undone = 0

@@ -48,6 +48,8 @@ constexpr char kOutOfMemory[] = "out of memory";
 // for each of its workers, other clients' among them, and leaves out what finds no room.
 constexpr size_t kMostUnshownBytes = 24u << 10;
 constexpr size_t kLineBytes = 96;  // beside the key
+// Of the timeout: undo() takes so long, and a batch of deletes.
+constexpr int kUndoParts = 8;
 
 uint64_t hash_of(std::string_view key) { return std::hash<std::string_view>()(key); }
 
@@ -538,9 +540,20 @@ bool FillGuard::close() {
 
 // An add that was not answered may be carried out after the delete.
 void FillGuard::undo_all() {
-  undo();
+  undo_to_the_end();
   await_adds_in_doubt();
-  undo();
+  undo_to_the_end();
+}
+
+void FillGuard::undo_to_the_end() {
+  const auto is_under_way = [](const Target& target) {
+    return target.lost && !target.undone && !target.failed;
+  };
+  for (bool goes_on = true; goes_on;) {
+    undo();
+    const std::lock_guard lock(mutex_);
+    goes_on = std::any_of(targets_.begin(), targets_.end(), is_under_way);
+  }
 }
 
 void FillGuard::await_adds_in_doubt() {
@@ -557,6 +570,7 @@ void FillGuard::await_adds_in_doubt() {
     const std::lock_guard lock(mutex_);
     targets_[node].in_doubt = !ended;
     targets_[node].undone = false;
+    targets_[node].undo_begin = 0;
   }
 }
 
@@ -617,22 +631,36 @@ void FillGuard::undo() {
     const std::lock_guard lock(mutex_);
     if (std::none_of(targets_.begin(), targets_.end(), is_due_with_lock)) return;
   }
+  const UndoPart part = {
+      std::chrono::steady_clock::now() + targets_fleet_.settings().timeout / kUndoParts,
+      lost_count()};
   try {
     targets_fleet_.on_every_node([&](size_t node) {
-      if (is_due(node)) undo_on(node);
+      if (is_due(node)) undo_on(node, part);
     });
   } catch (const std::exception&) {  // of those that have no thread
     for (size_t node = 0; node < targets_.size(); ++node) {
-      if (is_due(node)) undo_on(node);
+      if (is_due(node)) undo_on(node, part);
     }
   }
 }
 
+size_t FillGuard::lost_count() const {
+  const std::lock_guard lock(mutex_);
+  return static_cast<size_t>(
+      std::count_if(targets_.begin(), targets_.end(),
+                    [](const Target& target) { return target.lost.has_value(); }));
+}
+
+bool FillGuard::goes_on(const UndoPart& part) const {
+  return std::chrono::steady_clock::now() < part.end && lost_count() == part.lost;
+}
+
 // Where it throws, the next undo() tries again.
-void FillGuard::undo_on(size_t node) noexcept {
+void FillGuard::undo_on(size_t node, const UndoPart& part) noexcept {
   Error why = {ErrorKind::Closed, kOutOfMemory, true};  // both texts are so short: they need none
   try {
-    delete_added(node);
+    delete_added(node, part);
     return;
   } catch (const std::system_error&) {
     why.text = "unreadable file";
@@ -643,7 +671,13 @@ void FillGuard::undo_on(size_t node) noexcept {
 }
 
 // Keys that another client stores meanwhile are deleted, too: misses, and no old values.
-void FillGuard::delete_added(size_t node) {
+void FillGuard::delete_added(size_t node, const UndoPart& part) {
+  uint64_t begin = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    begin = targets_[node].undo_begin;
+  }
+  bool is_whole = true;
   std::optional<Error> failed;
   uint64_t deleted = 0;
   std::vector<std::string> keys;
@@ -657,17 +691,21 @@ void FillGuard::delete_added(size_t node) {
     keys.clear();
     return !failed;
   };
-  key_file_.for_each([&](std::string_view key) {
+  const uint64_t end = key_file_.for_each(begin, [&](std::string_view key) {
     // No other thread changes filled_ meanwhile.
     if (targets_fleet_.ring().node_of(key) != node || !filled_.has(hash_of(key))) return true;
     keys.emplace_back(key);
-    return keys.size() < kBatchItems || delete_keys();
+    if (keys.size() < kBatchItems) return true;
+    if (!delete_keys()) return false;
+    is_whole = goes_on(part);
+    return is_whole;
   });
   if (!failed && !keys.empty()) delete_keys();
   const std::lock_guard lock(mutex_);
   targets_[node].failed = std::move(failed);
   targets_[node].deleted += deleted;
-  targets_[node].undone = true;
+  targets_[node].undone = is_whole;
+  targets_[node].undo_begin = end;
 }
 
 FillCounts FillGuard::counts() const {

@@ -112,9 +112,11 @@ class FillGuard {
   void give_up(size_t node, client::Error why) noexcept;
   // Gives all targets up. Where memory is out, why is not kept.
   void lose_all(std::string_view why) noexcept;
-  // Deletes what was added on targets that were lost since the last call.
+  // Deletes what was added on targets that are lost: for a part of the timeout, so that one that
+  // has much to delete does not keep the caller, and with it another one that is lost meanwhile.
+  // The next call goes on.
   void undo();
-  // undo(); where adds have no answer it also waits for them, and deletes again.
+  // All of it; where adds have no answer it also waits for them, and deletes again.
   void undo_all();
   // Waits until every change was seen that was acknowledged before, and what has changed is
   // deleted; then undo_all(). From then on no target is lost any more by what its watch does: the
@@ -138,7 +140,8 @@ class FillGuard {
     bool plain = false;  // memcached's words, so that the counters count, too
     uint64_t flushes = 0, dropped_lines = 0;
     std::optional<client::Error> lost;
-    bool undone = false;  // or it could not be: see `failed`
+    bool undone = false;      // or it could not be: see `failed`
+    uint64_t undo_begin = 0;  // the place in key_file_ from which on it is not
     bool in_doubt = false;
     uint64_t deleted = 0;                 // by undo()
     std::optional<client::Error> failed;  // of undo()
@@ -148,6 +151,11 @@ class FillGuard {
     bool marker_shown = false;
     client::Descriptor socket;  // a copy, to end the watch
     std::thread thread;
+  };
+  // Of the deletes of an undo(): until then, or until more targets are lost.
+  struct UndoPart {
+    client::Deadline end;
+    size_t lost;
   };
   struct Doomed {
     size_t node;
@@ -175,8 +183,11 @@ class FillGuard {
   void check_counters();
   bool close();
   void await_adds_in_doubt();
-  void undo_on(size_t node) noexcept;
-  void delete_added(size_t node);
+  void undo_to_the_end();
+  size_t lost_count() const;
+  bool goes_on(const UndoPart& part) const;
+  void undo_on(size_t node, const UndoPart& part) noexcept;
+  void delete_added(size_t node, const UndoPart& part);
   client::Deadline deadline() const { return targets_fleet_.deadline(); }
 
   Fleet& targets_fleet_;
