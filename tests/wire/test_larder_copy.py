@@ -742,6 +742,122 @@ class Failures(Copies):
         self.assertEqual((process.returncode, first.items, second.items), (4, {}, {}), error)
         self.assertEqual(left, [BATCH // 2, 0])
 
+    def test_a_lost_target_waits_for_one_step_of_another(self):
+        keys = [b"k%d" % i for i in range(6 * BATCH)]
+        for what in ("get", "give back"):
+            with self.subTest(what):
+                lame, other = Target(self), Target(self)
+                of_lame, of_other = self.keys_by_target(keys, lame, other)
+                first = of_lame[:BATCH // 4] + of_other[:3 * BATCH // 4]
+                second = of_other[3 * BATCH // 4:][:BATCH // 4]
+                left = []
+                normal = other.answer
+
+                def answer(client, words, value, what=what, normal=normal, second=second,
+                           left=left, lame=lame):
+                    if what == "get" and words[:2] == [b"add", second[0]]:
+                        left.append(len(lame.items))
+                    return normal(client, words, value)
+
+                def reply(words, _, what=what, keys=first + second, second=second, left=left,
+                          lame=lame):
+                    if words[0] == b"lru_crawler":
+                        return b"".join(line_of_key(key) for key in keys) + b"END\r\n"
+                    if words[0] == b"md":
+                        left.append(len(lame.items))
+                        return b"HD\r\n"
+                    if words[1] == second[0]:
+                        left.append(len(lame.items))
+                        self.lose(lame)
+                    is_won = what == "give back" and words[1] == second[1]
+                    return b"VA 3 f0 c1%s\r\nOLD\r\n" % (b" W" if is_won else b"")
+                other.answer = answer
+                source = Source(self, [], None)
+                source.address = self.fake(reply)
+                status, _, error = self.copy(source, lame, other)
+                self.assertEqual((status, lame.items), (4, {}), error)
+                self.assertEqual(left, [BATCH // 4, 0])
+
+    def memcached_target(self):
+        target = Target(self)
+        normal = target.answer
+
+        def answer(client, words, value):
+            if words == [b"watch", b"changes"]:
+                return b"ERROR\r\n"
+            if words[0] == b"stats":
+                return b"STAT cmd_flush 0\r\nEND\r\n"
+            if words[0] == b"ms":
+                target.items[words[1]] = value
+                target.show(b"ts=1.000000 gid=1 type=item_store key=%s status=stored cmd=set ttl=0"
+                            b" clsid=1 cfd=9 size=3\n" % words[1])
+                return b"HD\r\n"
+            return normal(client, words, value)
+        target.answer = answer
+        return target
+
+    def test_a_lost_target_does_not_wait_for_all_steps_of_the_end(self):
+        for what in (b"stats", b"md"):
+            with self.subTest(what):
+                first, second, lame = self.memcached_target(), self.memcached_target(), Target(self)
+                left = []
+
+                def is_due(words, what=what, lame=lame):
+                    if what == b"stats":  # they are asked before the watch is open, too
+                        return words == [b"stats"] and lame.shown > BATCH // 8
+                    return words[0] == b"md" and words[1].startswith(b"larder-copy-") and \
+                        words[1].endswith(b"-1")
+
+                def note(target, step, is_due=is_due):
+                    normal = target.answer
+
+                    def answer(client, words, value):
+                        if is_due(words):
+                            step()
+                        return normal(client, words, value)
+                    target.answer = answer
+
+                def begin(left=left, lame=lame):
+                    if not left:
+                        left.append(len(lame.items))
+                        self.lose(lame)
+
+                def end(left=left, lame=lame):
+                    if len(left) == 1:
+                        left.append(len(lame.items))
+                note(first, begin)
+                note(second, end)
+                status, _, error = self.copy(self.source(), first, second, lame)
+                self.assertEqual((status, lame.items), (4, {}), error)
+                self.assertGreater(left[0], 0)
+                self.assertEqual(left[1:], [0])
+
+    def test_a_lost_target_does_not_wait_for_deletes_on_another(self):
+        lame, slow = Target(self), Target(self)
+        left = []
+        key = self.keys_by_target(self.KEYS, lame, slow)[1][0]
+        normal = slow.answer
+
+        def answer(client, words, value):
+            if words[0] == b"md" and words[1].startswith(b"larder-copy-") and \
+                    words[1].endswith(b"-1"):
+                slow.show(b"ts=1.000000 gid=1 type=deleted key=%s cmd=delete clsid=1 cfd=9 size=3\n"
+                          % key)
+            if words[:2] == [b"md", key]:
+                left.append(len(lame.items))
+                self.lose(lame)
+                try:
+                    support.wait_until(lambda: not lame.items, "the deletes", 3)
+                except AssertionError:
+                    pass
+                left.append(len(lame.items))
+            return normal(client, words, value)
+        slow.answer = answer
+        status, _, error = self.copy(self.source(), lame, slow)
+        self.assertEqual((status, lame.items), (4, {}), error)
+        self.assertGreater(left[0], 0)
+        self.assertEqual(left[1:], [0])
+
     @unittest.skipIf(IS_SANITIZED, "a sanitizer needs descriptors of its own")
     def test_a_delete_without_a_descriptor_is_status_9(self):
         undone = 0

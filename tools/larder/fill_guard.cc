@@ -491,6 +491,7 @@ void FillGuard::wait_until_shown(std::unique_lock<std::mutex>& lock, size_t most
 void FillGuard::check_counters() {
   next_check_ = std::chrono::steady_clock::now() + kBetweenChecks;
   for (size_t node = 0; node < targets_.size(); ++node) {
+    undo();
     {
       const std::lock_guard lock(mutex_);
       if (!targets_[node].plain || targets_[node].lost) continue;
@@ -519,14 +520,17 @@ void FillGuard::finish() {
   undo();
   std::this_thread::sleep_for(kLateLine);
   for (int round = 0; round < kMarkers; ++round) pass_marker(true);
-  {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return doomed_.empty() && !deleting_; });
-  }
+  while (!await_deletes(kBetweenLooks)) undo();
   check_counters();
   do {
     undo_all();
   } while (!close());
+}
+
+// Whether all that has changed is deleted, or its target lost.
+bool FillGuard::await_deletes(std::chrono::milliseconds longest) {
+  std::unique_lock lock(mutex_);
+  return changed_.wait_for(lock, longest, [&] { return doomed_.empty() && !deleting_; });
 }
 
 // Ends the watches, unless a target was lost meanwhile that undo() has not come to.
@@ -594,14 +598,13 @@ void FillGuard::pass_marker(bool also_memcached) {
   store.verb = Verb::Set;
   store.key = marker;
   store.exptime = kMarkerSeconds;
-  for (const size_t node : asked) {
+  const auto perform = [&](size_t node, const Operation& change) {
     undo();  // the markers of slow targets cost a timeout each
-    const Operation& change = plain[node] ? store : remove;
+    if (is_lost(node)) return;
     const std::vector<Answer> answers = targets_fleet_.run_on(node, {&change, 1});
-    if (answers[0].outcome != Outcome::Failed) continue;
-    const std::lock_guard lock(mutex_);
-    lose(node, closed_by(*answers[0].error));
-  }
+    if (answers[0].outcome == Outcome::Failed) give_up(node, closed_by(*answers[0].error));
+  };
+  for (const size_t node : asked) perform(node, plain[node] ? store : remove);
   {
     std::unique_lock lock(mutex_);
     const auto is_through = [&](size_t node) {
@@ -616,7 +619,7 @@ void FillGuard::pass_marker(bool also_memcached) {
     }
   }
   for (const size_t node : asked) {
-    if (plain[node]) targets_fleet_.run_on(node, {&remove, 1});
+    if (plain[node]) perform(node, remove);
   }
 }
 

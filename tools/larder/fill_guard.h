@@ -181,6 +181,7 @@ class FillGuard {
   void try_delete();
   void pass_marker(bool also_memcached);
   void check_counters();
+  bool await_deletes(std::chrono::milliseconds longest);
   bool close();
   void await_adds_in_doubt();
   void undo_to_the_end();

@@ -104,6 +104,7 @@ void ItemStore::drop_not_permitted() {
 // Leaves in items_ the items to be sent again: fewer than there were.
 void ItemStore::send_once() {
   if (!guard_) return send_permitted();
+  guard_->undo();  // the source has perhaps taken a timeout, and the adds may take another one
   drop_not_permitted();
   try {
     send_permitted();
