@@ -1195,6 +1195,21 @@ class Failures(Copies):
                 self.assertIn(b"copy was interrupted", error)
                 self.assertEqual(target.stat("curr_items"), "0")
 
+    def test_a_signal_at_the_end_takes_what_was_added_with_it(self):
+        target = Target(self)
+        normal = target.answer
+
+        def answer(client, words, value):
+            if words[0] == b"md" and words[1].startswith(b"larder-copy-") and \
+                    words[1].endswith(b"-1"):
+                process.send_signal(signal.SIGTERM)
+            return normal(client, words, value)
+        target.answer = answer
+        process = self.start_copy(self.source(), target)
+        _, error = process.communicate(timeout=PATIENCE_SECONDS)
+        self.assertEqual((process.returncode, target.items), (4, {}), error)
+        self.assertIn(b"copy was interrupted", error)
+
     def test_a_signal_before_the_watch_is_open_is_told_as_such(self):
         target = Target(self, greeting=None)
         process = subprocess.Popen(

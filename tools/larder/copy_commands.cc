@@ -211,12 +211,7 @@ int copy_items(const CopyOptions& options, const KeyFilter& filter, Fleet& from,
       return store.store(std::move(item));
     });
   }
-  const auto heed_signals = [&] {
-    if (guard && interrupts.came()) guard->lose_all(kInterrupted);
-  };
-  heed_signals();
   store.finish();
-  heed_signals();  // it does not send all where one has come
   if (guard) guard->finish();
   progress.clear();
   const FillCounts filled = guard ? guard->counts() : FillCounts();

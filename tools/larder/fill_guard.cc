@@ -92,6 +92,7 @@ FillGuard::~FillGuard() {
 }
 
 void FillGuard::open(const std::function<bool()>& go_on) {
+  go_on_ = go_on;
   deleter_ = std::thread([this] { run_deletes(); });
   for (size_t node = 0; node < targets_.size(); ++node) {
     targets_[node].thread = std::thread([this, node] { run_watch(node); });
@@ -513,6 +514,7 @@ void FillGuard::check_counters() {
 // -- The end.
 
 void FillGuard::finish() {
+  undo();
   {
     std::unique_lock lock(mutex_);
     wait_until_shown(lock, 0);
@@ -625,6 +627,7 @@ void FillGuard::pass_marker(bool also_memcached) {
 
 // All at once, as a target that is silent costs a timeout.
 void FillGuard::undo() {
+  if (go_on_ && !go_on_()) lose_all(kInterrupted);
   const auto is_due_with_lock = [](const Target& target) { return target.lost && !target.undone; };
   const auto is_due = [&](size_t node) {
     const std::lock_guard lock(mutex_);

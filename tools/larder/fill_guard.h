@@ -90,8 +90,9 @@ class FillGuard {
   FillGuard& operator=(const FillGuard&) = delete;
 
   // Opens all watches, and returns when they show what happens, or go_on() has said false: it is
-  // asked again and again. A target that cannot be watched, or refuses the deletes that this may
-  // need later, is lost. Throws std::system_error if there are no threads.
+  // asked again and again, and by undo() as long as this lives. A target that cannot be watched, or
+  // refuses the deletes that this may need later, is lost. Throws std::system_error if there are no
+  // threads.
   void open(const std::function<bool()>& go_on);
 
   bool is_lost(size_t node) const;
@@ -112,7 +113,8 @@ class FillGuard {
   void give_up(size_t node, client::Error why) noexcept;
   // Gives all targets up. Where memory is out, why is not kept.
   void lose_all(std::string_view why) noexcept;
-  // Deletes what was added on targets that are lost: for a part of the timeout, so that one that
+  // Gives all targets up (kInterrupted) where go_on() of open() says false. Deletes what was added
+  // on targets that are lost: for a part of the timeout, so that one that
   // has much to delete does not keep the caller, and with it another one that is lost meanwhile.
   // The next call goes on.
   void undo();
@@ -192,8 +194,9 @@ class FillGuard {
   client::Deadline deadline() const { return targets_fleet_.deadline(); }
 
   Fleet& targets_fleet_;
-  Fleet deleting_fleet_;        // connections of run_deletes()
-  const std::string run_name_;  // of the markers
+  std::function<bool()> go_on_;  // of open()
+  Fleet deleting_fleet_;         // connections of run_deletes()
+  const std::string run_name_;   // of the markers
   KeyFile key_file_;
   std::chrono::steady_clock::time_point next_check_{};
   int markers_ = 0;  // passed
