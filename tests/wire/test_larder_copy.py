@@ -1210,6 +1210,32 @@ class Failures(Copies):
         self.assertEqual((process.returncode, target.items), (4, {}), error)
         self.assertIn(b"copy was interrupted", error)
 
+    def test_a_second_signal_of_any_kind_ends_copy(self):
+        for first, second in ((signal.SIGTERM, signal.SIGTERM), (signal.SIGINT, signal.SIGTERM),
+                              (signal.SIGTERM, signal.SIGHUP)):
+            with self.subTest(first=first, second=second):
+                target = Target(self)
+                normal = target.answer
+                signalled = []
+
+                def answer(client, words, value, normal=normal, signalled=signalled,
+                           second=second):
+                    if words[0] == b"md" and signalled:
+                        signalled.clear()  # more deletes are on their way
+                        process.send_signal(second)
+                        process.wait(PATIENCE_SECONDS)
+                    return normal(client, words, value)
+
+                def interrupt(key, signalled=signalled, first=first):
+                    if key == self.KEYS[-1]:
+                        signalled.append(first)
+                        process.send_signal(first)
+                target.answer = answer
+                process = self.start_copy(self.source(interrupt), target, timeout="2")
+                process.communicate(timeout=PATIENCE_SECONDS)
+                self.assertEqual(process.returncode, -second)
+                self.assertTrue(target.items)
+
     def test_a_signal_before_the_watch_is_open_is_told_as_such(self):
         target = Target(self, greeting=None)
         process = subprocess.Popen(
