@@ -259,7 +259,9 @@ int do_copy(const CopyOptions& options) {
   std::optional<FillGuard> guard;
   if (!options.overwrite) guard.emplace(to);
   try {
-    return copy_items(options, filter, from, to, guard, interrupts);
+    const int status = copy_items(options, filter, from, to, guard, interrupts);
+    std::fflush(stdout);  // the next signal ends larder: the counts are not to go with it
+    return status;
   } catch (...) {
     if (guard) undo_failed_copy(*guard);
     throw;
