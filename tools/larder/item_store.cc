@@ -114,7 +114,8 @@ void ItemStore::send_once() {
   }
 }
 
-// It has answered all items: without an error no later batch would tell, and each costs a timeout.
+// It has refused all items: other answers the client takes back where the barrier has none. Without
+// an error no later batch would tell, and each costs a timeout.
 void ItemStore::fail_late_barrier(size_t node) {
   Error late = {ErrorKind::Timeout, fleet_.name_of(node) + " is too slow to answer `version`"};
   if (guard_) return guard_->give_up(node, std::move(late));
