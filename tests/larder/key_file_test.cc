@@ -13,7 +13,7 @@ namespace {
 
 std::vector<std::string> keys_in(const KeyFile& file) {
   std::vector<std::string> keys;
-  file.for_each([&](std::string_view key) {
+  file.for_each(0, [&](std::string_view key) {
     keys.emplace_back(key);
     return true;
   });
@@ -36,8 +36,26 @@ TEST_CASE("keys of all lengths and bytes come back in their order, also in betwe
     CHECK(keys_in(file) == kept);
   }
   size_t seen = 0;
-  file.for_each([&](std::string_view) { return ++seen < 7; });
+  file.for_each(0, [&](std::string_view) { return ++seen < 7; });
   CHECK(seen == 7);
+}
+
+TEST_CASE("a visit of keys that was ended goes on from its place") {
+  KeyFile file;
+  std::vector<std::string> kept;
+  for (size_t i = 0; i < 1000; ++i) kept.emplace_back(i * 11 % 256, static_cast<char>(i));
+  file.append(std::vector<std::string_view>(kept.begin(), kept.end()));
+  std::vector<std::string> keys;
+  uint64_t place = 0;
+  for (size_t most = 1; keys.size() < kept.size(); most += 90) {
+    size_t seen = 0;
+    place = file.for_each(place, [&](std::string_view key) {
+      keys.emplace_back(key);
+      return ++seen < most;
+    });
+  }
+  CHECK(keys == kept);
+  CHECK(file.for_each(place, [](std::string_view) { return true; }) == place);
 }
 
 TEST_CASE("a folder that is not there is named") {

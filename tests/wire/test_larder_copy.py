@@ -716,6 +716,150 @@ class Failures(Copies):
         self.assertEqual((process.returncode, silent.items, well.items), (4, {}, {}), error)
         self.assertEqual(waited, [True])
 
+    def test_a_lost_target_does_not_wait_for_the_undo_of_another(self):
+        first, second = Target(self), Target(self)
+        keys = [b"k%d" % i for i in range(20 * BATCH)]
+        of_first, of_second = self.keys_by_target(keys, first, second)
+        of_first, of_second = of_first[:6 * BATCH], of_second[:BATCH // 2]
+        normal = first.answer
+        left = []
+
+        def answer(client, words, value):
+            # The first delete is that of a key that copy has not added.
+            if words[0] == b"md" and len(first.deleted) == BATCH + 9:
+                left.append(len(second.items))
+                self.lose(second)
+            if words[0] == b"md" and len(first.deleted) == 4 * BATCH:
+                try:
+                    support.wait_until(lambda: not second.items, "the deletes", 5)
+                except AssertionError:
+                    pass
+                left.append(len(second.items))
+            return normal(client, words, value)
+        first.answer = answer
+        source = Source(self, of_second + of_first, lambda key: key == of_first[-1] and
+                        self.lose(first))
+        process = self.start_copy(source, first, second)
+        _, error = process.communicate(timeout=PATIENCE_SECONDS)
+        self.assertEqual((process.returncode, first.items, second.items), (4, {}, {}), error)
+        self.assertEqual(left, [BATCH // 2, 0])
+
+    def test_a_lost_target_waits_for_one_step_of_another(self):
+        keys = [b"k%d" % i for i in range(6 * BATCH)]
+        for what in ("get", "give back"):
+            with self.subTest(what):
+                lame, other = Target(self), Target(self)
+                of_lame, of_other = self.keys_by_target(keys, lame, other)
+                first = of_lame[:BATCH // 4] + of_other[:3 * BATCH // 4]
+                second = of_other[3 * BATCH // 4:][:BATCH // 4]
+                left = []
+                normal = other.answer
+
+                def answer(client, words, value, what=what, normal=normal, second=second,
+                           left=left, lame=lame):
+                    if what == "get" and words[:2] == [b"add", second[0]]:
+                        left.append(len(lame.items))
+                    return normal(client, words, value)
+
+                def reply(words, _, what=what, keys=first + second, second=second, left=left,
+                          lame=lame):
+                    if words[0] == b"lru_crawler":
+                        return b"".join(line_of_key(key) for key in keys) + b"END\r\n"
+                    if words[0] == b"md":
+                        left.append(len(lame.items))
+                        return b"HD\r\n"
+                    if words[1] == second[0]:
+                        left.append(len(lame.items))
+                        self.lose(lame)
+                    is_won = what == "give back" and words[1] == second[1]
+                    return b"VA 3 f0 c1%s\r\nOLD\r\n" % (b" W" if is_won else b"")
+                other.answer = answer
+                source = Source(self, [], None)
+                source.address = self.fake(reply)
+                status, _, error = self.copy(source, lame, other)
+                self.assertEqual((status, lame.items), (4, {}), error)
+                self.assertEqual(left, [BATCH // 4, 0])
+
+    def memcached_target(self):
+        target = Target(self)
+        normal = target.answer
+
+        def answer(client, words, value):
+            if words == [b"watch", b"changes"]:
+                return b"ERROR\r\n"
+            if words[0] == b"stats":
+                return b"STAT cmd_flush 0\r\nEND\r\n"
+            if words[0] == b"ms":
+                target.items[words[1]] = value
+                target.show(b"ts=1.000000 gid=1 type=item_store key=%s status=stored cmd=set ttl=0"
+                            b" clsid=1 cfd=9 size=3\n" % words[1])
+                return b"HD\r\n"
+            return normal(client, words, value)
+        target.answer = answer
+        return target
+
+    def test_a_lost_target_does_not_wait_for_all_steps_of_the_end(self):
+        for what in (b"stats", b"md"):
+            with self.subTest(what):
+                first, second, lame = self.memcached_target(), self.memcached_target(), Target(self)
+                left = []
+
+                def is_due(words, what=what, lame=lame):
+                    if what == b"stats":  # they are asked before the watch is open, too
+                        return words == [b"stats"] and lame.shown > BATCH // 8
+                    return words[0] == b"md" and words[1].startswith(b"larder-copy-") and \
+                        words[1].endswith(b"-1")
+
+                def note(target, step, is_due=is_due):
+                    normal = target.answer
+
+                    def answer(client, words, value):
+                        if is_due(words):
+                            step()
+                        return normal(client, words, value)
+                    target.answer = answer
+
+                def begin(left=left, lame=lame):
+                    if not left:
+                        left.append(len(lame.items))
+                        self.lose(lame)
+
+                def end(left=left, lame=lame):
+                    if len(left) == 1:
+                        left.append(len(lame.items))
+                note(first, begin)
+                note(second, end)
+                status, _, error = self.copy(self.source(), first, second, lame)
+                self.assertEqual((status, lame.items), (4, {}), error)
+                self.assertGreater(left[0], 0)
+                self.assertEqual(left[1:], [0])
+
+    def test_a_lost_target_does_not_wait_for_deletes_on_another(self):
+        lame, slow = Target(self), Target(self)
+        left = []
+        key = self.keys_by_target(self.KEYS, lame, slow)[1][0]
+        normal = slow.answer
+
+        def answer(client, words, value):
+            if words[0] == b"md" and words[1].startswith(b"larder-copy-") and \
+                    words[1].endswith(b"-1"):
+                slow.show(b"ts=1.000000 gid=1 type=deleted key=%s cmd=delete clsid=1 cfd=9 size=3\n"
+                          % key)
+            if words[:2] == [b"md", key]:
+                left.append(len(lame.items))
+                self.lose(lame)
+                try:
+                    support.wait_until(lambda: not lame.items, "the deletes", 3)
+                except AssertionError:
+                    pass
+                left.append(len(lame.items))
+            return normal(client, words, value)
+        slow.answer = answer
+        status, _, error = self.copy(self.source(), lame, slow)
+        self.assertEqual((status, lame.items), (4, {}), error)
+        self.assertGreater(left[0], 0)
+        self.assertEqual(left[1:], [0])
+
     @unittest.skipIf(IS_SANITIZED, "a sanitizer needs descriptors of its own")
     def test_a_delete_without_a_descriptor_is_status_9(self):
         undone = 0
@@ -869,6 +1013,59 @@ class Failures(Copies):
         self.assertNotIn(OLD, target.items.values(), text)
         self.assertEqual(status, 6, error)
 
+    def target_that_closes_behind_a_refusal(self, refused):
+        target = Target(self)
+        normal = target.answer
+        closed = []
+
+        def answer(client, words, value):
+            if client in closed:
+                return b""
+            if words[0] == b"add" and words[1] in refused:
+                closed.append(client)
+                client.sendall(b"SERVER_ERROR object too large for cache\r\n")
+                client.shutdown(socket.SHUT_WR)
+                return b""
+            return normal(client, words, value)
+        target.answer = answer
+        return target
+
+    def test_a_refusal_that_closes_costs_one_item(self):
+        refused = self.KEYS[:1] + self.KEYS[9:BATCH:40] + self.KEYS[BATCH + 50:BATCH + 51]
+        others = set(self.KEYS) - set(refused)
+        target = self.target_that_closes_behind_a_refusal(refused)
+        status, text, error = self.copy(self.source(), target)
+        self.assertEqual((status, set(target.items)), (6, others), error)
+        self.assertEqual(text, b"%d stored, 0 were there, 0 expired, %d refused\n"
+                         % (len(others), len(refused)))
+
+        target = self.target_that_closes_behind_a_refusal(refused)
+        dump = b"larder-dump 1\n" + b"".join(
+            b"item %d 3 0 0\n%sOLD\n" % (len(key), key)
+            for key in self.KEYS) + b"end %d\n" % len(self.KEYS)
+        status, text, error = larder("load", "--add", "--json", "--servers", target.address,
+                                     stdin=dump)
+        self.assertEqual((status, set(target.items)), (6, others), error)
+        counts = json.loads(text)
+        self.assertEqual((counts["refused"], counts["unreached"]), (len(refused), 0))
+        self.assertEqual(counts["stored"] + counts["there"], len(others))
+
+    def test_what_changes_behind_an_add_that_is_sent_again_is_gone(self):
+        target = self.target_that_closes_behind_a_refusal(self.KEYS[9:10])
+        closing = target.answer
+
+        def answer(client, words, value):
+            said = closing(client, words, value)
+            if words[:2] == [b"add", self.KEYS[0]] and said == b"STORED\r\n":
+                target.show(b"ts=1.000000 gid=1 type=deleted key=%s cmd=delete clsid=1 cfd=9 "
+                            b"size=3\n" % self.KEYS[0])
+            return said
+        target.answer = answer
+        status, text, error = self.copy(self.source(), target, words=["--json"])
+        self.assertEqual((status, set(target.items)), (6, set(self.KEYS) - {self.KEYS[0],
+                                                                            self.KEYS[9]}), error)
+        self.assertEqual(json.loads(text)["deleted_again"], 1)
+
     def target_that_says_not_stored(self, before, after):
         """To the first add, which it carries out. The lines `before` and `after` surround its line;
         all come with the first line of the next batch."""
@@ -944,8 +1141,10 @@ class Failures(Copies):
             b"item %d 3 0 0\n%sOLD\n" % (len(key), key) for key in keys) + b"end %d\n" % len(keys)
         status, text, error = larder("load", "--add", "--json", "--timeout", "4", "--servers",
                                      target.address, stdin=dump)
-        self.assertEqual((status, error),
-                         (4, f"larder: {target.address} is too slow to answer\n"))
+        self.assertEqual(status, 4)
+        self.assertEqual(error.splitlines()[:-1],
+                         [f"larder: {target.address} is too slow to answer"])
+        self.assertIn("the rest of '-' was not read", error)
         self.assertEqual((len(asked), json.loads(text)["stored"]), (3, 0))
 
     def test_a_refused_add_leaves_a_newer_value(self):
@@ -1000,6 +1199,47 @@ class Failures(Copies):
                 self.assertEqual(process.returncode, 4)
                 self.assertIn(b"copy was interrupted", error)
                 self.assertEqual(target.stat("curr_items"), "0")
+
+    def test_a_signal_at_the_end_takes_what_was_added_with_it(self):
+        target = Target(self)
+        normal = target.answer
+
+        def answer(client, words, value):
+            if words[0] == b"md" and words[1].startswith(b"larder-copy-") and \
+                    words[1].endswith(b"-1"):
+                process.send_signal(signal.SIGTERM)
+            return normal(client, words, value)
+        target.answer = answer
+        process = self.start_copy(self.source(), target)
+        _, error = process.communicate(timeout=PATIENCE_SECONDS)
+        self.assertEqual((process.returncode, target.items), (4, {}), error)
+        self.assertIn(b"copy was interrupted", error)
+
+    def test_a_second_signal_of_any_kind_ends_copy(self):
+        for first, second in ((signal.SIGTERM, signal.SIGTERM), (signal.SIGINT, signal.SIGTERM),
+                              (signal.SIGTERM, signal.SIGHUP)):
+            with self.subTest(first=first, second=second):
+                target = Target(self)
+                normal = target.answer
+                signalled = []
+
+                def answer(client, words, value, normal=normal, signalled=signalled,
+                           second=second):
+                    if words[0] == b"md" and signalled:
+                        signalled.clear()  # more deletes are on their way
+                        process.send_signal(second)
+                        process.wait(PATIENCE_SECONDS)
+                    return normal(client, words, value)
+
+                def interrupt(key, signalled=signalled, first=first):
+                    if key == self.KEYS[-1]:
+                        signalled.append(first)
+                        process.send_signal(first)
+                target.answer = answer
+                process = self.start_copy(self.source(interrupt), target, timeout="2")
+                process.communicate(timeout=PATIENCE_SECONDS)
+                self.assertEqual(process.returncode, -second)
+                self.assertTrue(target.items)
 
     def test_a_signal_before_the_watch_is_open_is_told_as_such(self):
         target = Target(self, greeting=None)

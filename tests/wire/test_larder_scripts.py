@@ -388,6 +388,20 @@ class Faults(Case):
                 self.assertGreater(counts["stored"], 100)
                 self.assertGreater(counts["unreached"], 100)
 
+    def test_what_a_load_gives_up_is_counted_or_told(self):
+        dump = b"larder-dump 1\n" + b"".join(
+            b"item %d 1 0 0\nk%dv\n" % (len(b"k%d" % i), i) for i in range(700)) + b"end 700\n"
+        path = os.path.join(self.folder.name, "items")
+        with open(path, "wb") as file:
+            file.write(dump)
+        load = ("load", "--json", "--servers", self.dead())
+        status, text, error = larder(*load, path)
+        self.assertEqual((status, json.loads(text)["unreached"]), (4, 700))
+        self.assertNotIn("was not read", error)
+        status, text, error = larder(*load, stdin=dump)
+        self.assertEqual((status, json.loads(text)["unreached"]), (4, 3 * 128))
+        self.assertIn("the rest of '-' was not read, and is not in the counts", error)
+
     def test_an_item_that_a_server_refuses_in_the_middle_does_not_end_a_load(self):
         stored = {}
 

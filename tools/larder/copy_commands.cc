@@ -1,5 +1,7 @@
 #include "tools/larder/copy_commands.h"
 
+#include <sys/stat.h>
+
 #include <CLI/CLI.hpp>
 #include <cerrno>
 #include <cstdio>
@@ -163,23 +165,34 @@ int do_dump(const CopyOptions& options) {
   return status;
 }
 
+// It has an end: what is left of it can be counted.
+bool is_regular(std::FILE* file) {
+  struct stat status = {};
+  return fstat(fileno(file), &status) == 0 && S_ISREG(status.st_mode);
+}
+
 int do_load(const CopyOptions& options) {
   Fleet fleet = options.fleet.fleet();
   const InputFile file = open_input(options.file);
   DumpReader reader(file.get());
   ItemStore store(fleet, options.verb());
   Progress progress;
-  bool wanted = true;
-  while (wanted) {
+  const bool is_counted = is_regular(file.get());
+  bool is_whole = true;
+  while (is_whole) {
     std::optional<DumpItem> item = reader.next();
     if (!item) break;
     progress.count(item->key.size() + item->value.size());
-    wanted = store.store(std::move(*item));
+    is_whole = store.store(std::move(*item)) || is_counted;
   }
   store.finish();
   progress.clear();
   int status = print_counts(
       options, store, [](Json& json) { json["stayed"] = 0; }, "");
+  if (!is_whole) {
+    complain("the rest of '" + options.file +
+             "' was not read, and is not in the counts: no node is left to store it on");
+  }
   if (!reader.error().empty()) {
     complain("'" + options.file + "' " + reader.error());
     status = std::max(status, kBadInput);
@@ -211,12 +224,7 @@ int copy_items(const CopyOptions& options, const KeyFilter& filter, Fleet& from,
       return store.store(std::move(item));
     });
   }
-  const auto heed_signals = [&] {
-    if (guard && interrupts.came()) guard->lose_all(kInterrupted);
-  };
-  heed_signals();
   store.finish();
-  heed_signals();  // it does not send all where one has come
   if (guard) guard->finish();
   progress.clear();
   const FillCounts filled = guard ? guard->counts() : FillCounts();
@@ -264,7 +272,9 @@ int do_copy(const CopyOptions& options) {
   std::optional<FillGuard> guard;
   if (!options.overwrite) guard.emplace(to);
   try {
-    return copy_items(options, filter, from, to, guard, interrupts);
+    const int status = copy_items(options, filter, from, to, guard, interrupts);
+    std::fflush(stdout);  // the next signal ends larder: the counts are not to go with it
+    return status;
   } catch (...) {
     if (guard) undo_failed_copy(*guard);
     throw;

@@ -48,6 +48,8 @@ constexpr char kOutOfMemory[] = "out of memory";
 // for each of its workers, other clients' among them, and leaves out what finds no room.
 constexpr size_t kMostUnshownBytes = 24u << 10;
 constexpr size_t kLineBytes = 96;  // beside the key
+// Of the timeout: undo() takes so long, and a batch of deletes.
+constexpr int kUndoParts = 8;
 
 uint64_t hash_of(std::string_view key) { return std::hash<std::string_view>()(key); }
 
@@ -90,6 +92,7 @@ FillGuard::~FillGuard() {
 }
 
 void FillGuard::open(const std::function<bool()>& go_on) {
+  go_on_ = go_on;
   deleter_ = std::thread([this] { run_deletes(); });
   for (size_t node = 0; node < targets_.size(); ++node) {
     targets_[node].thread = std::thread([this, node] { run_watch(node); });
@@ -364,18 +367,40 @@ std::vector<Permit> FillGuard::begin(std::span<const std::string_view> keys) {
   std::unique_lock lock(mutex_);
   const auto is_in_flight = [&](std::string_view key) {
     const Target& target = targets_[targets_fleet_.ring().node_of(key)];
-    return !target.lost && target.in_flight.contains(std::string(key));
+    const auto flight = target.in_flight.find(std::string(key));
+    return !target.lost && flight != target.in_flight.end() &&
+           flight->second.fill != Fill::SentAgain;
   };
   // Few lists of keys have one twice. Its lines have to be told apart.
   if (std::any_of(keys.begin(), keys.end(), is_in_flight)) wait_until_shown(lock, 0);
-  for (size_t i = 0; i < keys.size(); ++i) {
-    Target& target = targets_[targets_fleet_.ring().node_of(keys[i])];
-    permits[i] = target.lost                   ? Permit::Lost
-                 : seen_.has(hash_of(keys[i])) ? Permit::Changed
-                                               : Permit::Granted;
-    if (permits[i] == Permit::Granted) target.in_flight.try_emplace(std::string(keys[i]));
-  }
+  for (size_t i = 0; i < keys.size(); ++i) permits[i] = permit(keys[i]);
   return permits;
+}
+
+Permit FillGuard::permit(std::string_view key) {
+  const size_t node = targets_fleet_.ring().node_of(key);
+  Target& target = targets_[node];
+  if (target.lost) return Permit::Lost;
+  const bool has_changed = seen_.has(hash_of(key));
+  const auto flight = target.in_flight.find(std::string(key));
+  if (flight == target.in_flight.end()) {
+    if (has_changed) return Permit::Changed;
+    target.in_flight.try_emplace(std::string(key));
+    return Permit::Granted;
+  }
+  Flight& ours = flight->second;
+  if (ours.fill != Fill::SentAgain) return has_changed ? Permit::Changed : Permit::Granted;
+  if (ours.shown) {
+    ours.fill = Fill::Stored;
+    settle(node, flight);
+    return Permit::Stored;
+  }
+  if (has_changed) {
+    settle(node, flight);
+    return Permit::Changed;
+  }
+  ours.fill.reset();
+  return Permit::Granted;
 }
 
 void FillGuard::end(std::span<const std::string_view> keys, std::span<const Fill> fills) {
@@ -405,6 +430,7 @@ void FillGuard::end(std::span<const std::string_view> keys, std::span<const Fill
       const size_t node = targets_fleet_.ring().node_of(key);
       const auto flight = targets_[node].in_flight.find(std::string(key));
       if (flight == targets_[node].in_flight.end()) continue;
+      if (flight->second.fill == Fill::SentAgain) continue;  // permit() has it again
       if (flight->second.fill != Fill::Stored || flight->second.shown) settle(node, flight);
     }
     for (Target& target : targets_) {
@@ -466,6 +492,7 @@ void FillGuard::wait_until_shown(std::unique_lock<std::mutex>& lock, size_t most
 void FillGuard::check_counters() {
   next_check_ = std::chrono::steady_clock::now() + kBetweenChecks;
   for (size_t node = 0; node < targets_.size(); ++node) {
+    undo();
     {
       const std::lock_guard lock(mutex_);
       if (!targets_[node].plain || targets_[node].lost) continue;
@@ -487,6 +514,7 @@ void FillGuard::check_counters() {
 // -- The end.
 
 void FillGuard::finish() {
+  undo();
   {
     std::unique_lock lock(mutex_);
     wait_until_shown(lock, 0);
@@ -494,14 +522,17 @@ void FillGuard::finish() {
   undo();
   std::this_thread::sleep_for(kLateLine);
   for (int round = 0; round < kMarkers; ++round) pass_marker(true);
-  {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return doomed_.empty() && !deleting_; });
-  }
+  while (!await_deletes(kBetweenLooks)) undo();
   check_counters();
   do {
     undo_all();
   } while (!close());
+}
+
+// Whether all that has changed is deleted, or its target lost.
+bool FillGuard::await_deletes(std::chrono::milliseconds longest) {
+  std::unique_lock lock(mutex_);
+  return changed_.wait_for(lock, longest, [&] { return doomed_.empty() && !deleting_; });
 }
 
 // Ends the watches, unless a target was lost meanwhile that undo() has not come to.
@@ -515,9 +546,20 @@ bool FillGuard::close() {
 
 // An add that was not answered may be carried out after the delete.
 void FillGuard::undo_all() {
-  undo();
+  undo_to_the_end();
   await_adds_in_doubt();
-  undo();
+  undo_to_the_end();
+}
+
+void FillGuard::undo_to_the_end() {
+  const auto is_under_way = [](const Target& target) {
+    return target.lost && !target.undone && !target.failed;
+  };
+  for (bool goes_on = true; goes_on;) {
+    undo();
+    const std::lock_guard lock(mutex_);
+    goes_on = std::any_of(targets_.begin(), targets_.end(), is_under_way);
+  }
 }
 
 void FillGuard::await_adds_in_doubt() {
@@ -534,6 +576,7 @@ void FillGuard::await_adds_in_doubt() {
     const std::lock_guard lock(mutex_);
     targets_[node].in_doubt = !ended;
     targets_[node].undone = false;
+    targets_[node].undo_begin = 0;
   }
 }
 
@@ -557,14 +600,13 @@ void FillGuard::pass_marker(bool also_memcached) {
   store.verb = Verb::Set;
   store.key = marker;
   store.exptime = kMarkerSeconds;
-  for (const size_t node : asked) {
+  const auto perform = [&](size_t node, const Operation& change) {
     undo();  // the markers of slow targets cost a timeout each
-    const Operation& change = plain[node] ? store : remove;
+    if (is_lost(node)) return;
     const std::vector<Answer> answers = targets_fleet_.run_on(node, {&change, 1});
-    if (answers[0].outcome != Outcome::Failed) continue;
-    const std::lock_guard lock(mutex_);
-    lose(node, closed_by(*answers[0].error));
-  }
+    if (answers[0].outcome == Outcome::Failed) give_up(node, closed_by(*answers[0].error));
+  };
+  for (const size_t node : asked) perform(node, plain[node] ? store : remove);
   {
     std::unique_lock lock(mutex_);
     const auto is_through = [&](size_t node) {
@@ -579,12 +621,13 @@ void FillGuard::pass_marker(bool also_memcached) {
     }
   }
   for (const size_t node : asked) {
-    if (plain[node]) targets_fleet_.run_on(node, {&remove, 1});
+    if (plain[node]) perform(node, remove);
   }
 }
 
 // All at once, as a target that is silent costs a timeout.
 void FillGuard::undo() {
+  if (go_on_ && !go_on_()) lose_all(kInterrupted);
   const auto is_due_with_lock = [](const Target& target) { return target.lost && !target.undone; };
   const auto is_due = [&](size_t node) {
     const std::lock_guard lock(mutex_);
@@ -594,22 +637,36 @@ void FillGuard::undo() {
     const std::lock_guard lock(mutex_);
     if (std::none_of(targets_.begin(), targets_.end(), is_due_with_lock)) return;
   }
+  const UndoPart part = {
+      std::chrono::steady_clock::now() + targets_fleet_.settings().timeout / kUndoParts,
+      lost_count()};
   try {
     targets_fleet_.on_every_node([&](size_t node) {
-      if (is_due(node)) undo_on(node);
+      if (is_due(node)) undo_on(node, part);
     });
   } catch (const std::exception&) {  // of those that have no thread
     for (size_t node = 0; node < targets_.size(); ++node) {
-      if (is_due(node)) undo_on(node);
+      if (is_due(node)) undo_on(node, part);
     }
   }
 }
 
+size_t FillGuard::lost_count() const {
+  const std::lock_guard lock(mutex_);
+  return static_cast<size_t>(
+      std::count_if(targets_.begin(), targets_.end(),
+                    [](const Target& target) { return target.lost.has_value(); }));
+}
+
+bool FillGuard::goes_on(const UndoPart& part) const {
+  return std::chrono::steady_clock::now() < part.end && lost_count() == part.lost;
+}
+
 // Where it throws, the next undo() tries again.
-void FillGuard::undo_on(size_t node) noexcept {
+void FillGuard::undo_on(size_t node, const UndoPart& part) noexcept {
   Error why = {ErrorKind::Closed, kOutOfMemory, true};  // both texts are so short: they need none
   try {
-    delete_added(node);
+    delete_added(node, part);
     return;
   } catch (const std::system_error&) {
     why.text = "unreadable file";
@@ -620,7 +677,13 @@ void FillGuard::undo_on(size_t node) noexcept {
 }
 
 // Keys that another client stores meanwhile are deleted, too: misses, and no old values.
-void FillGuard::delete_added(size_t node) {
+void FillGuard::delete_added(size_t node, const UndoPart& part) {
+  uint64_t begin = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    begin = targets_[node].undo_begin;
+  }
+  bool is_whole = true;
   std::optional<Error> failed;
   uint64_t deleted = 0;
   std::vector<std::string> keys;
@@ -634,17 +697,21 @@ void FillGuard::delete_added(size_t node) {
     keys.clear();
     return !failed;
   };
-  key_file_.for_each([&](std::string_view key) {
+  const uint64_t end = key_file_.for_each(begin, [&](std::string_view key) {
     // No other thread changes filled_ meanwhile.
     if (targets_fleet_.ring().node_of(key) != node || !filled_.has(hash_of(key))) return true;
     keys.emplace_back(key);
-    return keys.size() < kBatchItems || delete_keys();
+    if (keys.size() < kBatchItems) return true;
+    if (!delete_keys()) return false;
+    is_whole = goes_on(part);
+    return is_whole;
   });
   if (!failed && !keys.empty()) delete_keys();
   const std::lock_guard lock(mutex_);
   targets_[node].failed = std::move(failed);
   targets_[node].deleted += deleted;
-  targets_[node].undone = true;
+  targets_[node].undone = is_whole;
+  targets_[node].undo_begin = end;
 }
 
 FillCounts FillGuard::counts() const {

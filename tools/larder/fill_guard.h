@@ -55,6 +55,7 @@ namespace larder::operate {
 // Whether a key may be added.
 enum class Permit : uint8_t {
   Granted,
+  Stored,   // an add of it was SentAgain, and the watch has shown that one: not to be sent
   Changed,  // it was seen to change since open(), or, rarely, another key was (KeyMarks)
   Lost      // its target is lost
 };
@@ -68,8 +69,10 @@ enum class Fill : uint8_t {
   Refused,    // not stored, for want of room for example
   Unproven,   // NotStored or Refused, as far as the answer is its own: it may have been stored
   Stored,
-  SentAgain,  // without an answer; the connection has ended, and the item is sent on another
-  InDoubt     // without an answer, and the server may store it yet: the target is lost
+  // Without an answer; the connection has ended, and the item is sent on another: begin() gets the
+  // key once more, unless its target is lost.
+  SentAgain,
+  InDoubt  // without an answer, and the server may store it yet: the target is lost
 };
 
 struct FillCounts {
@@ -87,8 +90,9 @@ class FillGuard {
   FillGuard& operator=(const FillGuard&) = delete;
 
   // Opens all watches, and returns when they show what happens, or go_on() has said false: it is
-  // asked again and again. A target that cannot be watched, or refuses the deletes that this may
-  // need later, is lost. Throws std::system_error if there are no threads.
+  // asked again and again, and by undo() as long as this lives. A target that cannot be watched, or
+  // refuses the deletes that this may need later, is lost. Throws std::system_error if there are no
+  // threads.
   void open(const std::function<bool()>& go_on);
 
   bool is_lost(size_t node) const;
@@ -109,9 +113,12 @@ class FillGuard {
   void give_up(size_t node, client::Error why) noexcept;
   // Gives all targets up. Where memory is out, why is not kept.
   void lose_all(std::string_view why) noexcept;
-  // Deletes what was added on targets that were lost since the last call.
+  // Gives all targets up (kInterrupted) where go_on() of open() says false. Deletes what was added
+  // on targets that are lost: for a part of the timeout, so that one that
+  // has much to delete does not keep the caller, and with it another one that is lost meanwhile.
+  // The next call goes on.
   void undo();
-  // undo(); where adds have no answer it also waits for them, and deletes again.
+  // All of it; where adds have no answer it also waits for them, and deletes again.
   void undo_all();
   // Waits until every change was seen that was acknowledged before, and what has changed is
   // deleted; then undo_all(). From then on no target is lost any more by what its watch does: the
@@ -135,7 +142,8 @@ class FillGuard {
     bool plain = false;  // memcached's words, so that the counters count, too
     uint64_t flushes = 0, dropped_lines = 0;
     std::optional<client::Error> lost;
-    bool undone = false;  // or it could not be: see `failed`
+    bool undone = false;      // or it could not be: see `failed`
+    uint64_t undo_begin = 0;  // the place in key_file_ from which on it is not
     bool in_doubt = false;
     uint64_t deleted = 0;                 // by undo()
     std::optional<client::Error> failed;  // of undo()
@@ -145,6 +153,11 @@ class FillGuard {
     bool marker_shown = false;
     client::Descriptor socket;  // a copy, to end the watch
     std::thread thread;
+  };
+  // Of the deletes of an undo(): until then, or until more targets are lost.
+  struct UndoPart {
+    client::Deadline end;
+    size_t lost;
   };
   struct Doomed {
     size_t node;
@@ -163,21 +176,27 @@ class FillGuard {
   // With mutex_.
   void lose(size_t node, client::Error why) noexcept;
   void withdraw(size_t node, const std::string& key);
+  Permit permit(std::string_view key);
   void settle(size_t node, Flights::iterator flight);
   void wait_until_shown(std::unique_lock<std::mutex>& lock, size_t most_bytes);
 
   void try_delete();
   void pass_marker(bool also_memcached);
   void check_counters();
+  bool await_deletes(std::chrono::milliseconds longest);
   bool close();
   void await_adds_in_doubt();
-  void undo_on(size_t node) noexcept;
-  void delete_added(size_t node);
+  void undo_to_the_end();
+  size_t lost_count() const;
+  bool goes_on(const UndoPart& part) const;
+  void undo_on(size_t node, const UndoPart& part) noexcept;
+  void delete_added(size_t node, const UndoPart& part);
   client::Deadline deadline() const { return targets_fleet_.deadline(); }
 
   Fleet& targets_fleet_;
-  Fleet deleting_fleet_;        // connections of run_deletes()
-  const std::string run_name_;  // of the markers
+  std::function<bool()> go_on_;  // of open()
+  Fleet deleting_fleet_;         // connections of run_deletes()
+  const std::string run_name_;   // of the markers
   KeyFile key_file_;
   std::chrono::steady_clock::time_point next_check_{};
   int markers_ = 0;  // passed

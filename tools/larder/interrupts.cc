@@ -1,6 +1,7 @@
 #include "tools/larder/interrupts.h"
 
 #include <atomic>
+#include <cerrno>
 
 namespace larder::operate {
 namespace {
@@ -8,7 +9,20 @@ namespace {
 std::atomic<bool> has_come{false};
 static_assert(std::atomic<bool>::is_always_lock_free);  // it is used in a handler
 
-void note(int) { has_come.store(true, std::memory_order_relaxed); }
+// A handler: sigaction() may be called in one.
+void note(int) {
+  const int kept = errno;
+  has_come.store(true, std::memory_order_relaxed);
+  for (const int signal : Interrupts::kSignals) {
+    struct sigaction action = {};
+    sigaction(signal, nullptr, &action);
+    if (action.sa_handler != note) continue;
+    action = {};
+    action.sa_handler = SIG_DFL;
+    sigaction(signal, &action, nullptr);
+  }
+  errno = kept;
+}
 
 }  // namespace
 
@@ -19,7 +33,6 @@ Interrupts::Interrupts() {
     if (before_[i].sa_handler == SIG_IGN) continue;
     struct sigaction action = {};
     action.sa_handler = note;
-    action.sa_flags = SA_RESETHAND;
     sigaction(kSignals[i], &action, nullptr);
   }
 }

@@ -11,8 +11,8 @@ namespace larder::operate {
 
 class Interrupts {
  public:
-  // SIGINT, SIGTERM and SIGHUP are noted once each; a second one ends the program. Those that are
-  // ignored, as nohup does, stay so.
+  // The first of SIGINT, SIGTERM and SIGHUP is noted; a second one, of any of them, ends the
+  // program. Those that are ignored, as nohup does, stay so.
   Interrupts();
   ~Interrupts();  // what was before
   Interrupts(const Interrupts&) = delete;
@@ -21,9 +21,9 @@ class Interrupts {
   // Whether one came. Any thread.
   bool came() const noexcept;
 
- private:
   static constexpr std::array<int, 3> kSignals = {SIGINT, SIGTERM, SIGHUP};
 
+ private:
   std::array<struct sigaction, kSignals.size()> before_;
 };
 

@@ -24,6 +24,10 @@ bool is_of_item(const client::Error& error) {
   return error.kind == ErrorKind::Refused || error.kind == ErrorKind::BadRequest;
 }
 
+bool is_refused(const Answer& answer) {
+  return answer.outcome == Outcome::Failed && answer.error->kind == ErrorKind::Refused;
+}
+
 }  // namespace
 
 std::string StoreCounts::text() const {
@@ -72,8 +76,9 @@ bool ItemStore::goes_on() {
   return !stopped_;
 }
 
-// A server may close a connection on which it has refused an item, or we have to, and the items
-// behind that one are without an answer. They are sent again: to store twice is no harm.
+// A server may close a connection on which it has refused an item, or we have to. The items behind
+// that one are without an answer then, and the client takes back the classic answers before it.
+// They are sent again: to store twice is no harm.
 void ItemStore::send() {
   while (!items_.empty()) {
     send_once();
@@ -89,6 +94,7 @@ void ItemStore::drop_not_permitted() {
   std::vector<DumpItem> permitted;
   for (size_t i = 0; i < items_.size(); ++i) {
     if (permits[i] == Permit::Granted) permitted.push_back(std::move(items_[i]));
+    counts_.stored += permits[i] == Permit::Stored ? 1 : 0;
     counts_.changed += permits[i] == Permit::Changed ? 1 : 0;
     counts_.unreached += permits[i] == Permit::Lost ? 1 : 0;
   }
@@ -98,6 +104,7 @@ void ItemStore::drop_not_permitted() {
 // Leaves in items_ the items to be sent again: fewer than there were.
 void ItemStore::send_once() {
   if (!guard_) return send_permitted();
+  guard_->undo();  // the source has perhaps taken a timeout, and the adds may take another one
   drop_not_permitted();
   try {
     send_permitted();
@@ -107,7 +114,8 @@ void ItemStore::send_once() {
   }
 }
 
-// It has answered all items: without an error no later batch would tell, and each costs a timeout.
+// It has refused all items: other answers the client takes back where the barrier has none. Without
+// an error no later batch would tell, and each costs a timeout.
 void ItemStore::fail_late_barrier(size_t node) {
   Error late = {ErrorKind::Timeout, fleet_.name_of(node) + " is too slow to answer `version`"};
   if (guard_) return guard_->give_up(node, std::move(late));
@@ -133,6 +141,9 @@ void ItemStore::send_permitted() {
   std::vector<bool> late(fleet_.size());
   std::vector<size_t> again;
   for (size_t i = 0; i < answers.size(); ++i) {
+    if (is_refused(answers[i])) refused[fleet_.ring().node_of(items_[i].key)] = true;
+  }
+  for (size_t i = 0; i < answers.size(); ++i) {
     const Answer& answer = answers[i];
     const size_t node = fleet_.ring().node_of(items_[i].key);
     if (answer.outcome == Outcome::Done) {
@@ -142,7 +153,6 @@ void ItemStore::send_permitted() {
       if (fleet_.is_unproven(node)) fills[i] = Fill::Unproven;
       ++counts_.there;
     } else if (is_of_item(*answer.error)) {
-      refused[node] = true;
       fills[i] = answer.in_doubt            ? Fill::InDoubt
                  : fleet_.is_unproven(node) ? Fill::Unproven
                                             : Fill::Refused;

@@ -127,8 +127,10 @@ void ItemReader::give_back_wins(const std::vector<Answer>& answers) {
     invalidate.key = keys_[i].key;
     invalidate.cas = answers[i].cas;
   }
+  if (returns.empty()) return;
+  wanted_ = go_on_();  // each of the two may take a timeout
   // Where the connection has ended since, a new one is made.
-  if (!returns.empty()) fleet_.run_on(node_, returns);
+  fleet_.run_on(node_, returns);
 }
 
 void ItemReader::take(DumpedKey& key, Answer& answer) {

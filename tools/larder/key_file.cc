@@ -50,23 +50,25 @@ void KeyFile::append(std::span<const std::string_view> keys) {
   }
 }
 
-void KeyFile::for_each(const std::function<bool(std::string_view)>& on_key) const {
+uint64_t KeyFile::for_each(uint64_t begin,
+                           const std::function<bool(std::string_view)>& on_key) const {
   std::string held;  // read, and not handed on
-  off_t at = 0;
+  off_t at = static_cast<off_t>(begin);
   for (;;) {
     const size_t before = held.size();
     held.resize(before + kReadBytes);
     const ssize_t got = pread(file_.get(), held.data() + before, kReadBytes, at);
     if (got < 0 && errno != EINTR) throw_errno();
     held.resize(before + static_cast<size_t>(std::max<ssize_t>(got, 0)));
-    if (got == 0) return;
+    if (got == 0) return static_cast<uint64_t>(at) - held.size();
     at += std::max<ssize_t>(got, 0);
     size_t taken = 0;
     while (taken < held.size()) {
       const size_t bytes = static_cast<unsigned char>(held[taken]);
       if (held.size() - taken <= bytes) break;
-      if (!on_key(std::string_view(held).substr(taken + 1, bytes))) return;
+      const bool goes_on = on_key(std::string_view(held).substr(taken + 1, bytes));
       taken += bytes + 1;
+      if (!goes_on) return static_cast<uint64_t>(at) - held.size() + taken;
     }
     held.erase(0, taken);
   }

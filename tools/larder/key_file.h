@@ -21,8 +21,10 @@ class KeyFile {
   // keys  of at most 255 bytes. Throws std::system_error, for a full disk for example: which of
   //       them are in the file then is not known.
   void append(std::span<const std::string_view> keys);
-  // Calls on_key for each key, in their order; false ends it. Throws std::system_error.
-  void for_each(const std::function<bool(std::string_view key)>& on_key) const;
+  // Calls on_key for each key from the place `begin` on, in their order; false ends it. Returns the
+  // place behind the last one that on_key has got; 0 is the place of the first. Throws
+  // std::system_error.
+  uint64_t for_each(uint64_t begin, const std::function<bool(std::string_view key)>& on_key) const;
 
  private:
   client::Descriptor file_;
