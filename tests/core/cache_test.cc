@@ -875,26 +875,32 @@ TEST_CASE("a smaller limit takes as much of each shard, though only upkeep runs"
   c.cache.check_invariants();
 }
 
+namespace {
+
+// The next key of the first shard, or of the others.
+std::string key_of_shard(const Client& c, bool first, uint64_t& next) {
+  for (;;) {
+    std::string key = key_number(next++);
+    if ((c.cache.hash(key).shard_bits() < 256 / c.cache.shard_count()) == first) return key;
+  }
+}
+
+}  // namespace
+
 TEST_CASE("a shard with few items keeps them beside shards that fill the memory") {
   CacheConfig four_shards = config(64_MiB);
   four_shards.shards = 4;
   four_shards.hash_seed = 12345;
   Client c(four_shards);
   uint64_t next = 0;
-  const auto key_of_shard = [&](bool first) {
-    for (;;) {
-      std::string key = key_number(next++);
-      if ((c.cache.hash(key).shard_bits() < 64) == first) return key;
-    }
-  };
   const std::string value(400, 'x');
   while (c.cache.totals().evictions < 20'000) {
-    c.must_set(key_of_shard(false), value);
+    c.must_set(key_of_shard(c, false, next), value);
     if (next % 64 == 0) c.cache.tend(0, c.now, 0);
   }
   std::vector<std::string> few(500);
   for (size_t i = 0; i < few.size(); ++i) {
-    few[i] = key_of_shard(true);
+    few[i] = key_of_shard(c, true, next);
     c.must_set(few[i], std::string(i % 50 * 40, 'x'));
   }
   const auto there = [&] {
@@ -903,7 +909,7 @@ TEST_CASE("a shard with few items keeps them beside shards that fill the memory"
   CHECK(there() == 500);
   c.tend();
   for (int i = 0; i < 20'000; ++i) {
-    c.must_set(key_of_shard(false), value);
+    c.must_set(key_of_shard(c, false, next), value);
     if (i % 64 == 0) c.cache.tend(0, c.now, 0);
   }
   c.tend();
@@ -930,22 +936,16 @@ TEST_CASE(
   eight_shards.hash_seed = 1;
   Client c(eight_shards);
   uint64_t next = 0;
-  const auto key_of_shard = [&](bool first) {
-    for (;;) {
-      std::string key = key_number(next++);
-      if ((c.cache.hash(key).shard_bits() < 32) == first) return key;
-    }
-  };
   std::mt19937 random(3);
   const auto fill = [&](int sets) {
     for (int i = 0; i < sets; ++i) {
-      c.must_set(key_of_shard(false), std::string(300 + random() % 400, 'x'));
+      c.must_set(key_of_shard(c, false, next), std::string(300 + random() % 400, 'x'));
       if (i % 16 == 0) c.cache.tend(0, c.now, 0);
     }
   };
   fill(32'000);
   std::vector<std::string> few(50);
-  for (std::string& key : few) key = key_of_shard(true);
+  for (std::string& key : few) key = key_of_shard(c, true, next);
   int fewest = 50;
   for (int round = 0; round < 40; ++round) {
     for (int i = 0; i < 20; ++i) {

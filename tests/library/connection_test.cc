@@ -112,6 +112,11 @@ Answer answered_with(const std::string& bytes, const Operation& operation,
   return answer;
 }
 
+void await_failure(Connection& connection) {
+  const Deadline deadline = patience();
+  while (!connection.failed() && steady_clock::now() < deadline) connection.advance_by(soon());
+}
+
 // Waits for this answer and then gives up, as at a deadline.
 void give_up_behind(Connection& connection, const Answer& answer) {
   const Deadline deadline = patience();
@@ -1228,10 +1233,7 @@ TEST_CASE("a meta counter does not get the number of the next one") {
       Answer answers[3];
       connection->submit(operations, answers);
       if (behind) {
-        const Deadline deadline = patience();
-        while (!connection->failed() && steady_clock::now() < deadline) {
-          connection->advance_by(soon());
-        }
+        await_failure(*connection);
       } else {
         give_up_behind(*connection, answers[0]);
       }
@@ -1359,10 +1361,7 @@ TEST_CASE("where a classic reply is missing, submits that are answered are not b
     connection->submit({&first, 1}, {answers, 1});
     connection->submit(then, {answers + 1, 2});
     if (has_get) {
-      const Deadline deadline = patience();
-      while (!connection->failed() && steady_clock::now() < deadline) {
-        connection->advance_by(soon());
-      }
+      await_failure(*connection);
     } else {
       give_up_behind(*connection, answers[1]);
     }

@@ -793,7 +793,7 @@ class Failures(Copies):
                 target.items[words[1]] = value
                 target.show(b"ts=1.000000 gid=1 type=item_store key=%s status=stored cmd=set ttl=0"
                             b" clsid=1 cfd=9 size=3\n" % words[1])
-                return b"HD\r\n"
+                return b"HD c1\r\n"
             return normal(client, words, value)
         target.answer = answer
         return target
