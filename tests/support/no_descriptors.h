@@ -12,8 +12,8 @@ class NoDescriptors {
   NoDescriptors() {
     REQUIRE(getrlimit(RLIMIT_NOFILE, &before_) == 0);
     rlimit none = before_;
-    none.rlim_cur =
-        3;  // standard input, output and error have those below; poll() takes no more entries
+    // Standard input, output and error have the numbers below. (poll() takes no more entries.)
+    none.rlim_cur = 3;
     REQUIRE(setrlimit(RLIMIT_NOFILE, &none) == 0);
   }
   ~NoDescriptors() { setrlimit(RLIMIT_NOFILE, &before_); }

@@ -547,6 +547,14 @@ class Failures(Copies):
             watcher.sendall(b"skipped=1\n")
         support.wait_until(lambda: self.has_left(target), "the end of the watch", PATIENCE_SECONDS)
 
+    def left_after(self, seconds, target):
+        """How many items it has, as soon as there are none."""
+        try:
+            support.wait_until(lambda: not target.items, "the deletes", seconds)
+        except AssertionError:
+            pass
+        return len(target.items)
+
     def source_that_hangs_up(self, first, second, on_read):
         """Behind each value of the keys `second`; on_read(n) is called before the n-th of them."""
         reads = []
@@ -730,11 +738,7 @@ class Failures(Copies):
                 left.append(len(second.items))
                 self.lose(second)
             if words[0] == b"md" and len(first.deleted) == 4 * BATCH:
-                try:
-                    support.wait_until(lambda: not second.items, "the deletes", 5)
-                except AssertionError:
-                    pass
-                left.append(len(second.items))
+                left.append(self.left_after(5, second))
             return normal(client, words, value)
         first.answer = answer
         source = Source(self, of_second + of_first, lambda key: key == of_first[-1] and
@@ -848,11 +852,7 @@ class Failures(Copies):
             if words[:2] == [b"md", key]:
                 left.append(len(lame.items))
                 self.lose(lame)
-                try:
-                    support.wait_until(lambda: not lame.items, "the deletes", 3)
-                except AssertionError:
-                    pass
-                left.append(len(lame.items))
+                left.append(self.left_after(3, lame))
             return normal(client, words, value)
         slow.answer = answer
         status, _, error = self.copy(self.source(), lame, slow)

@@ -387,6 +387,10 @@ void Connection::State::submit(std::span<const Operation> operations, std::span<
     last_told = nullptr;
     unproven_batches.clear();
   }
+  // drop_answered() does not fail in the middle of a receive.
+  if (options.dialect == Dialect::Classic) {
+    unproven_batches.reserve(unproven_batches.size() + batches.size() + 1);
+  }
   batches.push_back({operations.data(), answers.data(), operations.size()});
   skip_objections();
   drop_answered();

@@ -114,9 +114,8 @@ class FillGuard {
   // Gives all targets up. Where memory is out, why is not kept.
   void lose_all(std::string_view why) noexcept;
   // Gives all targets up (kInterrupted) where go_on() of open() says false. Deletes what was added
-  // on targets that are lost: for a part of the timeout, so that one that
-  // has much to delete does not keep the caller, and with it another one that is lost meanwhile.
-  // The next call goes on.
+  // on targets that are lost: for a part of the timeout, so that a target with many items does not
+  // keep the caller, and with it another one that is lost meanwhile. The next call goes on.
   void undo();
   // All of it; where adds have no answer it also waits for them, and deletes again.
   void undo_all();
